@@ -1,0 +1,43 @@
+set(CMAKE_C_STANDARD 17)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
+endif()
+
+option(HF_WERROR "Warnings are errors" OFF)
+set(HF_SANITIZE "" CACHE STRING "Value of -fsanitize= for everything (address,undefined / thread / ...)")
+option(HF_COVERAGE "Instrument for gcov" OFF)
+option(HF_FUZZ "Build the fuzz targets (needs clang)" OFF)
+
+add_library(hf_options INTERFACE)
+target_include_directories(hf_options INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
+target_compile_definitions(hf_options INTERFACE _GNU_SOURCE HF_VERSION="${PROJECT_VERSION}")
+target_compile_options(hf_options INTERFACE
+  -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes
+  -Wcast-qual -Wformat=2 -Wvla -Wswitch-enum -Wnull-dereference
+  -fstack-protector-strong -fstack-clash-protection -fno-omit-frame-pointer)
+target_link_options(hf_options INTERFACE -Wl,-z,relro,-z,now -Wl,-z,noexecstack)
+include(CheckPIESupported)
+check_pie_supported()
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+if(HF_WERROR)
+  target_compile_options(hf_options INTERFACE -Werror)
+endif()
+if(HF_SANITIZE)
+  target_compile_options(hf_options INTERFACE -fsanitize=${HF_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(hf_options INTERFACE -fsanitize=${HF_SANITIZE})
+  target_compile_definitions(hf_options INTERFACE HF_SANITIZED=1)
+  # gcc's null-dereference analysis sees sanitizer instrumentation as dereferences.
+  target_compile_options(hf_options INTERFACE -Wno-null-dereference)
+elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+  target_compile_options(hf_options INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+endif()
+if(HF_COVERAGE)
+  target_compile_options(hf_options INTERFACE --coverage)
+  target_link_options(hf_options INTERFACE --coverage)
+endif()

@@ -1,0 +1,17 @@
+/* The same tables, as JSON (RFC 8259): for people, for /api/v1, for `hyperjournal print` and for what a
+ * worker tells its runner. Field names are Avro's. RAW fields are inlined as JSON values; TIME is RFC 3339
+ * and left out when 0; empty strings, empty lists and NULL options are left out unless `full`. */
+#pragma once
+#include <jansson.h>
+
+#include "schemas/base/err.h"
+#include "schemas/job/job.h"
+
+enum { HF_JSON_FULL = 1 };
+/* New reference, or NULL without memory. A UNIONS element is {"type": "Started", …its fields}. */
+json_t *hf_json_of(const hf_type *type, const void *record, unsigned flags);
+/* Fills *ret_record from a JSON object: strings copied into arena; unknown members are ignored; a wrong type or a
+ * value over its bound is an error that names the path ("spec.execution_policy.priority"). */
+hf_code hf_json_to(const hf_type *type, const json_t *json, hf_arena *arena, void *ret_record, hf_err *reterr);
+/* Parses JSON text with the bounds for outside bytes: size, depth 64, duplicate keys refused. */
+json_t *hf_json_parse(hf_str text, size_t max_bytes, hf_err *reterr);
