@@ -43,6 +43,12 @@ const hf_operation *hf_operation_find(hf_str name);
 /* All of them, NULL-named last. */
 const hf_operation *hf_operations(void);
 
+/* Whether this worker offers it: `sleep` only where `worker.sleep_operation` says so. */
+bool hf_operation_offered(const hf_config *config, const hf_operation *operation);
+/* Runs what run->spec->operation names: the built-in row, else the external program of that name (external.h), else
+ * OPERATION_UNKNOWN. What a runner calls. */
+hf_code hf_operation_run(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr);
+
 /* Roots from `worker.roots`; any = true where `allow_any` (dev) and none are configured. */
 hf_code hf_roots_open(const hf_config *config, bool allow_any, hf_roots *ret, hf_err *reterr);
 void hf_roots_close(hf_roots *roots);
