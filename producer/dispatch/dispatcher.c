@@ -1,0 +1,281 @@
+#include "producer/dispatch/dispatcher.h"
+
+#include <poll.h>
+#include <stdio.h>
+
+#include "journal/log/klog.h"
+#include "journal/replica/follow.h"
+#include "producer/dispatch/decide.h"
+#include "producer/dispatch/intake_stage.h"
+#include "producer/dispatch/states.h"
+#include "schemas/base/fault.h"
+#include "schemas/base/host.h"
+#include "schemas/base/log.h"
+#include "schemas/base/mem.h"
+#include "schemas/base/ready.h"
+
+enum {
+    FEED_MAX = 8192,       /* records folded per turn */
+    DUE_MAX = 512,         /* proposals per turn */
+    ARENA_BYTES = 16 << 20,
+    BULK_IN_FLIGHT = 128,  /* as many unacknowledged records mean load: let requests fill */
+    IDLE_MS = 1000,
+    STOP_MS = 5000,
+    OWNED_WORDS = 16,
+    FOLD_VERSION_LAYOUT = 1,
+};
+
+typedef struct dispatcher {
+    const hf_config *config;
+    const hf_clock *clock;
+    hf_klog *log;
+    hf_codec *codec;
+    hf_follow *follow;
+    hf_dispatch *core;
+    hf_intake_stage *intake;
+    hf_states *states; /* NULL: not published */
+    hf_arena arena;
+    hf_buf out;
+    char me[256];
+    uint64_t owned[OWNED_WORDS];
+    bool ready;
+    hf_code failed; /* set inside a hook, looked at after the step */
+    hf_err err;
+} dispatcher;
+
+static int64_t mono(const dispatcher *d) { return hf_mono_ms(d->clock); }
+
+/* ---- hooks of the replica ------------------------------------------------------------------------------ */
+static void fail_later(dispatcher *d, hf_code code) {
+    if (d->failed == HF_OK)
+        d->failed = code;
+}
+
+static bool owned(const dispatcher *d, int32_t partition) {
+    return partition >= 0 && partition < OWNED_WORDS * 64 && (d->owned[partition / 64] >> (partition % 64) & 1);
+}
+
+static void publish_state(dispatcher *d, const hf_job *job) {
+    if (!d->states || !owned(d, job->last.partition))
+        return;
+    hf_code code = hf_states_changed(d->states, job, job->last.partition, &d->err);
+    if (code != HF_OK)
+        fail_later(d, code);
+}
+
+static void on_change(void *ctx, const hf_change *c) {
+    dispatcher *d = ctx;
+    if (c->verdict != HF_V_ACCEPTED || c->unreadable || !c->after)
+        return;
+    hf_code code = hf_dispatch_job(d->core, c->after, hf_wall_ms(d->clock), mono(d));
+    if (code != HF_OK)
+        fail_later(d, hf_fail(&d->err, code, "watching job %.*s", HF_STR_ARG(c->after->id)));
+    publish_state(d, c->after);
+}
+
+static void on_record(void *ctx, const hf_log_record *r) {
+    dispatcher *d = ctx;
+    if (r->topic != HF_TOPIC_WORKERS || !r->value.p)
+        return;
+    hf_heartbeat beat;
+    hf_err err;
+    hf_arena_reset(&d->arena);
+    if (hf_decode(d->codec, HF_SCHEMA_HEARTBEAT, r->value, &d->arena, &beat, &err) == HF_OK)
+        hf_dispatch_heartbeat(d->core, &beat, mono(d));
+    else
+        HF_LOG_ERR(WARN, "heartbeat-unreadable", &err, {"offset", HF_V_INT(r->offset)});
+}
+
+static bool watch_live(void *ctx, const hf_job *job) {
+    dispatcher *d = ctx;
+    hf_code code = hf_dispatch_job(d->core, job, hf_wall_ms(d->clock), mono(d));
+    if (code != HF_OK)
+        fail_later(d, hf_fail(&d->err, code, "watching job %.*s", HF_STR_ARG(job->id)));
+    return d->failed == HF_OK;
+}
+
+static bool republish(void *ctx, const hf_job *job) {
+    dispatcher *d = ctx;
+    publish_state(d, job);
+    return d->failed == HF_OK;
+}
+
+static void on_report(void *ctx, uint64_t tag, const hf_report *report) {
+    dispatcher *d = ctx;
+    if (hf_intake_stage_tag(tag))
+        hf_intake_stage_report(d->intake, tag, report);
+    else if (hf_states_tag(tag))
+        hf_states_report(d->states, tag, report);
+    else if (report->error != HF_OK) /* a decision: decide.h repeats it while it is still due */
+        HF_LOG(WARN, "decision-not-acknowledged", {"error", HF_V_Z(hf_code_name(report->error))}, {"detail", HF_V_Z(report->detail)});
+}
+
+/* ---- one turn of the loop --------------------------------------------------------------------------- */
+static hf_code propose_due(dispatcher *d, hf_err *reterr) {
+    static hf_record due[DUE_MAX];
+    hf_arena_reset(&d->arena);
+    size_t n = hf_dispatch_due(d->core, hf_wall_ms(d->clock), mono(d), &d->arena, due, DUE_MAX);
+    for (size_t i = 0; i < n; i++) {
+        hf_buf_clear(&d->out);
+        hf_code code = hf_encode(d->codec, HF_SCHEMA_RECORD, &due[i], &d->out, reterr);
+        if (code == HF_OK)
+            code = hf_klog_produce(d->log, HF_TOPIC_JOB_EVENTS, -1, due[i].job_id, hf_buf_str(&d->out), "JobEvent", NULL, 0, 0, reterr);
+        if (code == HF_E_LOG_QUEUE_FULL)
+            return HF_OK; /* decide.h repeats what had no effect */
+        if (code != HF_OK)
+            return code;
+        HF_LOG(INFO, "proposed", {"job", HF_V_STR(due[i].job_id)}, {"event", HF_V_Z(hf_event_name(hf_record_event(&due[i], 0)))},
+               {"attempt", HF_V_INT(due[i].attempt)});
+        hf_fault_point("dispatch-after-propose");
+    }
+    return HF_OK;
+}
+
+static void take_ownership(dispatcher *d) {
+    if (!hf_intake_stage_owned(d->intake, d->owned, OWNED_WORDS))
+        return;
+    hf_dispatch_owned(d->core, d->owned, OWNED_WORDS);
+    if (d->states)
+        hf_replica_each_live(hf_follow_replica(d->follow), republish, d);
+}
+
+static void become_ready(dispatcher *d) {
+    if (d->ready || !hf_follow_caught_up(d->follow))
+        return;
+    d->ready = true;
+    HF_LOG(INFO, "ready", {"watched", HF_V_INT(hf_dispatch_watched(d->core))}, {"by", HF_V_Z(d->me)});
+    hf_ready_notify();
+}
+
+static hf_code turn(dispatcher *d, bool *ret_more, hf_err *reterr) {
+    size_t fed = 0;
+    bool intake_more = false;
+    hf_klog_poll_reports(d->log, 0);
+    hf_code code = HF_OK;
+    if (!d->states || hf_states_waiting(d->states) + FEED_MAX < HF_STATES_MAX)
+        code = hf_follow_step(d->follow, FEED_MAX, &fed, reterr);
+    if (code == HF_OK && d->failed != HF_OK) {
+        *reterr = d->err;
+        return d->failed;
+    }
+    become_ready(d);
+    if (code == HF_OK)
+        code = hf_intake_stage_step(d->intake, d->clock, &intake_more, reterr);
+    if (code != HF_OK)
+        return code;
+    take_ownership(d);
+    if (d->ready && fed < FEED_MAX && hf_dispatch_next_ms(d->core) <= mono(d))
+        code = propose_due(d, reterr);
+    if (d->states)
+        hf_states_flush(d->states, mono(d), false);
+    hf_klog_bulk(d->log, hf_klog_in_flight(d->log) > BULK_IN_FLIGHT);
+    *ret_more = fed == FEED_MAX || intake_more;
+    return code;
+}
+
+static int wait_ms(const dispatcher *d) {
+    int64_t now = mono(d), until = now + IDLE_MS;
+    int follow_ms = hf_follow_timeout_ms(d->follow);
+    if (follow_ms >= 0 && now + follow_ms < until)
+        until = now + follow_ms;
+    if (d->ready && hf_dispatch_next_ms(d->core) < until)
+        until = hf_dispatch_next_ms(d->core);
+    if (d->states && hf_states_next_ms(d->states) < until)
+        until = hf_states_next_ms(d->states);
+    return until > now ? (int)(until - now) : 0;
+}
+
+static hf_code loop(dispatcher *d, const volatile sig_atomic_t *stop, hf_err *reterr) {
+    while (!*stop) {
+        bool more = false;
+        hf_code code = turn(d, &more, reterr);
+        if (code != HF_OK && hf_code_policy(code) != HF_POLICY_RETRY)
+            return code;
+        if (code != HF_OK)
+            HF_LOG_ERR(WARN, "turn", reterr, {"policy", HF_V_Z("retry")});
+        struct pollfd fds[] = {{hf_klog_report_fd(d->log), POLLIN, 0},
+                               {hf_follow_fd(d->follow), POLLIN, 0},
+                               {hf_intake_stage_fd(d->intake), POLLIN, 0}};
+        poll(fds, HF_ARRAY_LEN(fds), code != HF_OK ? 100 : more ? 0 : wait_ms(d));
+    }
+    return HF_OK;
+}
+
+/* ---- beginning and end ---------------------------------------------------------------------------------- */
+static hf_code open_follow(dispatcher *d, const char *id, hf_err *reterr) {
+    char dir[1200], host[128];
+    snprintf(dir, sizeof dir, "%s/dispatch-%s", hf_config_str(d->config, HF_C_STATE_DIR), *id ? id : hf_host_name(host, sizeof host));
+    hf_code code = hf_make_dirs(dir, 0750, reterr);
+    if (code != HF_OK)
+        return code;
+    hf_store_options store = {.kind = "dispatch", .fleet = hf_config_str(d->config, HF_C_FLEET), .max_readers = 16,
+                              .map_bytes = 64 << 20, .map_max_bytes = (size_t)hf_config_int(d->config, HF_C_JOURNAL_MAP_MAX),
+                              .version = HF_FOLD_VERSION * 1000 + FOLD_VERSION_LAYOUT};
+    hf_follow_options follow = {.replica = {.profile = HF_PROFILE_LIVE, .fleet = store.fleet, .clock = d->clock},
+                                .hooks = {.ctx = d, .on_change = on_change, .on_record = on_record},
+                                .topics = 1u << HF_TOPIC_JOB_EVENTS | 1u << HF_TOPIC_WORKERS,
+                                .commit_interval_ms = 1000};
+    code = hf_follow_open(d->log, d->codec, dir, &store, &follow, &d->follow, reterr);
+    if (code == HF_OK)
+        hf_replica_each_live(hf_follow_replica(d->follow), watch_live, d);
+    return code;
+}
+
+static hf_code open_all(dispatcher *d, const char *id, hf_err *reterr) {
+    char host[128], incarnation[HF_UUID_BYTES];
+    hf_producer_name("hyperdispatch", hf_id_new(d->clock, hf_random_system(), incarnation), d->me, sizeof d->me);
+    (void)host;
+    hf_arena_init(&d->arena, ARENA_BYTES);
+    hf_buf_init(&d->out, HF_MAX_RECORD);
+    hf_dispatch_options core = {.me = hf_str_of(d->me), .lease_grace_ms = hf_config_int(d->config, HF_C_DISPATCH_LEASE_GRACE),
+                                .stand_in_ms = 5000, .half_way_ms = 2000, .repeat_ms = 5000};
+    d->core = hf_dispatch_new(&core);
+    if (!d->core)
+        return hf_fail(reterr, HF_E_NO_MEMORY, "starting");
+    hf_code code = hf_codec_new(NULL, NULL, &d->codec, reterr);
+    if (code == HF_OK)
+        code = hf_klog_open(d->config, d->me, true, 30000, &d->log, reterr);
+    if (code != HF_OK)
+        return code;
+    hf_klog_on_report(d->log, on_report, d);
+    if (hf_config_bool(d->config, HF_C_DISPATCH_STATES) && !(d->states = hf_states_new(d->log, d->codec)))
+        return hf_fail(reterr, HF_E_NO_MEMORY, "starting");
+    code = open_follow(d, id, reterr);
+    if (code == HF_OK)
+        code = hf_intake_stage_open(d->log, d->codec, hf_str_of(d->me), &d->intake, reterr);
+    return code;
+}
+
+static void finish(dispatcher *d) {
+    int64_t until = mono(d) + STOP_MS;
+    if (d->states)
+        hf_states_flush(d->states, mono(d), true);
+    while (d->log && d->intake && hf_klog_in_flight(d->log) > 0 && mono(d) < until)
+        hf_klog_poll_reports(d->log, 50);
+}
+
+static void close_all(dispatcher *d) {
+    hf_follow_close(d->follow);
+    hf_intake_stage_close(d->intake);
+    hf_klog_close(d->log);
+    hf_states_free(d->states);
+    hf_dispatch_free(d->core);
+    hf_codec_free(d->codec);
+    hf_arena_done(&d->arena);
+    hf_buf_done(&d->out);
+}
+
+hf_code hf_dispatcher_run(const hf_dispatcher_options *options, hf_err *reterr) {
+    dispatcher *d = hf_alloc(sizeof *d);
+    if (!d)
+        return hf_fail(reterr, HF_E_NO_MEMORY, "starting");
+    d->config = options->config;
+    d->clock = hf_clock_system();
+    hf_code code = open_all(d, options->id, reterr);
+    if (code == HF_OK)
+        code = loop(d, options->stop, reterr);
+    finish(d);
+    close_all(d);
+    free(d);
+    return code;
+}

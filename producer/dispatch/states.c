@@ -1,0 +1,149 @@
+#include "producer/dispatch/states.h"
+
+#include <uthash.h>
+
+#include "schemas/base/log.h"
+#include "schemas/base/mem.h"
+
+#define TAG_BIT (1ull << 62)
+
+typedef struct entry {
+    UT_hash_handle hh;
+    char *bytes; /* the id, then the framed record */
+    uint32_t id_len, value_len;
+    int32_t partition;
+    uint32_t slot;
+    bool dirty;
+    uint32_t in_flight; /* records without a report; their order in the partition is the order sent */
+    struct entry *next_dirty;
+} entry;
+
+struct hf_states {
+    hf_klog *log;
+    hf_codec *codec;
+    hf_buf out;
+    entry *by_id;
+    entry *slots[HF_STATES_MAX];
+    uint32_t free_slots[HF_STATES_MAX], free_count;
+    entry *first, *last; /* dirty ones, oldest first */
+    int64_t since_ms;    /* when the oldest of them came; 0: at the next flush */
+};
+
+hf_states *hf_states_new(hf_klog *log, hf_codec *codec) {
+    hf_states *s = hf_alloc(sizeof *s);
+    if (!s)
+        return NULL;
+    s->log = log;
+    s->codec = codec;
+    hf_buf_init(&s->out, HF_MAX_RECORD);
+    for (uint32_t i = 0; i < HF_STATES_MAX; i++)
+        s->free_slots[s->free_count++] = HF_STATES_MAX - 1 - i;
+    return s;
+}
+
+static void forget(hf_states *s, entry *e) {
+    HASH_DEL(s->by_id, e);
+    s->slots[e->slot] = NULL;
+    s->free_slots[s->free_count++] = e->slot;
+    free(e->bytes);
+    free(e);
+}
+
+void hf_states_free(hf_states *s) {
+    if (!s)
+        return;
+    for (uint32_t i = 0; i < HF_STATES_MAX; i++)
+        if (s->slots[i])
+            forget(s, s->slots[i]);
+    hf_buf_done(&s->out);
+    free(s);
+}
+
+bool hf_states_full(const hf_states *s) { return s->free_count == 0; }
+size_t hf_states_waiting(const hf_states *s) { return HF_STATES_MAX - s->free_count; }
+
+static void mark_dirty(hf_states *s, entry *e) {
+    if (e->dirty)
+        return;
+    e->dirty = true;
+    e->next_dirty = NULL;
+    if (s->last)
+        s->last->next_dirty = e;
+    else
+        s->first = e;
+    s->last = e;
+}
+
+hf_code hf_states_changed(hf_states *s, const hf_job *job, int32_t partition, hf_err *reterr) {
+    hf_buf_clear(&s->out);
+    hf_code code = hf_encode(s->codec, HF_SCHEMA_JOB, job, &s->out, reterr);
+    if (code != HF_OK)
+        return code;
+    entry *e = NULL;
+    HASH_FIND(hh, s->by_id, job->id.p, job->id.len, e);
+    if (!e && s->free_count == 0)
+        return hf_fail(reterr, HF_E_BUSY, "%d job states wait for Kafka's acknowledgement", HF_STATES_MAX);
+    char *bytes = hf_alloc(job->id.len + s->out.len);
+    entry *fresh = e ? e : hf_alloc(sizeof *fresh);
+    if (!bytes || !fresh) {
+        free(bytes);
+        if (!e)
+            free(fresh);
+        return hf_fail(reterr, HF_E_NO_MEMORY, "state of a job");
+    }
+    memcpy(bytes, job->id.p, job->id.len);
+    memcpy(bytes + job->id.len, s->out.data, s->out.len);
+    if (e)
+        HASH_DEL(s->by_id, e); /* its key lives in the bytes that go */
+    else
+        s->slots[fresh->slot = s->free_slots[--s->free_count]] = fresh;
+    free(fresh->bytes);
+    fresh->bytes = bytes;
+    fresh->id_len = job->id.len;
+    fresh->value_len = (uint32_t)s->out.len;
+    fresh->partition = partition;
+    HASH_ADD_KEYPTR(hh, s->by_id, fresh->bytes, fresh->id_len, fresh);
+    mark_dirty(s, fresh);
+    return HF_OK;
+}
+
+static bool publish(hf_states *s, entry *e) {
+    hf_err err;
+    hf_str key = {e->bytes, e->id_len}, value = {e->bytes + e->id_len, e->value_len};
+    hf_code code = hf_klog_produce(s->log, HF_TOPIC_JOB_STATES, e->partition, key, value, "Job", NULL, 0, TAG_BIT | e->slot, &err);
+    if (code == HF_OK)
+        e->in_flight++;
+    else if (code != HF_E_LOG_QUEUE_FULL)
+        HF_LOG_ERR(WARN, "job-state-not-sent", &err, {"job", HF_V_STR(key)});
+    return code == HF_OK;
+}
+
+void hf_states_flush(hf_states *s, int64_t mono_ms, bool now) {
+    if (s->first && s->since_ms == 0)
+        s->since_ms = mono_ms;
+    if (!s->first || (!now && mono_ms < s->since_ms + HF_STATES_GATHER_MS && s->free_count > HF_STATES_MAX / 2))
+        return;
+    while (s->first && publish(s, s->first)) {
+        entry *e = s->first;
+        s->first = e->next_dirty;
+        e->dirty = false;
+    }
+    if (!s->first)
+        s->last = NULL;
+    s->since_ms = 0;
+}
+
+int64_t hf_states_next_ms(const hf_states *s) {
+    return s->first ? s->since_ms + HF_STATES_GATHER_MS : INT64_MAX;
+}
+
+void hf_states_report(hf_states *s, uint64_t tag, const hf_report *report) {
+    entry *e = s->slots[(tag & ~TAG_BIT) % HF_STATES_MAX];
+    if (!e)
+        return;
+    e->in_flight--;
+    if (report->error != HF_OK)
+        mark_dirty(s, e); /* once more, as it is by now */
+    else if (!e->dirty && !e->in_flight)
+        forget(s, e);
+}
