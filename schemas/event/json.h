@@ -7,11 +7,15 @@
 #include "schemas/base/err.h"
 #include "schemas/job/job.h"
 
-enum { HF_JSON_FULL = 1 };
+enum { HF_JSON_FULL = 1, HF_JSON_MAX_DEPTH = 64 };
 /* New reference, or NULL without memory. A UNIONS element is {"type": "Started", …its fields}. */
 json_t *hf_json_of(const hf_type *type, const void *record, unsigned flags);
 /* Fills *ret_record from a JSON object: strings copied into arena; unknown members are ignored; a wrong type or a
  * value over its bound is an error that names the path ("spec.execution_policy.priority"). */
 hf_code hf_json_to(const hf_type *type, const json_t *json, hf_arena *arena, void *ret_record, hf_err *reterr);
-/* Parses JSON text with the bounds for outside bytes: size, depth 64, duplicate keys refused. */
+/* The same for one field of *record, from a value whose member may be called otherwise: `path` is how errors name it. */
+hf_code hf_json_to_field(const hf_field *field, const json_t *value, const char *path, hf_arena *arena, void *record,
+                         hf_err *reterr);
+/* Parses JSON text with the bounds for outside bytes: size, depth HF_JSON_MAX_DEPTH, duplicate keys refused.
+ * Errors give line and column, never a piece of the text: it may be a secret. */
 json_t *hf_json_parse(hf_str text, size_t max_bytes, hf_err *reterr);

@@ -14,12 +14,15 @@ typedef struct hf_intake_errors {
 } hf_intake_errors;
 
 /* Normalises *spec in place (strings into arena) and collects errors and warnings (named options that
- * nothing here acts on). */
+ * nothing here acts on). A field that cannot stand in a record (not UTF-8, control characters, over its bound, or
+ * something that looks like a secret) is emptied besides, so that a rejected job's record holds none of it. A text of
+ * {NULL, 0} among the errors means that memory was short. */
 void hf_intake_check(hf_spec *spec, hf_arena *arena, hf_intake_errors *errors, hf_intake_errors *warnings);
 
 /* Builds the proposal for `submission` as job `job_id`. `submission_at` names where it came from ("" for
  * HTTP). Everything in *ret_record borrows from submission or lives in arena. *ret_errors (may be NULL)
- * says what was wrong; the record is then Created + Rejected. Fails only without memory. */
+ * says what was wrong; the record is then Created + Rejected. Fails without memory, and with INVALID where job_id is
+ * none (hf_id_valid): no record of such a job could ever be folded. */
 hf_code hf_intake(hf_submission *submission, hf_str job_id, hf_str submission_at, hf_str by, int64_t now_ms,
                   hf_arena *arena, hf_record *ret_record, hf_intake_errors *ret_errors, hf_err *reterr);
 
