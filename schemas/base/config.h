@@ -2,7 +2,8 @@
  * the test of that documentation.
  *
  * Sources, later ones win: defaults, the YAML file, HF_… environment variables
- * (`worker.slots` is HF_WORKER_SLOTS), --set key=value. A key that is not in the table is an error
+ * (`worker.slots` is HF_WORKER_SLOTS, `kafka.security.protocol` HF_KAFKA_SECURITY_PROTOCOL),
+ * --set key=value. In YAML a key may be written nested or dotted. A key that is not in the table is an error
  * that names it, with line and column and the nearest key that exists. Keys under `kafka.` are
  * passed on to librdkafka. Structured sections (endpoints, operations, webhooks, schedules,
  * storage.roots) are kept as JSON (jansson) and read by the part that owns them.
@@ -29,9 +30,15 @@ void hf_config_free(hf_config *config);
 hf_code hf_config_load_file(hf_config *config, const char *path, hf_err *reterr);
 /* `source` is how errors name the text. */
 hf_code hf_config_load_yaml(hf_config *config, hf_str text, const char *source, hf_err *reterr);
+/* Takes the variables that name a key, as text; booleans also as 1/0/yes/no. An HF_… variable that
+ * names none is an error when it begins like a section (HF_WORKER_…) or is a slip of a key's name;
+ * others are not ours and left alone. */
 hf_code hf_config_load_env(hf_config *config, char *const *envp, hf_err *reterr);
-/* "key=value"; the value is read as a YAML scalar or flow ("[a, b]", "{x: 1}"). */
+/* "key=value"; the value of a plain key is taken as it stands (quotes around it are YAML's), that of
+ * a structured one is YAML flow ("[a, b]", "{x: 1}"). */
 hf_code hf_config_set(hf_config *config, const char *assignment, hf_err *reterr);
+/* What no key can check alone (a heartbeat against its lease); call it after the last source. */
+hf_code hf_config_check(const hf_config *config, hf_err *reterr);
 
 /* Each accessor asserts that the key has that kind. Strings live as long as the config. */
 const char *hf_config_str(const hf_config *config, hf_config_key key);
@@ -39,6 +46,7 @@ int64_t hf_config_int(const hf_config *config, hf_config_key key); /* INT, SIZE 
 bool hf_config_bool(const hf_config *config, hf_config_key key);
 const json_t *hf_config_json(const hf_config *config, hf_config_key key); /* borrowed; NULL when not set */
 /* kafka.* pass-through: "security.protocol" -> "SASL_SSL"; a JSON object of strings, borrowed. */
+/* `kafka.bootstrap.servers` is not among them: it is a key of its own. */
 const json_t *hf_config_kafka(const hf_config *config);
 
 /* YAML of everything in force with where each value came from; secrets as "***". malloc'd. */

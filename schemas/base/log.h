@@ -5,7 +5,8 @@
  *     json    {"ts":"…","level":"info","program":"hyperworker","event":"job-started","job":"…","attempt":2}
  *
  * A key whose name contains password, secret, token, authorization or cookie has its value
- * written as "***". A line is bounded (HF_LOG_LINE_BYTES; cut with "…"), written with one write(2).
+ * written as "***". A line is bounded (HF_LOG_LINE_BYTES): past that a value ends in "…", later pairs are left out and
+ * cut=true is the last one. Written with one write(2). Bytes that are not UTF-8 become U+FFFD.
  * Thread-safe. */
 #pragma once
 #include <stdbool.h>
