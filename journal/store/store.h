@@ -40,7 +40,9 @@ enum {
     HF_TABLE_INTEGER_KEY = 1, /* keys are native uint64_t */
     HF_TABLE_DUP = 2,         /* several values a key, sorted */
     HF_TABLE_DUP_INTEGER = 4, /* DUP of native uint64_t values */
+    HF_TABLE_DUP_FIXED = 8,   /* DUP of values that are all of one length (packed without a header each) */
 };
+enum { HF_KEY_MAX_BYTES = 511, HF_DUP_VALUE_MAX_BYTES = 511 }; /* LMDB's bounds: LIMIT past them */
 typedef uint32_t hf_table;
 /* Opens (or makes, when writable) a table; the same name gives the same handle. Any thread. NOT_FOUND when read-only and absent. */
 hf_code hf_store_table(hf_store *store, const char *name, unsigned flags, hf_table *ret, hf_err *reterr);
@@ -63,8 +65,12 @@ bool hf_changes_delete_value(hf_changes *changes, hf_table table, hf_str key, hf
 /* Applies the batch in order in one transaction. On error nothing of it is in the store. */
 hf_code hf_store_commit(hf_store *store, const hf_changes *changes, hf_err *reterr);
 
+/* Fault tests: the Nth commit from now on fails with `code` just before it would take effect, once (0: never). */
+void hf_store_fail_commit_after(uint64_t n, hf_code code);
+
 /* ---- reading ------------------------------------------------------------------------------- */
 typedef struct hf_read hf_read; /* a snapshot; short-lived */
+/* A thread begins one read at a time: while the map is grown, new reads wait for the running ones to end. */
 hf_code hf_read_begin(hf_store *store, hf_read **ret, hf_err *reterr);
 void hf_read_end(hf_read *read); /* NULL is fine */
 /* Values borrow from the map until hf_read_end. NOT_FOUND leaves *ret alone and is not worth an error text. */
@@ -83,3 +89,10 @@ static inline uint64_t hf_u64_of(hf_str bytes) { uint64_t v = 0; if (bytes.len =
 
 typedef struct hf_store_stat { uint64_t map_bytes, used_bytes, readers, last_txn; } hf_store_stat;
 void hf_store_stats(hf_store *store, hf_store_stat *ret);
+/* Names of all tables as of the snapshot, in byte order. Stops at the first answer that is not HF_OK and returns it. */
+typedef hf_code (*hf_table_each)(void *ctx, const char *name, hf_err *reterr);
+hf_code hf_read_tables(hf_read *read, hf_table_each each, void *ctx, hf_err *reterr);
+/* Flags (HF_TABLE_...) an existing table was made with, for tools that meet tables by name. */
+hf_code hf_store_table_as_is(hf_store *store, const char *name, hf_table *ret, unsigned *ret_flags, hf_err *reterr);
+/* A consistent, compacted copy as of now into the new file at `path` (EXISTS if it is there), synced; writers go on. */
+hf_code hf_store_copy(hf_store *store, const char *path, hf_err *reterr);

@@ -1,0 +1,80 @@
+/* A batch: one byte buffer of entries, replayed by commit.c. */
+#include "journal/store/inside.h"
+#include "schemas/base/mem.h"
+
+enum { FIRST_BYTES = 64 * 1024, KEEP_BYTES = 1024 * 1024 };
+
+hf_changes *hf_changes_new(size_t max_bytes) {
+    hf_changes *c = hf_alloc(sizeof *c);
+    if (c)
+        c->max = max_bytes;
+    return c;
+}
+
+void hf_changes_free(hf_changes *c) {
+    if (!c)
+        return;
+    free(c->data);
+    free(c);
+}
+
+/* A rare large batch must not stay in an idle program's memory. */
+void hf_changes_clear(hf_changes *c) {
+    if (c->cap > KEEP_BYTES && c->len < c->cap / 8) {
+        free(c->data);
+        c->data = NULL;
+        c->cap = 0;
+    }
+    c->len = c->count = 0;
+}
+
+size_t hf_changes_bytes(const hf_changes *c) { return c->len; }
+size_t hf_changes_count(const hf_changes *c) { return c->count; }
+
+static bool make_room(hf_changes *c, size_t more) {
+    if (c->cap - c->len >= more)
+        return true;
+    if (more > c->max - c->len)
+        return false;
+    size_t cap = c->cap ? c->cap : FIRST_BYTES;
+    while (cap < c->len + more)
+        cap *= 2;
+    if (cap > c->max)
+        cap = c->max;
+    char *data = hf_realloc(c->data, cap);
+    if (!data)
+        return false;
+    c->data = data;
+    c->cap = cap;
+    return true;
+}
+
+static bool add(hf_changes *c, hf_table table, uint8_t op, hf_str key, hf_str value, unsigned flags) {
+    size_t size = sizeof(hf_change_entry) + hf_align8(key.len) + hf_align8(value.len);
+    if (key.len > UINT16_MAX || size > UINT32_MAX || !make_room(c, size))
+        return false;
+    hf_change_entry *e = (hf_change_entry *)(void *)(c->data + c->len);
+    *e = (hf_change_entry){.table = table, .value_len = value.len, .key_len = (uint16_t)key.len, .op = op, .flags = (uint8_t)flags, .size = (uint32_t)size};
+    char *at = (char *)(e + 1);
+    if (key.len)
+        memcpy(at, key.p, key.len);
+    if (value.len)
+        memcpy(at + hf_align8(key.len), value.p, value.len);
+    c->len += size;
+    c->count++;
+    return true;
+}
+
+bool hf_changes_put(hf_changes *c, hf_table table, hf_str key, hf_str value, unsigned flags) {
+    return add(c, table, CHANGE_PUT, key, value, flags);
+}
+bool hf_changes_put_u64(hf_changes *c, hf_table table, uint64_t key, hf_str value, unsigned flags) {
+    return add(c, table, CHANGE_PUT, hf_key_u64(&key), value, flags);
+}
+bool hf_changes_delete(hf_changes *c, hf_table table, hf_str key) { return add(c, table, CHANGE_DELETE, key, HF_STR_NONE, 0); }
+bool hf_changes_delete_u64(hf_changes *c, hf_table table, uint64_t key) {
+    return add(c, table, CHANGE_DELETE, hf_key_u64(&key), HF_STR_NONE, 0);
+}
+bool hf_changes_delete_value(hf_changes *c, hf_table table, hf_str key, hf_str value) {
+    return add(c, table, CHANGE_DELETE_VALUE, key, value, 0);
+}
