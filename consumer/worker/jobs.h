@@ -1,0 +1,76 @@
+/* The index of jobs a worker could claim or holds: found by id, and each in at most one heap.
+ * Owned by hf_worker_core. Adding and moving are O(log n); nothing scans. */
+#pragma once
+#include "schemas/job/job.h"
+
+#include "schemas/base/mem.h"
+#define HASH_NONFATAL_OOM 1
+#define uthash_malloc(bytes) hf_alloc(bytes)
+#include <uthash.h>
+
+typedef enum hf_heap_id {
+    HF_HEAP_READY,   /* ours to claim; by urgency */
+    HF_HEAP_FRESH,   /* another worker's so far; by when its wait ends (monotonic) */
+    HF_HEAP_RIPE,    /* another worker's that waited long enough; by urgency */
+    HF_HEAP_WAITING, /* not before a time (wall) */
+    HF_HEAP_ORPHANS, /* held by an earlier incarnation of this worker */
+    HF_HEAP_COUNT,
+    HF_HEAP_NONE = HF_HEAP_COUNT
+} hf_heap_id;
+
+typedef struct hf_qjob {
+    UT_hash_handle hh;
+    uint64_t hash;       /* of the id: the same on every worker */
+    uint64_t created;    /* position key of its creation: breaks ties */
+    int64_t urgency;     /* lower goes first */
+    int64_t order;       /* in the heap it is in */
+    int64_t seen_ms;     /* monotonic, when it was seen to be queued */
+    int64_t not_before;  /* wall */
+    int32_t attempt;     /* attempts so far */
+    uint32_t place;      /* index in its heap */
+    uint32_t generation; /* of the set of workers it was judged by */
+    uint16_t kind;       /* class of requirements (peers.h) */
+    uint16_t held;       /* 1 + index of the attempt of it this worker holds; 0: none */
+    uint8_t heap;        /* hf_heap_id */
+    bool queued;         /* the log says it may be claimed */
+    bool own;            /* orphans: assigned to this very incarnation */
+    uint8_t id_len;
+    char id[];
+} hf_qjob;
+
+typedef struct hf_heap {
+    hf_qjob **items;
+    uint32_t count, cap;
+} hf_heap;
+
+typedef struct hf_jobs {
+    hf_qjob *table; /* uthash, in order of arrival */
+    hf_qjob *walk;  /* where hf_jobs_walk goes on */
+    hf_heap heaps[HF_HEAP_COUNT];
+} hf_jobs;
+
+uint64_t hf_worker_hash(hf_str s);
+static inline uint64_t hf_worker_mix(uint64_t x) { /* a bijection whose output bits all depend on all input bits */
+    x ^= x >> 32;
+    x *= 0xd6e8feb86659fd93ULL;
+    x ^= x >> 32;
+    x *= 0xd6e8feb86659fd93ULL;
+    return x ^ x >> 32;
+}
+static inline hf_str hf_qjob_id(const hf_qjob *j) { return (hf_str){j->id, j->id_len}; }
+
+void hf_jobs_done(hf_jobs *jobs);
+hf_qjob *hf_jobs_find(const hf_jobs *jobs, hf_str id);
+/* NULL without memory. The id must be new and at most HF_ID_MAX_BYTES long. */
+hf_qjob *hf_jobs_add(hf_jobs *jobs, hf_str id);
+void hf_jobs_drop(hf_jobs *jobs, hf_qjob *job);
+/* Moves it into that heap (from whichever it is in); false without memory: it is then in none. */
+bool hf_jobs_put(hf_jobs *jobs, hf_qjob *job, hf_heap_id heap, int64_t order);
+void hf_jobs_take(hf_jobs *jobs, hf_qjob *job); /* out of its heap, if in one */
+static inline hf_qjob *hf_jobs_top(const hf_jobs *jobs, hf_heap_id heap) {
+    return jobs->heaps[heap].count ? jobs->heaps[heap].items[0] : NULL;
+}
+static inline uint32_t hf_jobs_count(const hf_jobs *jobs) { return HASH_COUNT(jobs->table); }
+/* A walk over all jobs that survives adding and dropping between its steps. */
+static inline void hf_jobs_walk_begin(hf_jobs *jobs) { jobs->walk = jobs->table; }
+hf_qjob *hf_jobs_walk_next(hf_jobs *jobs); /* NULL at the end */
