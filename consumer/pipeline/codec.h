@@ -1,0 +1,26 @@
+/* Codecs: how a grain of 64 KiB becomes a zlib stream (RFC 1950). One table (codec.def); the output is the same bytes for the same
+ * input whatever lane, thread or order, so an export's bytes do not depend on how many threads made it.
+ * A lane is a codec's working memory: one thread each. */
+#pragma once
+#include <stddef.h>
+
+#include "schemas/base/err.h"
+#include "schemas/base/str.h"
+
+typedef struct hf_codec {
+    const char *name, *library, *summary;
+    int level;
+    void *(*lane_new)(int level); /* NULL without memory */
+    void (*lane_free)(void *lane);
+    /* Length of the stream, 0 if it did not fit out_cap or the library failed. */
+    size_t (*compress)(void *lane, const void *in, size_t in_len, void *out, size_t out_cap);
+} hf_codec;
+
+/* Room that every codec's output of one grain fits into. */
+enum { HF_GRAIN_BYTES = 65536, HF_CODEC_BOUND = HF_GRAIN_BYTES + 1024 };
+
+/* By name; "" is the default. NULL if there is none. */
+const hf_codec *hf_codec_find(hf_str name);
+/* By the 1–9 scale that people know from gzip: 0 the default, 1–3 fast, 4–6 balanced, 7 and above small. */
+const hf_codec *hf_codec_for_level(int level);
+const hf_codec *hf_codecs(size_t *ret_count);

@@ -1,0 +1,81 @@
+#include "consumer/pipeline/out.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "consumer/pipeline/source.h"
+#include "schemas/base/mem.h"
+
+enum { FLUSH_EVERY = 32 << 20, HASH_BLOCK = 1 << 20 };
+
+hf_code hf_write_fully(int fd, const void *bytes, size_t len, int64_t offset, hf_err *reterr) {
+    const char *p = bytes;
+    while (len > 0) {
+        ssize_t n = pwrite(fd, p, len, offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return hf_fail_errno(reterr, errno, "writing at offset %" PRId64, offset);
+        p += n;
+        offset += n;
+        len -= (size_t)n;
+    }
+    return HF_OK;
+}
+
+hf_code hf_out_init(hf_out *out, int fd, int64_t base, hf_digest_kind other, hf_flow *flow, hf_err *reterr) {
+    *out = (hf_out){.fd = fd, .base = base, .flow = flow};
+    hf_code rc = hf_digest_init(&out->sha256, HF_DIGEST_SHA256, reterr);
+    if (rc == HF_OK)
+        rc = hf_digest_init(&out->other, other == HF_DIGEST_SHA256 ? HF_DIGEST_NONE : other, reterr);
+    if (rc != HF_OK)
+        hf_out_done(out);
+    return rc;
+}
+
+void hf_out_done(hf_out *out) {
+    hf_digest_done(&out->sha256);
+    hf_digest_done(&out->other);
+}
+
+hf_code hf_out_append(hf_out *out, const void *bytes, size_t len, hf_err *reterr) {
+    hf_code rc = hf_write_fully(out->fd, bytes, len, out->base + out->len, reterr);
+    if (rc != HF_OK || (rc = hf_digest_add(&out->sha256, bytes, len, reterr)) != HF_OK ||
+        (rc = hf_digest_add(&out->other, bytes, len, reterr)) != HF_OK)
+        return rc;
+    out->len += (int64_t)len;
+    if (out->flow)
+        atomic_fetch_add_explicit(&out->flow->bytes_written, (long long)len, memory_order_relaxed);
+    if (out->len - out->flushed >= FLUSH_EVERY) {
+        /* Only starts the writing; an error shows at fsync. */
+        (void)sync_file_range(out->fd, out->base + out->flushed, out->len - out->flushed, SYNC_FILE_RANGE_WRITE);
+        out->flushed = out->len;
+    }
+    return HF_OK;
+}
+
+hf_code hf_out_end(hf_out *out, char sha256[HF_DIGEST_HEX_MAX], char other[HF_DIGEST_HEX_MAX], hf_err *reterr) {
+    hf_code rc = hf_digest_end(&out->sha256, sha256, reterr);
+    return rc == HF_OK ? hf_digest_end(&out->other, other, reterr) : rc;
+}
+
+hf_code hf_hash_file(int fd, int64_t size_bytes, const hf_flow *flow, char sha256[HF_DIGEST_HEX_MAX], hf_err *reterr) {
+    hf_auto_free char *block = hf_alloc(HASH_BLOCK);
+    if (!block)
+        return hf_fail(reterr, HF_E_NO_MEMORY, "a block to hash");
+    hf_digest digest;
+    hf_code rc = hf_digest_init(&digest, HF_DIGEST_SHA256, reterr);
+    for (int64_t at = 0; rc == HF_OK && at < size_bytes;) {
+        size_t n = size_bytes - at < HASH_BLOCK ? (size_t)(size_bytes - at) : HASH_BLOCK;
+        if ((!flow || (rc = hf_flow_check(flow, reterr)) == HF_OK) &&
+            (rc = hf_read_fully(fd, block, n, at, reterr)) == HF_OK)
+            rc = hf_digest_add(&digest, block, n, reterr);
+        at += (int64_t)n;
+    }
+    if (rc == HF_OK)
+        rc = hf_digest_end(&digest, sha256, reterr);
+    hf_digest_done(&digest);
+    return rc;
+}

@@ -1,0 +1,26 @@
+/* An output that only grows: bytes appended to a file from a given place on, counted and hashed as they pass. What
+ * streams (a VMDK, a member of an OVA) is written through one. Dirty pages go to the disk every 32 MiB, so that the
+ * fsync at the end has little left. One thread. */
+#pragma once
+#include "consumer/pipeline/digest.h"
+#include "consumer/pipeline/flow.h"
+
+typedef struct hf_out {
+    int fd;       /* borrowed */
+    int64_t base; /* offset in the file of the first byte */
+    int64_t len;
+    hf_digest sha256, other; /* other: what a manifest of another kind wants */
+    hf_flow *flow;           /* its bytes_written is advanced; may be NULL */
+    int64_t flushed;
+} hf_out;
+
+hf_code hf_out_init(hf_out *out, int fd, int64_t base, hf_digest_kind other, hf_flow *flow, hf_err *reterr);
+hf_code hf_out_append(hf_out *out, const void *bytes, size_t len, hf_err *reterr);
+/* The hashes of all that was appended; other is "" when none was asked for. */
+hf_code hf_out_end(hf_out *out, char sha256[HF_DIGEST_HEX_MAX], char other[HF_DIGEST_HEX_MAX], hf_err *reterr);
+void hf_out_done(hf_out *out);
+
+/* All len bytes at offset. */
+hf_code hf_write_fully(int fd, const void *bytes, size_t len, int64_t offset, hf_err *reterr);
+/* SHA-256 of fd's first size_bytes bytes, in one pass; stops at a cancel. */
+hf_code hf_hash_file(int fd, int64_t size_bytes, const hf_flow *flow, char sha256[HF_DIGEST_HEX_MAX], hf_err *reterr);
