@@ -1,6 +1,7 @@
 include(GNUInstallDirs)
 get_property(programs GLOBAL PROPERTY HF_PROGRAMS)
 if(programs)
+  add_custom_target(programs DEPENDS ${programs}) # all that ops/try needs
   install(TARGETS ${programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 install(DIRECTORY schemas/avro/ DESTINATION ${CMAKE_INSTALL_DATADIR}/hyperfleet/avro FILES_MATCHING PATTERN "*.avsc")
