@@ -7,6 +7,8 @@
 #include "schemas/base/mem.h"
 #include "schemas/event/catalog.h"
 #include "schemas/event/codec_private.h"
+#include "schemas/event/json.h"
+#include "schemas/event/json_submission.h"
 #include "schemas/event/write.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "doubles and fingerprints are copied as they lie in memory");
@@ -199,12 +201,27 @@ static hf_code check_bytes(hf_schema schema, hf_str bytes, hf_err *reterr) {
     return HF_OK;
 }
 
+/* A person with kcat. */
+static hf_code read_json(hf_str bytes, hf_arena *arena, hf_submission *ret, hf_err *reterr) {
+    json_t *json = hf_json_parse(bytes, HF_MAX_SUBMISSION, reterr);
+    if (!json)
+        return reterr ? reterr->code : HF_E_PARSE;
+    hf_submission submission; /* the caller's stays as it was unless all went well */
+    hf_code code = hf_submission_from_json(json, arena, &submission, reterr);
+    json_decref(json);
+    if (code == HF_OK)
+        *ret = submission;
+    return code;
+}
+
 hf_code hf_decode(hf_codec *codec, hf_schema schema, hf_str bytes, hf_arena *arena, void *ret_record, hf_err *reterr) {
     const hf_plan *plan = NULL;
     uint32_t frame = 0;
     hf_code code = check_bytes(schema, bytes, reterr);
     if (code)
         return code;
+    if (schema == HF_SCHEMA_SUBMISSION && bytes.len && bytes.p[0] == '{')
+        return read_json(bytes, arena, ret_record, reterr);
     if (bytes.len >= SINGLE_OBJECT_BYTES && memcmp(bytes.p, single_object_mark, sizeof single_object_mark) == 0) {
         frame = SINGLE_OBJECT_BYTES;
         code = plan_of_fingerprint(codec, schema, bytes, &plan, reterr);

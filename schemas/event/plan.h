@@ -19,7 +19,7 @@ enum {
     HF_SCHEMA_MAX_DEPTH = 64,      /* of a schema, and of a value that is walked over */
     HF_SCHEMA_MAX_STEPS = 4096,    /* of one program */
     HF_STRUCT_MAX_BYTES = 1024,    /* of a record's struct */
-    HF_MAX_ELEMENT_BYTES = 4096,   /* of a string in a list: the table bounds only the list */
+    HF_MAX_ELEMENT_BYTES = 4096,   /* of a string in a list, HF_MAX_PATH: the table bounds only the list */
 };
 
 typedef enum hf_op {

@@ -1,0 +1,22 @@
+#include "schemas/job/delivery.h"
+
+#include "schemas/job/fields.h"
+
+static const char *const outcome_symbols[] = {"delivered", "retrying", "failed", "disabled", "refused", NULL};
+
+static const hf_field fields[] = {
+    HF_STR_FIELD(hf_delivery, endpoint, HF_ID_MAX_BYTES),
+    HF_STR_FIELD(hf_delivery, delivery_id, HF_ID_MAX_BYTES),
+    HF_STR_FIELD(hf_delivery, event, 64),
+    HF_STR_FIELD(hf_delivery, job_id, HF_ID_MAX_BYTES),
+    HF_I32_FIELD(hf_delivery, event_partition, 0),
+    HF_I64_FIELD(hf_delivery, event_offset, 0),
+    HF_I32_FIELD(hf_delivery, attempt, 0),
+    HF_ENUM_FIELD(hf_delivery, outcome, outcome_symbols),
+    HF_I32_FIELD(hf_delivery, status_code, 0),
+    HF_TIME_FIELD(hf_delivery, at),
+    HF_I64_FIELD(hf_delivery, duration_ms, 0),
+    HF_TIME_FIELD(hf_delivery, next_at),
+    HF_STR_FIELD(hf_delivery, error, HF_MAX_TEXT),
+};
+HF_TYPE(HF_TYPE_DELIVERY, "WebhookDelivery", hf_delivery, fields);
