@@ -186,7 +186,7 @@ static hf_code plan_of_id(hf_codec *codec, hf_schema schema, hf_str bytes, const
     int32_t id = (int32_t)((uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]);
     const registered *known = find_registered(codec, id);
     hf_code code = known ? HF_OK : learn(codec, schema, id, &known, reterr);
-    if (code)
+    if (code || !known)
         return code;
     if (known->schema != schema)
         return wrong_schema(known->schema, schema, reterr);

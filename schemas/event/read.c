@@ -61,7 +61,7 @@ static inline at_t get_long(reader *r, at_t p, const char *name, int64_t *ret) {
 }
 
 static inline at_t get_int(reader *r, at_t p, const char *name, int32_t *ret) {
-    int64_t n;
+    int64_t n = 0;
     at_t next = get_long(r, p, name, &n);
     if (UNLIKELY(!next))
         return NULL;
@@ -73,7 +73,7 @@ static inline at_t get_int(reader *r, at_t p, const char *name, int32_t *ret) {
 
 /* A number in [0, count): a union's branch or an enum's symbol. */
 static inline at_t get_index(reader *r, at_t p, const char *name, uint64_t count, uint32_t *ret) {
-    int64_t n;
+    int64_t n = 0;
     at_t next = get_long(r, p, name, &n);
     if (UNLIKELY(!next))
         return NULL;
@@ -103,13 +103,13 @@ static at_t get_double(reader *r, at_t p, const hf_step *step, double *ret) {
     if (step->op == HF_OP_F64)
         return get_fixed(r, p, step->name, ret, sizeof *ret);
     if (step->op == HF_OP_F64_OF_FLOAT) {
-        float f;
+        float f = 0;
         p = get_fixed(r, p, step->name, &f, sizeof f);
         if (p)
             *ret = (double)f;
         return p;
     }
-    int64_t n;
+    int64_t n = 0;
     p = get_long(r, p, step->name, &n);
     if (p)
         *ret = (double)n;
