@@ -52,8 +52,9 @@ static int add_block(hf_arena *arena, size_t at_least) {
 }
 
 void *hf_arena_alloc(hf_arena *arena, size_t size_bytes) {
-    size_t size = (size_bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    if (size < size_bytes || size > arena->max_bytes - arena->used_bytes)
+    size_t wanted = size_bytes ? size_bytes : 1; /* nothing is something that can be pointed to */
+    size_t size = (wanted + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    if (size < wanted || size > arena->max_bytes - arena->used_bytes)
         return NULL;
     if ((size_t)(arena->end - arena->next) < size && !add_block(arena, size))
         return NULL;

@@ -31,15 +31,18 @@ const char *hf_time_format(int64_t wall_ms, char text[HF_RFC3339_BYTES]) {
     }
     struct tm tm;
     time_t t = (time_t)seconds;
-    if (!gmtime_r(&t, &tm) || tm.tm_year > 8099) {
-        snprintf(text, HF_RFC3339_BYTES, "9999-12-31T23:59:59Z");
+    bool fits = gmtime_r(&t, &tm) != NULL;
+    if (!fits || tm.tm_year > 8099 || tm.tm_year < -1900) { /* RFC 3339 has four digits for a year */
+        snprintf(text, HF_RFC3339_BYTES, seconds < 0 ? "0000-01-01T00:00:00Z" : "9999-12-31T23:59:59Z");
         return text;
     }
-    size_t n = strftime(text, HF_RFC3339_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
+    /* strftime's %Y writes the year 800 with three digits. */
+    int n = snprintf(text, HF_RFC3339_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u", (unsigned)(tm.tm_year + 1900) % 10000,
+                     (unsigned)(tm.tm_mon + 1) % 100, (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
+                     (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
     if (ms)
-        snprintf(text + n, HF_RFC3339_BYTES - n, ".%03dZ", (int)ms);
-    else
-        snprintf(text + n, HF_RFC3339_BYTES - n, "Z");
+        n += snprintf(text + n, HF_RFC3339_BYTES - (size_t)n, ".%03u", (unsigned)ms % 1000);
+    snprintf(text + n, HF_RFC3339_BYTES - (size_t)n, "Z");
     return text;
 }
 
