@@ -1,5 +1,6 @@
 #include "producer/dispatch/intake_stage.h"
 
+#include "schemas/base/fault.h"
 #include "schemas/base/log.h"
 #include "schemas/base/mem.h"
 #include "schemas/event/json.h"
@@ -289,6 +290,7 @@ static hf_code work_off(hf_intake_stage *s, const hf_clock *clock, hf_err *reter
         hf_code code = take_in(s, from, hf_wall_ms(clock), reterr);
         if (code != HF_OK)
             return code;
+        hf_fault_point("intake-after-produce");
         window *w = newest(s);
         w->open++;
         s->open++;
