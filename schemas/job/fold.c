@@ -144,16 +144,25 @@ static void apply(hf_event event, const void *payload, const hf_record *r, hf_jo
 }
 
 /* ---- a record, all or nothing ------------------------------------------------------------------- */
+/* What is wrong with the record whatever the job: in the order of verdicts.def. */
+static hf_verdict check_record(const hf_job *before, const hf_record *r, uint32_t *ret_at) {
+    if (r->transitions.count == 0)
+        return HF_V_EMPTY;
+    for (uint32_t i = 0; i < r->transitions.count; i++)
+        if ((unsigned)HF_LIST_AT(r->transitions, hf_variant, i)->branch >= HF_EVENT_COUNT) {
+            *ret_at = i;
+            return HF_V_UNKNOWN_EVENT;
+        }
+    if (before ? !hf_str_eq(before->id, r->job_id) : !hf_id_valid(r->job_id))
+        return HF_V_INVALID_ID;
+    return HF_V_ACCEPTED;
+}
+
 static hf_verdict step(const hf_variant *transition, const hf_record *r, bool exists, hf_job *job) {
-    if (transition->branch < 0 || transition->branch >= HF_EVENT_COUNT)
-        return HF_V_UNKNOWN_EVENT;
     hf_event event = (hf_event)transition->branch;
-    if (event == HF_EV_CREATED) {
-        if (exists)
-            return HF_V_JOB_EXISTS;
-        if (r->attempt != 0)
-            return HF_V_FUTURE_ATTEMPT;
-    } else {
+    if (event == HF_EV_CREATED && exists)
+        return HF_V_JOB_EXISTS;
+    if (event != HF_EV_CREATED) {
         hf_verdict v = exists ? check(event, job, r) : HF_V_NO_SUCH_JOB;
         if (v != HF_V_ACCEPTED)
             return v;
@@ -163,23 +172,17 @@ static hf_verdict step(const hf_variant *transition, const hf_record *r, bool ex
 }
 
 hf_verdict hf_fold(const hf_job *before, const hf_record *record, hf_position position, hf_job *after, uint32_t *ret_refused) {
-    uint32_t i = 0;
-    hf_verdict v = HF_V_ACCEPTED;
-    bool exists = before != NULL;
+    uint32_t at = 0;
+    hf_verdict v = check_record(before, record, &at);
     hf_job job = before ? *before : (hf_job){.state = HF_S_NONE, .created = position};
-    if (!hf_id_valid(record->job_id) || (before && !hf_str_eq(before->id, record->job_id)))
-        v = HF_V_INVALID_ID;
-    else if (record->transitions.count == 0)
-        v = HF_V_EMPTY;
-    for (; v == HF_V_ACCEPTED && i < record->transitions.count; i++) {
-        v = step(HF_LIST_AT(record->transitions, hf_variant, i), record, exists, &job);
+    for (; v == HF_V_ACCEPTED && at < record->transitions.count; at++) {
+        v = step(HF_LIST_AT(record->transitions, hf_variant, at), record, before || at > 0, &job);
         if (v != HF_V_ACCEPTED)
             break;
-        exists = true;
     }
     if (v != HF_V_ACCEPTED) {
         if (ret_refused)
-            *ret_refused = i;
+            *ret_refused = at;
         return v;
     }
     job.last = position;
