@@ -31,94 +31,125 @@ void hf_type_init(const hf_type *type, void *record) {
     }
 }
 
-/* ---- deep copy: one walk that measures, and the same walk that copies ------------------------- */
-typedef struct {
-    char *next; /* NULL while measuring */
-    size_t used;
-} cursor;
+/* ---- deep copy --------------------------------------------------------------------------------- */
+/* Jobs are copied with every accepted record, so the tables are walked once: the walk notes what must move where and
+ * how large the whole is, then one loop moves it. Records and lists come first in the block, each where its
+ * parent's pointer will say; all text is packed behind them. */
+typedef struct move {
+    const void *from;    /* NULL: the pointer becomes NULL */
+    uint32_t len, to;    /* `to` counts from the start of the texts where is_text, else from the block's */
+    uint32_t pointer_at; /* which pointer in the block leads there */
+    bool is_text;
+} move;
 
-enum { ALIGN = 8 };
+enum { ALIGN = 8, MOVES_AT_HAND = 128 };
 
-static void *take(cursor *c, size_t size_bytes) {
-    c->used += (size_bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    if (!c->next)
-        return NULL;
-    void *p = c->next;
-    c->next += (size_bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    return p;
+typedef struct copy_plan {
+    move *moves;
+    uint32_t count, cap;
+    uint32_t records_bytes, texts_bytes;
+    bool failed; /* no memory for the moves of a record that has very many, or it is beyond 4 GiB */
+    move at_hand[MOVES_AT_HAND];
+} copy_plan;
+
+static bool grow(copy_plan *p) {
+    bool first = p->moves == p->at_hand;
+    move *more = p->failed ? NULL : hf_realloc(first ? NULL : p->moves, sizeof *more * p->cap * 2);
+    if (!more) {
+        p->failed = true;
+        return false;
+    }
+    if (first)
+        memcpy(more, p->at_hand, sizeof p->at_hand);
+    p->moves = more;
+    p->cap *= 2;
+    return true;
 }
 
-static void copy_str(cursor *c, const hf_str *from, hf_str *to) {
-    if (from->len == 0) {
-        if (to)
-            *to = HF_STR_NONE;
+static uint32_t room(copy_plan *p, uint32_t *used, size_t bytes) {
+    uint32_t at = *used;
+    if (bytes > UINT32_MAX / 2 - at)
+        p->failed = true;
+    else
+        *used += (uint32_t)bytes;
+    return at;
+}
+
+/* The next move, to be filled in place: by value through the stack it costs a third of a clone. */
+static inline move *note(copy_plan *p, const void *from, uint32_t pointer_at) {
+    if (__builtin_expect(p->count == p->cap, 0) && !grow(p))
+        p->count--; /* failed: the plan will not be carried out */
+    move *m = &p->moves[p->count++];
+    m->from = from;
+    m->pointer_at = pointer_at;
+    return m;
+}
+
+static inline void plan_text(copy_plan *p, const hf_str *s, uint32_t pointer_at) {
+    if (s->len) {
+        move *m = note(p, s->p, pointer_at);
+        m->len = s->len;
+        m->to = room(p, &p->texts_bytes, (size_t)s->len + 1);
+        m->is_text = true;
+    } else if (s->p) {
+        note(p, NULL, pointer_at);
+    }
+}
+
+/* Room for bytes that lie apart and hold pointers themselves; where they will be. */
+static uint32_t plan_bytes(copy_plan *p, const void *from, size_t bytes, uint32_t pointer_at) {
+    move *m = note(p, from, pointer_at);
+    m->len = (uint32_t)bytes;
+    m->to = room(p, &p->records_bytes, (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1));
+    m->is_text = false;
+    return m->to;
+}
+
+static void plan_inside(copy_plan *p, const hf_type *type, const char *from, uint32_t at);
+
+static void plan_option(copy_plan *p, const hf_type *type, const void *from, uint32_t pointer_at) {
+    if (from)
+        plan_inside(p, type, from, plan_bytes(p, from, type->size_bytes, pointer_at));
+}
+
+static void plan_variant(copy_plan *p, const hf_field *f, const hf_variant *v, uint32_t at) {
+    uint32_t pointer_at = at + (uint32_t)offsetof(hf_variant, record);
+    if (v->branch >= 0)
+        plan_option(p, f->branches[v->branch], v->record, pointer_at);
+    else
+        note(p, NULL, pointer_at);
+}
+
+static void plan_list(copy_plan *p, const hf_field *f, const hf_list *list, uint32_t pointer_at) {
+    if (list->count == 0) {
+        if (list->items)
+            note(p, NULL, pointer_at);
         return;
     }
-    char *p = take(c, (size_t)from->len + 1);
-    if (!p)
-        return;
-    memcpy(p, from->p, from->len);
-    p[from->len] = 0;
-    *to = (hf_str){p, from->len};
-}
-
-static void copy_inside(const hf_type *type, cursor *c, const void *from, void *to);
-
-static void *copy_record(const hf_type *type, cursor *c, const void *from) {
-    void *to = take(c, type->size_bytes);
-    if (to)
-        memcpy(to, from, type->size_bytes);
-    copy_inside(type, c, from, to);
-    return to;
-}
-
-static void copy_list(const hf_field *f, cursor *c, const hf_list *from, hf_list *to) {
-    if (from->count == 0) {
-        if (to)
-            *to = (hf_list){0};
-        return;
+    uint32_t each = (uint32_t)element_bytes(f);
+    uint32_t to = plan_bytes(p, list->items, (size_t)each * list->count, pointer_at);
+    for (uint32_t i = 0; i < list->count && !p->failed; i++) {
+        const char *item = (const char *)list->items + (size_t)i * each;
+        if (f->kind == HF_K_UNIONS)
+            plan_variant(p, f, (const hf_variant *)(const void *)item, to + i * each);
+        else if (f->sub)
+            plan_inside(p, f->sub, item, to + i * each);
+        else
+            plan_text(p, (const hf_str *)(const void *)item, to + i * each);
     }
-    size_t each = element_bytes(f);
-    char *items = take(c, each * from->count);
-    if (items)
-        memcpy(items, from->items, each * from->count);
-    for (uint32_t i = 0; i < from->count; i++) {
-        const char *a = (const char *)from->items + i * each;
-        char *b = items ? items + i * each : NULL;
-        if (f->kind == HF_K_UNIONS) {
-            const hf_variant *v = (const hf_variant *)(const void *)a;
-            void *record = v->branch >= 0 && v->record ? copy_record(f->branches[v->branch], c, v->record) : NULL;
-            if (b)
-                ((hf_variant *)(void *)b)->record = record;
-        } else if (f->sub) {
-            copy_inside(f->sub, c, a, b);
-        } else {
-            copy_str(c, (const hf_str *)(const void *)a, (hf_str *)(void *)b);
-        }
-    }
-    if (to)
-        *to = (hf_list){items, from->count};
 }
 
-/* `to` holds a flat copy of `from` already (or is NULL while measuring): mend what points outside. */
-static void copy_inside(const hf_type *type, cursor *c, const void *from, void *to) {
-    for (uint32_t i = 0; i < type->field_count; i++) {
-        const hf_field *f = &type->fields[i];
-        const char *a = (const char *)from + f->offset;
-        char *b = to ? (char *)to + f->offset : NULL;
+static void plan_inside(copy_plan *p, const hf_type *type, const char *from, uint32_t at) {
+    for (const hf_field *f = type->fields, *end = f + type->field_count; f < end; f++) {
+        const void *a = from + f->offset;
+        uint32_t b = at + f->offset;
         switch (f->kind) {
         case HF_K_STR:
-        case HF_K_RAW: copy_str(c, (const hf_str *)(const void *)a, (hf_str *)(void *)b); break;
-        case HF_K_RECORD: copy_inside(f->sub, c, a, b); break;
-        case HF_K_OPTION: {
-            const void *inner = *(const void *const *)(const void *)a;
-            void *copy = inner ? copy_record(f->sub, c, inner) : NULL;
-            if (b)
-                *(void **)(void *)b = copy;
-            break;
-        }
+        case HF_K_RAW: plan_text(p, a, b); break;
+        case HF_K_RECORD: plan_inside(p, f->sub, a, b); break;
+        case HF_K_OPTION: plan_option(p, f->sub, *(const void *const *)a, b); break;
         case HF_K_LIST:
-        case HF_K_UNIONS: copy_list(f, c, (const hf_list *)(const void *)a, (hf_list *)(void *)b); break;
+        case HF_K_UNIONS: plan_list(p, f, a, b); break;
         case HF_K_BOOL:
         case HF_K_I32:
         case HF_K_I64:
@@ -129,21 +160,50 @@ static void copy_inside(const hf_type *type, cursor *c, const void *from, void *
     }
 }
 
+_Static_assert(offsetof(hf_str, p) == 0 && offsetof(hf_list, items) == 0, "a pointer is where its struct is");
+
+/* A record's move comes before those of what it points to, so the pointer's place is filled already. */
+static void carry_out(const copy_plan *p, char *block) {
+    for (uint32_t i = 0; i < p->count; i++) {
+        const move *m = &p->moves[i];
+        char *to = NULL;
+        if (m->from) {
+            to = block + m->to + (m->is_text ? p->records_bytes : 0);
+            memcpy(to, m->from, m->len);
+            if (m->is_text)
+                to[m->len] = 0;
+        }
+        if (i > 0) /* the first is the record itself */
+            memcpy(block + m->pointer_at, &to, sizeof to);
+    }
+}
+
+static void plan_init(copy_plan *p, const hf_type *type, const void *from) {
+    p->moves = p->at_hand;
+    p->count = p->records_bytes = p->texts_bytes = 0;
+    p->cap = MOVES_AT_HAND;
+    p->failed = false;
+    plan_inside(p, type, from, plan_bytes(p, from, type->size_bytes, 0));
+}
+
+static void *plan_done(copy_plan *p, char *block) {
+    if (block)
+        carry_out(p, block);
+    if (p->moves != p->at_hand)
+        free(p->moves);
+    return block;
+}
+
 void *hf_type_copy(const hf_type *type, const void *from, hf_arena *arena) {
-    cursor c = {0};
-    copy_record(type, &c, from);
-    c = (cursor){.next = hf_arena_alloc(arena, c.used)};
-    return c.next ? copy_record(type, &c, from) : NULL;
+    copy_plan p;
+    plan_init(&p, type, from);
+    return plan_done(&p, p.failed ? NULL : hf_arena_alloc(arena, (size_t)p.records_bytes + p.texts_bytes));
 }
 
 void *hf_type_clone(const hf_type *type, const void *from) {
-    cursor c = {0};
-    copy_record(type, &c, from);
-    char *block = hf_alloc(c.used);
-    if (!block)
-        return NULL;
-    c = (cursor){.next = block};
-    return copy_record(type, &c, from);
+    copy_plan p;
+    plan_init(&p, type, from);
+    return plan_done(&p, p.failed ? NULL : hf_realloc(NULL, (size_t)p.records_bytes + p.texts_bytes));
 }
 
 /* ---- equality ---------------------------------------------------------------------------------- */

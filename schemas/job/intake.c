@@ -59,6 +59,8 @@ hf_str hf_intake_provider_of(hf_str vm_path) {
 static hf_str name_of_path(hf_str path, bool image) {
     while (path.len && path.p[path.len - 1] == '/')
         path.len--;
+    if (path.len == 0)
+        return HF_STR_NONE;
     uint32_t from = path.len;
     while (from && path.p[from - 1] != '/')
         from--;

@@ -40,9 +40,9 @@ static bool has_userinfo_password(const char *rest, const char *end) {
 
 bool hf_secret_in_text(hf_str text) {
     static const char pem[] = "PRIVATE KEY-----";
-    const char *end = text.p + text.len, *at = text.p;
     if (text.len == 0)
         return false;
+    const char *end = text.p + text.len, *at = text.p;
     if (memmem(text.p, text.len, pem, sizeof pem - 1))
         return true;
     while ((at = memmem(at, (size_t)(end - at), "://", 3)) != NULL) {
