@@ -1,0 +1,20 @@
+/* Faults that a test asks for. Not for programs. */
+#pragma once
+#include <stdint.h>
+
+#include "journal/log/broker.h"
+#include "journal/log/klog.h"
+
+/* Every producer made so far meets a fatal error, as if the broker had lost its sequence numbers. False: there is none. */
+bool hf_klog_fail_producer(hf_klog *log, const char *reason);
+
+/* Kafka's request numbers (protocol guide, "ApiKeys") and error codes. */
+enum { HF_API_PRODUCE = 0, HF_API_FETCH = 1, HF_API_METADATA = 3, HF_API_OFFSET_COMMIT = 8 };
+enum { HF_KAFKA_NOT_LEADER = 6, HF_KAFKA_REQUEST_TIMED_OUT = 7, HF_KAFKA_MESSAGE_TOO_LARGE = 10,
+       HF_KAFKA_NOT_ENOUGH_REPLICAS = 19, HF_KAFKA_TOPIC_AUTHORIZATION_FAILED = 29 };
+/* The embedded broker answers the next `count` (at most 64) requests of that kind with an error. */
+void hf_broker_push_errors(hf_broker *broker, int16_t api, int error, uint32_t count);
+/* The embedded broker drops its connections and takes none (down), or works again. */
+void hf_broker_set_down(hf_broker *broker, bool down);
+/* The embedded broker answers so much later. */
+void hf_broker_set_delay(hf_broker *broker, int delay_ms);
