@@ -26,6 +26,8 @@ endfunction()
 
 # hf_tests(FOLDER LIBS lib...)   each FOLDER/test_*.c is one cmocka program, run by ctest as
 #   FOLDER/NAME. FOLDER/*.c that are not test_*.c are linked into each of them.
+#   A test that starts threads gets the label tsan (ops/test runs those under ThreadSanitizer too);
+#   a line "/* labels: tsan slow */" in its source adds others.
 function(hf_tests folder)
   cmake_parse_arguments(A "" "TIMEOUT" "LIBS;LABELS" ${ARGN})
   if(NOT A_TIMEOUT)
@@ -47,6 +49,14 @@ function(hf_tests folder)
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     string(REGEX REPLACE "^test_" "" short ${base})
     add_test(NAME ${folder}/${short} COMMAND ${target})
-    set_tests_properties(${folder}/${short} PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "unit;${A_LABELS}")
+    file(STRINGS ${source} threads REGEX "pthread_create" LIMIT_COUNT 1)
+    file(STRINGS ${source} own REGEX "^/\\* labels: [a-z ]+ \\*/" LIMIT_COUNT 1)
+    string(REGEX REPLACE "^/\\* labels: ([a-z ]+) \\*/.*" "\\1" own "${own}")
+    string(REPLACE " " ";" own "${own}")
+    set(labels unit ${A_LABELS} ${own})
+    if(threads)
+      list(APPEND labels tsan)
+    endif()
+    set_tests_properties(${folder}/${short} PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${labels}")
   endforeach()
 endfunction()
