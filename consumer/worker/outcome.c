@@ -2,21 +2,21 @@
 #include "consumer/worker/core.h"
 
 static hf_record *record_of(hf_worker_core *core, const hf_held *held, hf_now now) {
-    return hf_propose(&core->arena, hf_qjob_id(held->job), held->attempt, core->identity, now.wall_ms);
+    return hf_worker_propose(&core->arena, hf_qjob_id(held->job), held->attempt, core->identity, now.wall_ms);
 }
 
 static hf_record *one(hf_worker_core *core, const hf_held *held, hf_now now, hf_event event, const void *payload) {
-    return hf_propose_add(&core->arena, record_of(core, held, now), event, payload);
+    return hf_worker_propose_add(&core->arena, record_of(core, held, now), event, payload);
 }
 
 static hf_record *with_started(hf_worker_core *core, const hf_held *held, hf_record *record) {
     hf_str runner = hf_str_of(hf_arena_printf(&core->arena, "%d", held->slot));
-    return hf_propose_add(&core->arena, record, HF_EV_STARTED, &(hf_ev_started){held->slot >= 0 ? runner : HF_STR_NONE});
+    return hf_worker_propose_add(&core->arena, record, HF_EV_STARTED, &(hf_ev_started){held->slot >= 0 ? runner : HF_STR_NONE});
 }
 
 static hf_record *with_phase(hf_worker_core *core, const hf_held *held, hf_record *record) {
     hf_str phase = hf_arena_str(&core->arena, hf_str_of(held->phase));
-    return hf_propose_add(&core->arena, record, HF_EV_PROGRESSING, &(hf_ev_progressing){phase});
+    return hf_worker_propose_add(&core->arena, record, HF_EV_PROGRESSING, &(hf_ev_progressing){phase});
 }
 
 /* ---- the end of an attempt ------------------------------------------------------------------------------------ */
@@ -61,14 +61,14 @@ static hf_record *propose_end(hf_worker_core *core, hf_held *held, hf_now now) {
     if (!held->started)
         record = with_started(core, held, record);
     if (succeeded)
-        return hf_propose_add(arena, record, HF_EV_COMPLETED, &(hf_ev_completed){*held->result});
+        return hf_worker_propose_add(arena, record, HF_EV_COMPLETED, &(hf_ev_completed){*held->result});
     if (held->cancel_requested)
-        return hf_propose_add(arena, record, HF_EV_CANCELLED, &(hf_ev_cancelled){HF_STR("cancelled while it ran")});
+        return hf_worker_propose_add(arena, record, HF_EV_CANCELLED, &(hf_ev_cancelled){HF_STR("cancelled while it ran")});
     if (may_retry(held)) {
         int64_t at = drained ? now.wall_ms : retry_at(core, held, now);
-        return hf_propose_add(arena, record, HF_EV_RETRY_SCHEDULED, &(hf_ev_retry_scheduled){error, at});
+        return hf_worker_propose_add(arena, record, HF_EV_RETRY_SCHEDULED, &(hf_ev_retry_scheduled){error, at});
     }
-    return hf_propose_add(arena, record, HF_EV_FAILED, &(hf_ev_failed){error});
+    return hf_worker_propose_add(arena, record, HF_EV_FAILED, &(hf_ev_failed){error});
 }
 
 /* ---- before its end ---------------------------------------------------------------------------------------------- */

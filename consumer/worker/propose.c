@@ -1,6 +1,6 @@
 #include "consumer/worker/propose.h"
 
-hf_record *hf_propose(hf_arena *arena, hf_str job_id, int32_t attempt, hf_str by, int64_t wall_ms) {
+hf_record *hf_worker_propose(hf_arena *arena, hf_str job_id, int32_t attempt, hf_str by, int64_t wall_ms) {
     hf_record *record = hf_arena_alloc(arena, sizeof *record);
     hf_variant *transitions = hf_arena_alloc(arena, HF_PROPOSAL_MAX * sizeof *transitions);
     if (!record || !transitions)
@@ -9,7 +9,7 @@ hf_record *hf_propose(hf_arena *arena, hf_str job_id, int32_t attempt, hf_str by
     return record->job_id.p ? record : NULL;
 }
 
-hf_record *hf_propose_add(hf_arena *arena, hf_record *record, hf_event event, const void *payload) {
+hf_record *hf_worker_propose_add(hf_arena *arena, hf_record *record, hf_event event, const void *payload) {
     if (!record || record->transitions.count == HF_PROPOSAL_MAX)
         return NULL;
     size_t size = HF_TYPES_EVENT[event]->size_bytes;

@@ -5,6 +5,6 @@
 
 enum { HF_PROPOSAL_MAX = 4 }; /* transitions in one of a worker's proposals */
 
-hf_record *hf_propose(hf_arena *arena, hf_str job_id, int32_t attempt, hf_str by, int64_t wall_ms);
+hf_record *hf_worker_propose(hf_arena *arena, hf_str job_id, int32_t attempt, hf_str by, int64_t wall_ms);
 /* Adds a transition whose payload is copied as it stands (strings and pointers inside are borrowed). */
-hf_record *hf_propose_add(hf_arena *arena, hf_record *record, hf_event event, const void *payload);
+hf_record *hf_worker_propose_add(hf_arena *arena, hf_record *record, hf_event event, const void *payload);
