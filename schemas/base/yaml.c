@@ -1,5 +1,6 @@
 #include "schemas/base/yaml.h"
 
+#include <assert.h>
 #include <yaml.h>
 
 #include "schemas/base/mem.h"
@@ -86,6 +87,7 @@ static hf_code read_children(reader *r, hf_yaml_node *parent, yaml_event_type_t 
         yaml_event_delete(&event);
         if (code)
             return code;
+        assert(child);
         *link = child;
         link = (const hf_yaml_node **)&child->next;
     }
