@@ -9,8 +9,14 @@ static int64_t read_ms(clockid_t id) {
     clock_gettime(id, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
-static int64_t system_wall(void *self) { (void)self; return read_ms(CLOCK_REALTIME); }
-static int64_t system_mono(void *self) { (void)self; return read_ms(CLOCK_BOOTTIME); }
+static int64_t system_wall(void *self) {
+    (void)self;
+    return read_ms(CLOCK_REALTIME);
+}
+static int64_t system_mono(void *self) {
+    (void)self;
+    return read_ms(CLOCK_BOOTTIME);
+}
 
 const hf_clock *hf_clock_system(void) {
     static const hf_clock clock = {system_wall, system_mono, NULL};
@@ -102,8 +108,10 @@ bool hf_time_parse(hf_str text, int64_t *ret_wall_ms) {
 }
 
 bool hf_duration_parse(hf_str text, int64_t *ret_ms) {
-    static const struct { const char *unit; double ms; } units[] = {
-        {"ms", 1}, {"h", 3600000}, {"m", 60000}, {"s", 1000}};
+    static const struct {
+        const char *unit;
+        double ms;
+    } units[] = {{"ms", 1}, {"h", 3600000}, {"m", 60000}, {"s", 1000}};
     const char *p = text.p, *end = text.p + text.len;
     double total = 0;
     if (text.len == 0 || text.len > 32)

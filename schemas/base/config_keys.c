@@ -72,14 +72,16 @@ hf_code hf_config_fail_unknown(hf_err *reterr, const char *key) {
     unsigned d;
     hf_config_key near = hf_config_nearest(key, NULL, &d);
     if (d <= strlen(key) / 2 + 1)
-        return hf_fail(reterr, HF_E_CONFIG, "unknown key \"%.100s\"; did you mean \"%s\"?", key, hf_config_rows[near].key);
-    return hf_fail(reterr, HF_E_CONFIG, "unknown key \"%.100s\"; `hyperctl config show` lists them all (nearest: \"%s\")",
-                   key, hf_config_rows[near].key);
+        return hf_fail(reterr, HF_E_CONFIG, "unknown key \"%.100s\"; did you mean \"%s\"?", key,
+                       hf_config_rows[near].key);
+    return hf_fail(reterr, HF_E_CONFIG,
+                   "unknown key \"%.100s\"; `hyperctl config show` lists them all (nearest: \"%s\")", key,
+                   hf_config_rows[near].key);
 }
 
 bool hf_config_name_is_secret(const char *name) {
-    static const char *const words[] = {"password", "secret", "token", "jaas", "oauthbearer.config", "key.pem", "credential",
-                                        "passphrase", "authorization", "basic.auth"};
+    static const char *const words[] = {"password", "secret",     "token",      "jaas",          "oauthbearer.config",
+                                        "key.pem",  "credential", "passphrase", "authorization", "basic.auth"};
     size_t len = strlen(name);
     if (len > 5 && strcasecmp(name + len - 5, "_file") == 0)
         return false; /* where a secret is, not what it is */

@@ -159,11 +159,12 @@ static void put_limits(hf_buf *b, const hf_config_row *row) {
 char *hf_config_reference(void) {
     hf_buf b;
     hf_buf_init(&b, SHOW_BYTES);
-    hf_buf_puts(&b, "# Configuration reference\n\n"
-                    "Made from `schemas/base/config.def`. Later sources win: defaults, the YAML file, `HF_…` environment\n"
-                    "variables (`worker.slots` is `HF_WORKER_SLOTS`), `--set key=value`. Keys may be written nested or\n"
-                    "dotted. Any other `kafka.NAME` is handed to librdkafka as NAME.\n\n"
-                    "| Key | Kind | Default | Limits | What it does |\n|---|---|---|---|---|\n");
+    hf_buf_puts(&b,
+                "# Configuration reference\n\n"
+                "Made from `schemas/base/config.def`. Later sources win: defaults, the YAML file, `HF_…` environment\n"
+                "variables (`worker.slots` is `HF_WORKER_SLOTS`), `--set key=value`. Keys may be written nested or\n"
+                "dotted. Any other `kafka.NAME` is handed to librdkafka as NAME.\n\n"
+                "| Key | Kind | Default | Limits | What it does |\n|---|---|---|---|---|\n");
     for (int i = 0; i < HF_CONFIG_COUNT; i++) {
         const hf_config_row *row = &hf_config_rows[i];
         size_t len = !row->def ? 0 : row->kind == HF_CK_ENUM ? strcspn(row->def, "|") : strlen(row->def);

@@ -6,7 +6,14 @@
 #include "schemas/base/yaml.h"
 
 typedef enum hf_config_kind {
-    HF_CK_STR, HF_CK_SECRET, HF_CK_BOOL, HF_CK_INT, HF_CK_SIZE, HF_CK_DURATION, HF_CK_ENUM, HF_CK_JSON
+    HF_CK_STR,
+    HF_CK_SECRET,
+    HF_CK_BOOL,
+    HF_CK_INT,
+    HF_CK_SIZE,
+    HF_CK_DURATION,
+    HF_CK_ENUM,
+    HF_CK_JSON
 } hf_config_kind;
 
 typedef struct hf_config_row {
@@ -19,10 +26,10 @@ typedef struct hf_config_row {
 extern const hf_config_row hf_config_rows[HF_CONFIG_COUNT];
 
 typedef struct hf_config_value {
-    char *text;    /* as given; NULL for JSON */
-    int64_t num;   /* BOOL, INT, SIZE in bytes, DURATION in ms, ENUM its place in the list */
-    json_t *json;  /* JSON; NULL when not set */
-    char *source;  /* "default", "fleet.yaml:3", "HF_FLEET", "--set" */
+    char *text;   /* as given; NULL for JSON */
+    int64_t num;  /* BOOL, INT, SIZE in bytes, DURATION in ms, ENUM its place in the list */
+    json_t *json; /* JSON; NULL when not set */
+    char *source; /* "default", "fleet.yaml:3", "HF_FLEET", "--set" */
 } hf_config_value;
 
 struct hf_config {

@@ -59,7 +59,8 @@ static hf_code put_scalar_entry(walk *w, const char *path, hf_config_key key, co
         return hf_fail(w->reterr, HF_E_CONFIG, "%s takes one value, not a %s", path,
                        value->kind == HF_YAML_MAP ? "section" : "list");
     if (hf_yaml_is_null(value))
-        return hf_fail(w->reterr, HF_E_CONFIG, "%s has no value; give one, or remove the key (\"\" is the empty text)", path);
+        return hf_fail(w->reterr, HF_E_CONFIG, "%s has no value; give one, or remove the key (\"\" is the empty text)",
+                       path);
     if (key != HF_CONFIG_COUNT)
         return hf_config_put_text(w->config, key, value->text, source, w->reterr);
     return hf_config_put_kafka(w->config, path + strlen("kafka."), value->text, source, w->reterr);
@@ -91,7 +92,8 @@ hf_code hf_config_put_tree(hf_config *c, const char *prefix, const hf_yaml_node 
     if (hf_yaml_is_null(root))
         return HF_OK;
     if (root->kind != HF_YAML_MAP)
-        return hf_fail(reterr, HF_E_CONFIG, "%s:%u:%u: expected \"key: value\" lines", source, root->line, root->column);
+        return hf_fail(reterr, HF_E_CONFIG, "%s:%u:%u: expected \"key: value\" lines", source, root->line,
+                       root->column);
     walk w = {c, source, json_object(), reterr};
     if (!w.seen)
         return hf_fail(reterr, HF_E_NO_MEMORY, "no memory for the configuration");

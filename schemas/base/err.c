@@ -12,15 +12,13 @@ typedef struct {
 
 static const row rows[HF_CODE_COUNT] = {
     [HF_OK] = {"ok", "No error.", HF_POLICY_RETRY, 200, 0},
-#define HF_ERR(id, name_, policy_, http_, exit_, sentence_)                                        \
+#define HF_ERR(id, name_, policy_, http_, exit_, sentence_)                                                            \
     [HF_E_##id] = {name_, sentence_, HF_POLICY_##policy_, http_, exit_},
 #include "schemas/base/errors.def"
 #undef HF_ERR
 };
 
-static const row *row_of(hf_code code) {
-    return &rows[(unsigned)code < HF_CODE_COUNT ? code : HF_E_INTERNAL];
-}
+static const row *row_of(hf_code code) { return &rows[(unsigned)code < HF_CODE_COUNT ? code : HF_E_INTERNAL]; }
 
 const char *hf_code_name(hf_code code) { return row_of(code)->name; }
 const char *hf_code_sentence(hf_code code) { return row_of(code)->sentence; }
@@ -75,8 +73,7 @@ hf_code hf_fail_errno(hf_err *reterr, int err, const char *format, ...) {
     if (reterr) {
         size_t used = strlen(reterr->detail);
         char text[128];
-        snprintf(reterr->detail + used, sizeof reterr->detail - used, ": %s",
-                 strerror_r(err, text, sizeof text));
+        snprintf(reterr->detail + used, sizeof reterr->detail - used, ": %s", strerror_r(err, text, sizeof text));
     }
     return code;
 }

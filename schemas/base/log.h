@@ -42,12 +42,12 @@ bool hf_log_level_parse(hf_str text, hf_log_level *ret);
 
 void hf_log_pairs(hf_log_level level, const char *event, const hf_log_pair *pairs, size_t count);
 /* HF_LOG(INFO, "job-started", {"job", HF_V_STR(id)}, {"attempt", HF_V_INT(2)}) */
-#define HF_LOG(level_, event_, ...)                                                                \
-    do {                                                                                           \
-        const hf_log_pair pairs_[] = {__VA_ARGS__};                                                \
-        hf_log_pairs(HF_LOG_##level_, event_, pairs_, sizeof pairs_ / sizeof *pairs_);              \
+#define HF_LOG(level_, event_, ...)                                                                                    \
+    do {                                                                                                               \
+        const hf_log_pair pairs_[] = {__VA_ARGS__};                                                                    \
+        hf_log_pairs(HF_LOG_##level_, event_, pairs_, sizeof pairs_ / sizeof *pairs_);                                 \
     } while (0)
 /* The usual way to log an error: event, error=<wire name>, detail=<text>. */
-#define HF_LOG_ERR(level_, event_, err_, ...)                                                      \
-    HF_LOG(level_, event_, {"error", HF_V_Z(hf_code_name((err_)->code))},                          \
-           {"detail", HF_V_Z((err_)->detail)}, __VA_ARGS__)
+#define HF_LOG_ERR(level_, event_, err_, ...)                                                                          \
+    HF_LOG(level_, event_, {"error", HF_V_Z(hf_code_name((err_)->code))}, {"detail", HF_V_Z((err_)->detail)},          \
+           __VA_ARGS__)

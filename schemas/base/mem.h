@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-void *hf_alloc(size_t size_bytes);  /* zeroed */
+void *hf_alloc(size_t size_bytes); /* zeroed */
 void *hf_realloc(void *p, size_t size_bytes);
 char *hf_strndup(const char *p, size_t len);
 /* Fault tests: the Nth allocation from now on fails, once (0: never). Not for programs. */
@@ -32,10 +32,10 @@ static inline void hf_close_p(int *fd) {
 #define hf_auto_fd __attribute__((cleanup(hf_close_p)))
 #define hf_auto(destructor) __attribute__((cleanup(destructor)))
 
-#define HF_TAKE(p)                                                                                 \
-    __extension__({                                                                                \
-        __typeof__(p) taken_ = (p);                                                                \
-        (p) = NULL;                                                                                \
-        taken_;                                                                                    \
+#define HF_TAKE(p)                                                                                                     \
+    __extension__({                                                                                                    \
+        __typeof__(p) taken_ = (p);                                                                                    \
+        (p) = NULL;                                                                                                    \
+        taken_;                                                                                                        \
     })
 #define HF_ARRAY_LEN(a) (sizeof(a) / sizeof *(a))

@@ -34,7 +34,8 @@ static int fill_options(const hf_program *program, struct option *to) {
     to[n++] = (struct option){"help", no_argument, NULL, 'h'};
     to[n++] = (struct option){"version", no_argument, NULL, 'v'};
     for (int i = 0; program->options && program->options[i].name && n < OPTIONS_MAX; i++)
-        to[n++] = (struct option){program->options[i].name, program->options[i].ret_value ? required_argument : no_argument, NULL, OWN + i};
+        to[n++] = (struct option){program->options[i].name,
+                                  program->options[i].ret_value ? required_argument : no_argument, NULL, OWN + i};
     to[n] = (struct option){0};
     return n;
 }
@@ -96,7 +97,8 @@ bool hf_program_start(hf_program *program, int argc, char **argv, int *ret_exit)
     hf_err err;
     bool done = false;
     program->config = hf_config_new();
-    hf_code code = program->config ? read_arguments(program, argc, argv, &done, &err) : hf_fail(&err, HF_E_NO_MEMORY, "no memory for the configuration");
+    hf_code code = program->config ? read_arguments(program, argc, argv, &done, &err)
+                                   : hf_fail(&err, HF_E_NO_MEMORY, "no memory for the configuration");
     if (code == HF_OK && !done) {
         set_up_process(program);
         return true;

@@ -10,9 +10,9 @@
 #include "schemas/base/err.h"
 
 typedef struct hf_program_option {
-    const char *name;        /* "id" for --id */
-    const char **ret_value;  /* takes a value, put here; NULL: takes none */
-    bool *ret_flag;          /* set to true when given */
+    const char *name;       /* "id" for --id */
+    const char **ret_value; /* takes a value, put here; NULL: takes none */
+    bool *ret_flag;         /* set to true when given */
 } hf_program_option;
 
 typedef struct hf_program {

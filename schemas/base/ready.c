@@ -20,7 +20,8 @@ static int parent(void) {
     const char *text = getenv("HF_READY_FD");
     char *end = NULL;
     long fd = text && *text ? strtol(text, &end, 10) : -1;
-    parent_fd = text && *text && !*end && fd > 2 && fd < 65536 && fcntl((int)fd, F_SETFD, FD_CLOEXEC) == 0 ? (int)fd : -1;
+    parent_fd =
+        text && *text && !*end && fd > 2 && fd < 65536 && fcntl((int)fd, F_SETFD, FD_CLOEXEC) == 0 ? (int)fd : -1;
     return parent_fd;
 }
 

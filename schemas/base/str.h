@@ -12,14 +12,13 @@ typedef struct hf_str {
 
 #define HF_STR(literal) ((hf_str){"" literal, sizeof(literal) - 1})
 /* The same as an initialiser of a static object. */
-#define HF_STR_INIT(literal) {"" literal, sizeof(literal) - 1}
+#define HF_STR_INIT(literal)                                                                                           \
+    { "" literal, sizeof(literal) - 1 }
 #define HF_STR_NONE ((hf_str){NULL, 0})
 /* For printf: "%.*s", HF_STR_ARG(s) */
 #define HF_STR_ARG(s) (int)(s).len, (s).p ? (s).p : ""
 
-static inline hf_str hf_str_of(const char *z) {
-    return z ? (hf_str){z, (uint32_t)strlen(z)} : HF_STR_NONE;
-}
+static inline hf_str hf_str_of(const char *z) { return z ? (hf_str){z, (uint32_t)strlen(z)} : HF_STR_NONE; }
 static inline bool hf_str_eq(hf_str a, hf_str b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
 }

@@ -213,7 +213,8 @@ static bool equal_list(const hf_field *f, const hf_list *a, const hf_list *b) {
     for (uint32_t i = 0; i < a->count; i++) {
         if (f->kind == HF_K_UNIONS) {
             const hf_variant *x = HF_LIST_AT(*a, hf_variant, i), *y = HF_LIST_AT(*b, hf_variant, i);
-            if (x->branch != y->branch || (x->branch >= 0 && !hf_type_equal(f->branches[x->branch], x->record, y->record)))
+            if (x->branch != y->branch ||
+                (x->branch >= 0 && !hf_type_equal(f->branches[x->branch], x->record, y->record)))
                 return false;
         } else if (f->sub) {
             size_t at = i * (size_t)f->sub->size_bytes;

@@ -27,8 +27,18 @@
 #include "schemas/base/str.h"
 
 typedef enum hf_kind {
-    HF_K_STR, HF_K_RAW, HF_K_BOOL, HF_K_I32, HF_K_I64, HF_K_TIME, HF_K_F64,
-    HF_K_ENUM, HF_K_RECORD, HF_K_OPTION, HF_K_LIST, HF_K_UNIONS
+    HF_K_STR,
+    HF_K_RAW,
+    HF_K_BOOL,
+    HF_K_I32,
+    HF_K_I64,
+    HF_K_TIME,
+    HF_K_F64,
+    HF_K_ENUM,
+    HF_K_RECORD,
+    HF_K_OPTION,
+    HF_K_LIST,
+    HF_K_UNIONS
 } hf_kind;
 
 typedef struct hf_type hf_type;
@@ -36,11 +46,11 @@ typedef struct hf_field {
     const char *name; /* in Avro and in JSON */
     hf_kind kind;
     uint32_t offset;
-    const hf_type *sub;                     /* RECORD, OPTION, LIST */
-    const char *const *symbols;             /* ENUM: NULL-terminated */
-    const hf_type *const *branches;         /* UNIONS: NULL-terminated */
-    uint32_t max;                           /* STR, RAW: bytes; LIST, UNIONS: elements */
-    int64_t def;                            /* numbers, booleans and enums: what absence means */
+    const hf_type *sub;             /* RECORD, OPTION, LIST */
+    const char *const *symbols;     /* ENUM: NULL-terminated */
+    const hf_type *const *branches; /* UNIONS: NULL-terminated */
+    uint32_t max;                   /* STR, RAW: bytes; LIST, UNIONS: elements */
+    int64_t def;                    /* numbers, booleans and enums: what absence means */
 } hf_field;
 struct hf_type {
     const char *name; /* Avro record name, without namespace */

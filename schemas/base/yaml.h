@@ -20,9 +20,9 @@ typedef enum hf_yaml_kind { HF_YAML_SCALAR, HF_YAML_LIST, HF_YAML_MAP } hf_yaml_
 typedef struct hf_yaml_node hf_yaml_node;
 struct hf_yaml_node {
     hf_yaml_kind kind;
-    bool plain;               /* SCALAR: written without quotes or !!str, so it may be a number */
-    uint32_t line, column;    /* from 1 */
-    hf_str text;              /* SCALAR: NUL-terminated, no NUL inside */
+    bool plain;                /* SCALAR: written without quotes or !!str, so it may be a number */
+    uint32_t line, column;     /* from 1 */
+    hf_str text;               /* SCALAR: NUL-terminated, no NUL inside */
     const hf_yaml_node *first; /* LIST: the items; MAP: key, value, key, value … */
     const hf_yaml_node *next;
 };

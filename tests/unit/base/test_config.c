@@ -90,8 +90,14 @@ static void later_sources_win(void **state) {
     (void)state;
     hf_config *c = fresh();
     CHECK_OK(hf_config_load_yaml(c, HF_STR("fleet: file\nworker: {slots: 3, id: file}\nlog.level: warn"), "f", err));
-    char *env[] = {"PATH=/bin", "HF_FLEET=env", "HF_WORKER_SLOTS=4", "HF_DISPATCH_JOB_STATES=no",
-                   "HF_KAFKA_SECURITY_PROTOCOL=SSL", "HF_WORKER_ROOTS=[/a, /b]", "HF_TEST_PYTHON=x", NULL};
+    char *env[] = {"PATH=/bin",
+                   "HF_FLEET=env",
+                   "HF_WORKER_SLOTS=4",
+                   "HF_DISPATCH_JOB_STATES=no",
+                   "HF_KAFKA_SECURITY_PROTOCOL=SSL",
+                   "HF_WORKER_ROOTS=[/a, /b]",
+                   "HF_TEST_PYTHON=x",
+                   NULL};
     CHECK_OK(hf_config_load_env(c, env, err));
     CHECK_OK(hf_config_set(c, "worker.slots=5", err));
     CHECK_OK(hf_config_set(c, "kafka.debug=all", err));
@@ -127,8 +133,9 @@ static void a_set_value_is_taken_as_it_stands_unless_quoted(void **state) {
 static void units_and_spellings_are_read(void **state) {
     (void)state;
     hf_config *c = fresh();
-    CHECK_OK(hf_config_load_yaml(c, HF_STR("http: {body_max: 2048, write_wait: 1.5s}\njournal: {map_size: 2 GiB}\n"
-                                           "worker: {sleep_operation: True, lease: 1m30s}\nendpoints:\n"),
+    CHECK_OK(hf_config_load_yaml(c,
+                                 HF_STR("http: {body_max: 2048, write_wait: 1.5s}\njournal: {map_size: 2 GiB}\n"
+                                        "worker: {sleep_operation: True, lease: 1m30s}\nendpoints:\n"),
                                  "t", err));
     assert_int_equal(hf_config_int(c, HF_C_HTTP_BODY_MAX), 2048);
     assert_int_equal(hf_config_int(c, HF_C_HTTP_WRITE_WAIT), 1500);

@@ -90,8 +90,9 @@ static void errno_becomes_a_code_and_words(void **state) {
     static const struct {
         int err;
         hf_code code;
-    } rows[] = {{ENOSPC, HF_E_NO_SPACE}, {EDQUOT, HF_E_NO_SPACE}, {EACCES, HF_E_PERMISSION}, {EPERM, HF_E_PERMISSION},
-                {ENOENT, HF_E_NOT_FOUND}, {EEXIST, HF_E_EXISTS}, {ENOMEM, HF_E_NO_MEMORY}, {EIO, HF_E_IO}, {EPIPE, HF_E_IO}};
+    } rows[] = {{ENOSPC, HF_E_NO_SPACE},  {EDQUOT, HF_E_NO_SPACE},  {EACCES, HF_E_PERMISSION},
+                {EPERM, HF_E_PERMISSION}, {ENOENT, HF_E_NOT_FOUND}, {EEXIST, HF_E_EXISTS},
+                {ENOMEM, HF_E_NO_MEMORY}, {EIO, HF_E_IO},           {EPIPE, HF_E_IO}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         hf_err err;
         char words[300];

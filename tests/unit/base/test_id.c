@@ -5,11 +5,17 @@
 #include "schemas/base/id.h"
 
 static int64_t now_ms;
-static int64_t test_wall(void *self) { (void)self; return now_ms; }
+static int64_t test_wall(void *self) {
+    (void)self;
+    return now_ms;
+}
 static const hf_clock test_clock = {test_wall, test_wall, NULL};
 
 static uint64_t counter;
-static uint64_t count_up(void *self) { (void)self; return counter++; }
+static uint64_t count_up(void *self) {
+    (void)self;
+    return counter++;
+}
 static const hf_random test_random = {count_up, NULL};
 
 static void check_uuid(const char *text, char version) {
@@ -28,13 +34,15 @@ static void check_uuid(const char *text, char version) {
 static void new_ids_sort_by_time_and_carry_it(void **state) {
     (void)state;
     char last[HF_UUID_BYTES] = "", text[HF_UUID_BYTES];
-    static const int64_t times[] = {0, 1, 255, 256, 1768645800000, 1768645800001, 4102444800000, (INT64_C(1) << 48) - 1};
+    static const int64_t times[] = {
+        0, 1, 255, 256, 1768645800000, 1768645800001, 4102444800000, (INT64_C(1) << 48) - 1};
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
         now_ms = times[i];
         check_uuid(hf_id_new(&test_clock, &test_random, text), '7');
         assert_true(strcmp(last, text) < 0);
         char head[40];
-        snprintf(head, sizeof head, "%08llx-%04llx", (unsigned long long)now_ms >> 16, (unsigned long long)now_ms & 0xffff);
+        snprintf(head, sizeof head, "%08llx-%04llx", (unsigned long long)now_ms >> 16,
+                 (unsigned long long)now_ms & 0xffff);
         assert_memory_equal(text, head, 13);
         memcpy(last, text, sizeof last);
     }
@@ -57,7 +65,8 @@ static void derived_ids_are_the_same_everywhere(void **state) {
     assert_string_equal(a, hf_id_from_position(topic, 3, 12345, 1768645800000, b));
     /* Computed with Python's hashlib and written down: another build, machine or release must come to the same id. */
     assert_string_equal(a, "019bcb81-3040-8148-8dbe-5016a052d0fa");
-    assert_string_equal(hf_id_from_schedule(HF_STR("nightly"), 1768645800000, b), "019bcb81-3040-8e27-8dd5-cea161108a06");
+    assert_string_equal(hf_id_from_schedule(HF_STR("nightly"), 1768645800000, b),
+                        "019bcb81-3040-8e27-8dd5-cea161108a06");
 }
 
 static void whatever_differs_gives_another_id(void **state) {
@@ -78,8 +87,10 @@ static void whatever_differs_gives_another_id(void **state) {
 
 static void ids_are_safe_as_file_names_urls_and_keys(void **state) {
     (void)state;
-    static const char *const good[] = {"a", "web-01", "0190f3c2-6f3e-7c1a-9a55-0d5c3d1f2b10", "a.b_c:d@e+f=g~h", "_x", "~x", "A"};
-    static const char *const bad[] = {"", ".", "..", ".a", "-a", "a b", "a/b", "a\\b", "a%b", "a\n", "é", "a?", "a#", "a*", "a\"", "a'"};
+    static const char *const good[] = {"a",  "web-01", "0190f3c2-6f3e-7c1a-9a55-0d5c3d1f2b10", "a.b_c:d@e+f=g~h", "_x",
+                                       "~x", "A"};
+    static const char *const bad[] = {"",    ".",   "..", ".a", "-a", "a b", "a/b", "a\\b",
+                                      "a%b", "a\n", "é",  "a?", "a#", "a*",  "a\"", "a'"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         if (!hf_id_valid(hf_str_of(good[i])))
             fail_msg("refused: %s", good[i]);
@@ -96,10 +107,8 @@ static void ids_are_safe_as_file_names_urls_and_keys(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(new_ids_sort_by_time_and_carry_it),
-        cmocka_unit_test(new_ids_of_one_millisecond_differ),
-        cmocka_unit_test(derived_ids_are_the_same_everywhere),
-        cmocka_unit_test(whatever_differs_gives_another_id),
+        cmocka_unit_test(new_ids_sort_by_time_and_carry_it),        cmocka_unit_test(new_ids_of_one_millisecond_differ),
+        cmocka_unit_test(derived_ids_are_the_same_everywhere),      cmocka_unit_test(whatever_differs_gives_another_id),
         cmocka_unit_test(ids_are_safe_as_file_names_urls_and_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,7 +92,8 @@ static void closing_wakes_those_who_wait(void **state) {
     pthread_t threads[4];
     hf_queue_push(full, &(int){1}, 0);
     for (int i = 0; i < 4; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, i < 2 ? pop_for_ever : push_for_ever, i < 2 ? empty : full), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, i < 2 ? pop_for_ever : push_for_ever, i < 2 ? empty : full),
+                         0);
     usleep(20000);
     hf_queue_close(empty);
     hf_queue_close(full);

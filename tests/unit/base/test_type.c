@@ -181,10 +181,8 @@ static void a_difference_in_any_field_is_seen(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(absence_means_the_default),
-        cmocka_unit_test(a_copy_stands_alone),
-        cmocka_unit_test(a_default_record_copies_too),
-        cmocka_unit_test(without_memory_there_is_no_copy),
+        cmocka_unit_test(absence_means_the_default),         cmocka_unit_test(a_copy_stands_alone),
+        cmocka_unit_test(a_default_record_copies_too),       cmocka_unit_test(without_memory_there_is_no_copy),
         cmocka_unit_test(a_difference_in_any_field_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
