@@ -50,20 +50,37 @@ static bool hands_on(const hf_command *command) {
     return those & 1u << command->id;
 }
 
-/* Letters that begin both words, then the difference in length: enough for "did you mean". */
-static int likeness(const char *a, const char *b) {
-    int same = 0;
-    while (a[same] && a[same] == b[same])
-        same++;
-    return same * 4 - abs((int)strlen(a) - (int)strlen(b));
+/* Edit distance (insert, delete, replace), for "did you mean"; both words are short. */
+static int distance(const char *a, const char *b) {
+    enum { WORD_MAX = 32 };
+    int row[WORD_MAX + 1];
+    int len = (int)strlen(b);
+    if (len > WORD_MAX || strlen(a) > WORD_MAX)
+        return WORD_MAX;
+    for (int j = 0; j <= len; j++)
+        row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int corner = row[0];
+        row[0] = i;
+        for (int j = 1; j <= len; j++) {
+            int best = corner + (a[i - 1] != b[j - 1]);
+            corner = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[len];
 }
 
 static hf_code unknown_command(const char *name, hf_err *reterr) {
     const char *nearest = NULL;
-    int best = 4;
+    int best = 3; /* further away it is another word */
     for (size_t i = 0; i < HF_ARRAY_LEN(commands); i++)
-        if (likeness(name, commands[i].name) > best) {
-            best = likeness(name, commands[i].name);
+        if (distance(name, commands[i].name) < best) {
+            best = distance(name, commands[i].name);
             nearest = commands[i].name;
         }
     if (nearest)

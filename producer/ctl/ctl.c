@@ -26,9 +26,9 @@ static hf_code load_config(hf_ctl *ctl, char *const *envp, hf_err *reterr) {
 static void set_up_log(const hf_ctl *ctl) {
     hf_log_level least = HF_LOG_INFO;
     hf_log_level_parse(hf_str_of(hf_config_str(ctl->config, HF_C_LOG_LEVEL)), &least);
-    /* A person reads this program's errors in its own words; lines below a warning would only be in the way. */
+    /* A person reads this program's errors in its own words; lines below an error would only be in the way. */
     if (least == HF_LOG_INFO)
-        least = HF_LOG_WARN;
+        least = HF_LOG_ERROR;
     hf_log_format format = strcmp(hf_config_str(ctl->config, HF_C_LOG_FORMAT), "json") == 0 ? HF_LOG_JSON : HF_LOG_LOGFMT;
     hf_log_setup("hyperctl", least, format, STDERR_FILENO);
 }
