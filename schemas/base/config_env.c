@@ -19,15 +19,13 @@ static hf_code put_flow(hf_config *c, const char *prefix, hf_config_key key, hf_
     hf_arena_init(&arena, (size_t)text.len * 96 + 4096);
     const hf_yaml_node *root;
     hf_code code = hf_yaml_tree(text, &arena, &root, reterr);
-    if (code == HF_OK && key == HF_CONFIG_COUNT) {
+    json_t *json = NULL;
+    if (code == HF_OK && key == HF_CONFIG_COUNT)
         code = hf_config_put_tree(c, prefix, root, source, reterr);
-    } else if (code == HF_OK) {
-        json_t *json = hf_yaml_json(root, reterr);
-        if (json)
-            code = hf_config_put_json(c, key, json, source, reterr);
-        else
-            code = reterr ? reterr->code : HF_E_CONFIG;
-    }
+    else if (code == HF_OK && (json = hf_yaml_json(root, reterr)))
+        code = hf_config_put_json(c, key, json, source, reterr);
+    else
+        code = hf_config_fail_yaml(reterr);
     hf_arena_done(&arena);
     return code;
 }

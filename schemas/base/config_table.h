@@ -58,5 +58,7 @@ hf_code hf_config_put_kafka(hf_config *c, const char *name, hf_str text, const c
 /* Applies a tree whose keys stand under prefix ("" at the root). */
 hf_code hf_config_put_tree(hf_config *c, const char *prefix, const hf_yaml_node *root, const char *source,
                            hf_err *reterr);
+/* Whatever was wrong with its YAML, it is the configuration that has an error: CONFIG, or NO_MEMORY. */
+hf_code hf_config_fail_yaml(hf_err *reterr);
 /* Is the value of this librdkafka or JSON key a secret? */
 bool hf_config_name_is_secret(const char *name);

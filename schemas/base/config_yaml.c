@@ -46,10 +46,20 @@ static hf_code put_map(walk *w, const char *prefix, const hf_yaml_node *map) {
     return HF_OK;
 }
 
+hf_code hf_config_fail_yaml(hf_err *reterr) {
+    if (!reterr)
+        return HF_E_CONFIG;
+    if (reterr->code != HF_E_NO_MEMORY)
+        reterr->code = HF_E_CONFIG;
+    return reterr->code;
+}
+
 static hf_code put_json_entry(walk *w, hf_config_key key, const hf_yaml_node *value, const char *source) {
     json_t *json = hf_yaml_json(value, w->reterr);
-    if (!json)
-        return w->reterr ? hf_context(w->reterr, "%s", hf_config_rows[key].key) : HF_E_CONFIG;
+    if (!json) {
+        hf_context(w->reterr, "%s", hf_config_rows[key].key);
+        return hf_config_fail_yaml(w->reterr);
+    }
     return hf_config_put_json(w->config, key, json, source, w->reterr);
 }
 
@@ -113,13 +123,8 @@ hf_code hf_config_load_yaml(hf_config *c, hf_str text, const char *source, hf_er
     if (code == HF_OK) {
         code = hf_config_put_tree(c, "", root, source, reterr);
     } else {
-        if (reterr)
-            hf_context(reterr, "%s", source);
-        if (code != HF_E_NO_MEMORY) {
-            code = HF_E_CONFIG;
-            if (reterr)
-                reterr->code = code;
-        }
+        hf_context(reterr, "%s", source);
+        code = hf_config_fail_yaml(reterr);
     }
     hf_arena_done(&arena);
     return code;

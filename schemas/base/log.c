@@ -84,7 +84,7 @@ static void put_escaped(line *l, hf_str s) {
         const unsigned char *p = (const unsigned char *)s.p + i;
         size_t n = utf8_len(p, s.len - i);
         char text[8];
-        if (n == 0)
+        if (n == 0 || *p == 0) /* NUL: JSON can say it, but most readers refuse it */
             puts_z(l, "\xef\xbf\xbd");
         else if (*p == '"' || *p == '\\')
             put(l, (char[]){'\\', (char)*p}, 2);

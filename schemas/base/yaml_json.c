@@ -152,8 +152,8 @@ static bool too_deep(const json_t *value, int depth) {
     const char *key;
     json_t *item;
     size_t i;
-    if (depth > HF_YAML_DEPTH)
-        return true;
+    if (depth >= HF_YAML_DEPTH)
+        return json_is_array(value) || json_is_object(value);
     if (json_is_array(value)) {
         json_array_foreach(value, i, item)
             if (too_deep(item, depth + 1))
