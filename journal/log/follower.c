@@ -288,6 +288,8 @@ static hf_code give_out(hf_follower *f, hf_batch *ret, hf_err *reterr) {
     f->held_count = 0;
     for (size_t i = 0; i < ret->count; i++) {
         track *t = track_of(f, ret->records[i].topic, ret->records[i].partition);
+        if (!t) /* nobody asked for that partition */
+            continue;
         t->next = ret->records[i].offset + 1;
         if (!t->reached && t->next >= t->end)
             reached(f, t);
