@@ -8,19 +8,19 @@
  *   live   (the others)    jobs that are not terminal, the ids of all that ever were, next offsets
  *
  * The core here does no Kafka I/O and owns no thread: tests/sim runs a fleet of them on a simulated log.
+ * What is read must not depend on which partition came first, so that all replicas agree: a job's events count only in
+ * the partition that its id hashes to (`partitions`), and never in another than the one it was created in (INVALID_ID).
  * journal/replica/follow.h drives one from a real log and commits through a writer thread.
  * Threads: a replica belongs to one thread. Pointers to jobs are valid until the next feed or commit. */
 #pragma once
-#include "journal/log/klog.h"
-#include "journal/store/store.h"
+#include "journal/replica/layout.h"
 #include "schemas/event/codec.h"
-#include "schemas/job/fold.h"
 
-typedef enum hf_profile { HF_PROFILE_LIVE, HF_PROFILE_FULL } hf_profile;
 typedef struct hf_replica hf_replica;
 
 /* What became of one job-event record. before/after are NULL where there is none; after == before (the same
- * job) when the proposal was refused. */
+ * job) when the proposal was refused. Of a job that ended, `live` knows the id, the creating position and whether it was
+ * deleted; its before/after have nothing else (state completed, whatever it was; spec empty). */
 typedef struct hf_change {
     const hf_log_record *source;
     hf_position position;
@@ -45,7 +45,9 @@ typedef struct hf_replica_options {
     const char *fleet;
     const hf_clock *clock;      /* NULL: the system's */
     size_t batch_max_bytes;     /* 0: 64 MiB; hf_replica_must_commit turns true before it */
-    size_t jobs_cached;         /* full: terminal jobs kept in memory for reading back; 0: 65,536 */
+    size_t jobs_cached;         /* full: jobs kept in memory besides those not yet committed; 0: 65,536 */
+    int32_t partitions;         /* of job-events; 0: as the store says, or not checked. Another than the store's is TOPIC_MISMATCH */
+    bool counters_apart;        /* full: batches carry no counters (several replicas fill one store; hf_replica_counters) */
 } hf_replica_options;
 
 /* store may be NULL (simulator): then nothing is stored, all ids stay in memory. The store's tables are made as needed. */
@@ -54,17 +56,27 @@ hf_code hf_replica_new(hf_store *store, hf_codec *codec, const hf_replica_option
 void hf_replica_free(hf_replica *replica);
 
 /* Folds one record. Records before the next wanted offset are passed over (a restart refolds nothing twice);
- * a gap is LOG_TRUNCATED. An unreadable record is counted, kept (full) and passed. Other errors are of the store. */
+ * a gap in job-events is LOG_TRUNCATED, its first record being 0 (in other topics retention and compaction may leave gaps).
+ * An unreadable record is counted, kept (full) and passed. BUSY: the batch is at its bound, seal it and feed the record again.
+ * Other errors are of the store or memory; the record may be fed again. */
 hf_code hf_replica_feed(hf_replica *replica, const hf_log_record *record, hf_err *reterr);
+/* The log has nothing before `offset` there (checked: transaction markers, aborted records): go on from it. */
+void hf_replica_skip(hf_replica *replica, hf_topic topic, int32_t partition, int64_t offset);
 /* Next wanted offset; -2 (earliest) for a partition never seen. */
 int64_t hf_replica_next_offset(const hf_replica *replica, hf_topic topic, int32_t partition);
 
-/* A job by id as of now; NULL when none (or, live, when it is terminal). Full: read back from the store where needed. */
+/* A job by id as of now; NULL when none (or, live, when it is terminal). Full: read back from the store where needed, deleted
+ * ones included (job->deleted). NULL too when the store cannot be read: the next feed or seal says so. */
 const hf_job *hf_replica_job(hf_replica *replica, hf_str id);
 /* Was a job of that id ever created? */
 bool hf_replica_id_known(hf_replica *replica, hf_str id);
-/* Every job in memory that is not terminal, in no order; stops when the callback returns false. */
+/* Every job that is not terminal, in no order (the same for the same history); stops when the callback returns false.
+ * Full: those not in memory are read from the store. */
 void hf_replica_each_live(const hf_replica *replica, bool (*each)(void *ctx, const hf_job *job), void *ctx);
+/* Full: the numbers as of now; NULL otherwise. */
+
+const struct hf_counters *hf_replica_counters(const hf_replica *replica); /* counters.h */
+size_t hf_replica_jobs_in_memory(const hf_replica *replica);
 
 /* ---- committing --------------------------------------------------------------------------------- */
 bool hf_replica_dirty(const hf_replica *replica);       /* something folded since the last seal */

@@ -49,32 +49,44 @@ static bool make_room(hf_changes *c, size_t more) {
     return true;
 }
 
-static bool add(hf_changes *c, hf_table table, uint8_t op, hf_str key, hf_str value, unsigned flags) {
-    size_t size = sizeof(hf_change_entry) + hf_align8(key.len) + hf_align8(value.len);
+bool hf_changes_reserve(hf_changes *c, size_t bytes) { return make_room(c, bytes); }
+
+static hf_change_entry *add(hf_changes *c, hf_table table, uint8_t op, hf_str key, uint32_t value_len, unsigned flags) {
+    size_t size = sizeof(hf_change_entry) + hf_align8(key.len) + hf_align8(value_len);
     if (key.len > UINT16_MAX || size > UINT32_MAX || !make_room(c, size))
-        return false;
+        return NULL;
     hf_change_entry *e = (hf_change_entry *)(void *)(c->data + c->len);
-    *e = (hf_change_entry){.table = table, .value_len = value.len, .key_len = (uint16_t)key.len, .op = op, .flags = (uint8_t)flags, .size = (uint32_t)size};
-    char *at = (char *)(e + 1);
+    *e = (hf_change_entry){.table = table, .value_len = value_len, .key_len = (uint16_t)key.len, .op = op, .flags = (uint8_t)flags, .size = (uint32_t)size};
     if (key.len)
-        memcpy(at, key.p, key.len);
-    if (value.len)
-        memcpy(at + hf_align8(key.len), value.p, value.len);
+        memcpy(e + 1, key.p, key.len);
     c->len += size;
     c->count++;
-    return true;
+    return e;
+}
+
+static char *value_of(hf_change_entry *e) { return (char *)(e + 1) + hf_align8(e->key_len); }
+
+static bool add_value(hf_changes *c, hf_table table, uint8_t op, hf_str key, hf_str value, unsigned flags) {
+    hf_change_entry *e = add(c, table, op, key, value.len, flags);
+    if (e && value.len)
+        memcpy(value_of(e), value.p, value.len);
+    return e != NULL;
 }
 
 bool hf_changes_put(hf_changes *c, hf_table table, hf_str key, hf_str value, unsigned flags) {
-    return add(c, table, CHANGE_PUT, key, value, flags);
+    return add_value(c, table, CHANGE_PUT, key, value, flags);
 }
 bool hf_changes_put_u64(hf_changes *c, hf_table table, uint64_t key, hf_str value, unsigned flags) {
-    return add(c, table, CHANGE_PUT, hf_key_u64(&key), value, flags);
+    return add_value(c, table, CHANGE_PUT, hf_key_u64(&key), value, flags);
 }
-bool hf_changes_delete(hf_changes *c, hf_table table, hf_str key) { return add(c, table, CHANGE_DELETE, key, HF_STR_NONE, 0); }
+char *hf_changes_put_room(hf_changes *c, hf_table table, hf_str key, uint32_t value_len, unsigned flags) {
+    hf_change_entry *e = add(c, table, CHANGE_PUT, key, value_len, flags);
+    return e ? value_of(e) : NULL;
+}
+bool hf_changes_delete(hf_changes *c, hf_table table, hf_str key) { return add(c, table, CHANGE_DELETE, key, 0, 0) != NULL; }
 bool hf_changes_delete_u64(hf_changes *c, hf_table table, uint64_t key) {
-    return add(c, table, CHANGE_DELETE, hf_key_u64(&key), HF_STR_NONE, 0);
+    return add(c, table, CHANGE_DELETE, hf_key_u64(&key), 0, 0) != NULL;
 }
 bool hf_changes_delete_value(hf_changes *c, hf_table table, hf_str key, hf_str value) {
-    return add(c, table, CHANGE_DELETE_VALUE, key, value, 0);
+    return add_value(c, table, CHANGE_DELETE_VALUE, key, value, 0);
 }

@@ -1,4 +1,6 @@
 /* Snapshots and cursors. */
+#include <errno.h>
+
 #include "journal/store/inside.h"
 #include "schemas/base/mem.h"
 
@@ -90,6 +92,8 @@ hf_code hf_cursor_open(hf_read *read, hf_table table, hf_cursor **ret, hf_err *r
     int rc = mdb_cursor_open(read->txn, read->store->tables[table].dbi, &c->cursor);
     if (rc) {
         free(c);
+        if (rc == EINVAL)
+            return hf_fail(reterr, HF_E_INTERNAL, "table `%s` was opened after the snapshot began", read->store->tables[table].name);
         return hf_store_fail(read->store, rc, read->store->tables[table].name, reterr);
     }
     *ret = c;

@@ -62,6 +62,10 @@ bool hf_changes_delete(hf_changes *changes, hf_table table, hf_str key);
 bool hf_changes_delete_u64(hf_changes *changes, hf_table table, uint64_t key);
 /* DUP tables: that one value of the key. */
 bool hf_changes_delete_value(hf_changes *changes, hf_table table, hf_str key, hf_str value);
+/* Makes sure that puts and deletes of `bytes` (keys, values, 64 for each change) and no more cannot fail. */
+bool hf_changes_reserve(hf_changes *changes, size_t bytes);
+/* A put whose value the caller writes itself, into the returned place, before the next call. NULL: as false above. */
+char *hf_changes_put_room(hf_changes *changes, hf_table table, hf_str key, uint32_t value_len, unsigned flags);
 /* Applies the batch in order in one transaction. On error nothing of it is in the store. */
 hf_code hf_store_commit(hf_store *store, const hf_changes *changes, hf_err *reterr);
 
@@ -70,7 +74,8 @@ void hf_store_fail_commit_after(uint64_t n, hf_code code);
 
 /* ---- reading ------------------------------------------------------------------------------- */
 typedef struct hf_read hf_read; /* a snapshot; short-lived */
-/* A thread begins one read at a time: while the map is grown, new reads wait for the running ones to end. */
+/* A thread begins one read at a time: while the map is grown, new reads wait for the running ones to end. A snapshot knows
+ * the tables that were opened before it began. */
 hf_code hf_read_begin(hf_store *store, hf_read **ret, hf_err *reterr);
 void hf_read_end(hf_read *read); /* NULL is fine */
 /* Values borrow from the map until hf_read_end. NOT_FOUND leaves *ret alone and is not worth an error text. */

@@ -1,0 +1,257 @@
+#include "journal/replica/counters.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "schemas/base/mem.h"
+
+/* ---- what labels may say ---------------------------------------------------------------------------------- */
+static const char *const providers[HF_PROVIDERS] = {"local", "vsphere", "hyperv", "proxmox", "kvm", "ovirt", "nutanix", "openstack",
+                                                    "aws", "azure", "gcp", "oci", "alibabacloud", "other"};
+static const char *const operations[HF_OPERATIONS] = {"export", "discover", "inspect", "convert", "offline_fix", "boot_repair", "selinux_prep",
+                                                      "lvm_repair", "fs_repair", "initramfs_regenerate", "sleep", "import", "verify", "snapshot",
+                                                      "clone", "other"};
+static const char *const oses[HF_OSES] = {"linux", "windows", "bsd", "unknown", "other"};
+static const char *const sizes[HF_SIZES] = {"small", "medium", "large", "xlarge", "xxlarge"};
+static const hf_state ended[3] = {HF_S_COMPLETED, HF_S_FAILED, HF_S_CANCELLED};
+
+static uint32_t index_of(const char *const *names, uint32_t count, hf_str name) {
+    for (uint32_t i = 0; i < count - 1; i++)
+        if (hf_str_eqz(name, names[i]))
+            return i;
+    return count - 1;
+}
+static uint32_t provider_of(const hf_job *job) { return index_of(providers, HF_PROVIDERS, job->spec->provider); }
+static uint32_t error_of(hf_str code) {
+    hf_code c = hf_code_from_name(code.p ? code.p : "", code.len);
+    return c == HF_E_INTERNAL && !hf_str_eqz(code, "internal") ? HF_CODE_COUNT : (uint32_t)c;
+}
+static bool contains(hf_str text, const char *word) {
+    size_t len = strlen(word);
+    for (uint32_t i = 0; i + len <= text.len; i++)
+        if (strncasecmp(text.p + i, word, len) == 0)
+            return true;
+    return false;
+}
+static uint32_t os_of(hf_str os) {
+    static const char *const linuxes[] = {"linux", "ubuntu", "debian", "centos", "rhel", "red hat", "fedora", "suse", "rocky", "alma", "photon"};
+    if (os.len == 0)
+        return 3;
+    for (size_t i = 0; i < HF_ARRAY_LEN(linuxes); i++)
+        if (contains(os, linuxes[i]))
+            return 0;
+    return contains(os, "win") ? 1 : contains(os, "bsd") ? 2 : 4;
+}
+static uint32_t size_of(int64_t bytes) {
+    static const int64_t gib[] = {10, 50, 100, 500};
+    uint32_t i = 0;
+    while (i < 4 && bytes >= gib[i] << 30)
+        i++;
+    return i;
+}
+
+static const char *label_one(uint32_t i, char *text) { (void)i; return text[0] = 0, text; }
+static const char *label_state(uint32_t i, char *text) { (void)text; return hf_state_name((hf_state)i); }
+static const char *label_status(uint32_t i, char *text) { (void)text; return hf_state_status(ended[i]); }
+static const char *label_event(uint32_t i, char *text) { (void)text; return hf_event_name((hf_event)i); }
+static const char *label_verdict(uint32_t i, char *text) { (void)text; return hf_verdict_name((hf_verdict)i); }
+static const char *label_provider(uint32_t i, char *text) { (void)text; return providers[i]; }
+static const char *label_operation(uint32_t i, char *text) { (void)text; return operations[i]; }
+static const char *label_os(uint32_t i, char *text) { (void)text; return oses[i]; }
+static const char *label_size(uint32_t i, char *text) { (void)text; return sizes[i]; }
+static const char *label_error(uint32_t i, char *text) { (void)text; return i < HF_CODE_COUNT ? hf_code_name((hf_code)i) : "other"; }
+static const char *label_topic(uint32_t i, char *text) { (void)text; return hf_topic_suffix((hf_topic)i); }
+static const char *label_bucket(hf_dim dim, uint32_t i, char *text) {
+    uint32_t count = hf_dim_count(dim);
+    if (i + 1 == count)
+        return "sum";
+    if (i + 2 == count)
+        return "inf";
+    snprintf(text, 32, "%.0f", hf_dim_bound(dim, i));
+    return text;
+}
+static const char *label_seconds(uint32_t i, char *text) { return label_bucket(HF_D_B_SECONDS, i, text); }
+static const char *label_speed(uint32_t i, char *text) { return label_bucket(HF_D_B_SPEED, i, text); }
+static const char *label_transfer(uint32_t i, char *text) { return label_bucket(HF_D_B_TRANSFER, i, text); }
+
+/* ---- families and cells -------------------------------------------------------------------------------------- */
+static const struct { uint32_t count; const char *(*label)(uint32_t, char *); } dims[HF_DIM_COUNT] = {
+#define HF_DIM(id, count_, label_) [HF_D_##id] = {count_, label_},
+#include "journal/replica/counters.def"
+};
+static const hf_counter_family families[HF_COUNTER_FAMILIES] = {
+#define HF_COUNTER(id, family, a, b, c, labels_, doc_) [HF_N_##id] = {family, labels_, doc_, {HF_D_##a, HF_D_##b, HF_D_##c}},
+#include "journal/replica/counters.def"
+};
+
+const hf_counter_family *hf_counter_family_of(hf_counter counter) { return &families[counter]; }
+uint32_t hf_dim_count(hf_dim dim) { return dims[dim].count; }
+const char *hf_dim_label(hf_dim dim, uint32_t index, char text[32]) { return dims[dim].label(index, text); }
+bool hf_dim_is_histogram(hf_dim dim) { return dim == HF_D_B_SECONDS || dim == HF_D_B_SPEED || dim == HF_D_B_TRANSFER; }
+double hf_dim_bound(hf_dim dim, uint32_t index) {
+    double first = dim == HF_D_B_SECONDS ? 1 : dim == HF_D_B_SPEED ? 1048576 : 10;
+    return index + 2 >= dims[dim].count ? INFINITY : ldexp(first, (int)index);
+}
+
+static size_t cells_of(hf_counter n) {
+    const hf_dim *d = families[n].dims;
+    return (size_t)dims[d[0]].count * dims[d[1]].count * dims[d[2]].count;
+}
+static size_t base_of(hf_counter n) {
+    static size_t bases[HF_COUNTER_FAMILIES];
+    if (n > 0 && bases[n] == 0)
+        bases[n] = base_of(n - 1) + cells_of(n - 1); /* every thread computes the same */
+    return bases[n];
+}
+static size_t cell(hf_counter n, uint32_t a, uint32_t b, uint32_t c) {
+    const hf_dim *d = families[n].dims;
+    return base_of(n) + ((size_t)a * dims[d[1]].count + b) * dims[d[2]].count + c;
+}
+int64_t hf_counter_get(const hf_counters *k, hf_counter n, uint32_t a, uint32_t b, uint32_t c) { return k->now[cell(n, a, b, c)]; }
+static void bump(hf_counters *k, hf_counter n, uint32_t a, uint32_t b, uint32_t c, int64_t by) { k->now[cell(n, a, b, c)] += by; }
+
+/* Cells of the last dimension of `n`: the bucket of `value`, and the sum. */
+static void observe(hf_counters *k, hf_counter n, hf_dim dim, uint32_t a, uint32_t b, double value, int64_t as_sum) {
+    uint32_t count = dims[dim].count, i = 0;
+    while (i + 2 < count && value > hf_dim_bound(dim, i))
+        i++;
+    bool last = families[n].dims[2] == dim;
+    bump(k, n, a, last ? b : i, last ? i : 0, 1);
+    bump(k, n, a, last ? b : count - 1, last ? count - 1 : 0, as_sum);
+}
+
+hf_code hf_counters_init(hf_counters *k, hf_err *reterr) {
+    k->cells = base_of(HF_COUNTER_FAMILIES - 1) + cells_of(HF_COUNTER_FAMILIES - 1);
+    k->now = hf_alloc(k->cells * sizeof *k->now);
+    k->stored = hf_alloc(k->cells * sizeof *k->stored);
+    if (k->now && k->stored)
+        return HF_OK;
+    hf_counters_done(k);
+    return hf_fail(reterr, HF_E_NO_MEMORY, "counters");
+}
+void hf_counters_done(hf_counters *k) {
+    free(k->now);
+    free(k->stored);
+    *k = (hf_counters){0};
+}
+void hf_counters_add(hf_counters *k, const hf_counters *from) {
+    for (size_t i = 0; i < k->cells; i++)
+        k->now[i] += from->now[i];
+}
+
+/* ---- what a record adds ------------------------------------------------------------------------------------ */
+void hf_counters_record(hf_counters *k, hf_topic topic) { bump(k, HF_N_RECORDS, topic, 0, 0, 1); }
+void hf_counters_unreadable(hf_counters *k, hf_topic topic) { bump(k, HF_N_UNREADABLE, topic, 0, 0, 1); }
+
+static void count_end(hf_counters *k, const hf_job *job) {
+    uint32_t status = 0, provider = provider_of(job);
+    while (ended[status] != (hf_state)job->state)
+        status++;
+    bump(k, HF_N_JOBS_ENDED, status, provider, 0, 1);
+    int64_t from = job->started_at ? job->started_at : job->created_at;
+    int64_t ms = job->finished_at > from ? job->finished_at - from : 0; /* clocks of two machines may disagree */
+    observe(k, HF_N_DURATION, HF_D_B_SECONDS, status, provider, (double)ms / 1000, ms);
+    const hf_result *r = job->result;
+    if (job->state != HF_S_COMPLETED || !r || !hf_str_eqz(job->spec->operation, "export"))
+        return;
+    bump(k, HF_N_VMS_EXPORTED, provider, os_of(r->os_type), 0, 1);
+    bump(k, HF_N_BYTES_EXPORTED, provider, 0, 0, r->bytes_written);
+    if (r->duration_ms <= 0)
+        return;
+    double speed = (double)r->bytes_read * 1000 / (double)r->duration_ms;
+    observe(k, HF_N_SPEED, HF_D_B_SPEED, provider, 0, speed, (int64_t)speed);
+    observe(k, HF_N_TRANSFER, HF_D_B_TRANSFER, provider, size_of(r->bytes_read), (double)r->duration_ms / 1000, r->duration_ms);
+}
+
+static void count_transition(hf_counters *k, hf_event event, const hf_job *after) {
+    bump(k, HF_N_EVENTS, event, 0, 0, 1);
+    if (event == HF_EV_CREATED)
+        bump(k, HF_N_JOBS_CREATED, provider_of(after), 0, 0, 1);
+    if ((event == HF_EV_RETRY_SCHEDULED || event == HF_EV_FAILED || event == HF_EV_LEASE_EXPIRED || event == HF_EV_REJECTED) && after->error)
+        bump(k, HF_N_ERRORS, error_of(after->error->code), provider_of(after), 0, 1);
+    if (event == HF_EV_RETRY_SCHEDULED || (event == HF_EV_LEASE_EXPIRED && after->state == HF_S_RETRYING))
+        bump(k, HF_N_RETRIES, index_of(operations, HF_OPERATIONS, after->spec->operation), provider_of(after), 0, 1);
+}
+
+void hf_counters_change(hf_counters *k, const hf_record *record, hf_verdict verdict, const hf_job *before, const hf_job *after) {
+    bump(k, HF_N_VERDICTS, verdict, 0, 0, 1);
+    if (verdict != HF_V_ACCEPTED)
+        return;
+    for (uint32_t i = 0; i < record->transitions.count; i++)
+        count_transition(k, hf_record_event(record, i), after);
+    if (before && !before->deleted)
+        bump(k, HF_N_JOBS_STATE, (uint32_t)before->state, 0, 0, -1);
+    if (!after->deleted)
+        bump(k, HF_N_JOBS_STATE, (uint32_t)after->state, 0, 0, 1);
+    else if (!before || !before->deleted)
+        bump(k, HF_N_JOBS_DELETED, 0, 0, 0, 1);
+    if (hf_state_terminal((hf_state)after->state) && !(before && hf_state_terminal((hf_state)before->state)))
+        count_end(k, after);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------ */
+enum { NAME_BYTES = 160, ROOM_EACH = NAME_BYTES + 64 };
+
+static hf_str name_of(hf_counter n, size_t at, char text[NAME_BYTES]) {
+    const hf_counter_family *f = &families[n];
+    uint32_t c = dims[f->dims[2]].count, b = dims[f->dims[1]].count;
+    const uint32_t index[3] = {(uint32_t)(at / c / b), (uint32_t)(at / c % b), (uint32_t)(at % c)};
+    int len = snprintf(text, NAME_BYTES, "%s", f->name);
+    for (int i = 0; i < 3; i++) {
+        char label[32];
+        if (f->dims[i] != HF_D_ONE)
+            len += snprintf(text + len, NAME_BYTES - (size_t)len, "/%s", hf_dim_label(f->dims[i], index[i], label));
+    }
+    return (hf_str){text, (uint32_t)len};
+}
+
+typedef bool (*cell_fn)(void *ctx, hf_str name, size_t index);
+static bool each_cell(bool (*wanted)(const hf_counters *, size_t), const hf_counters *k, cell_fn fn, void *ctx) {
+    char text[NAME_BYTES];
+    for (int n = 0; n < HF_COUNTER_FAMILIES; n++)
+        for (size_t i = 0, base = base_of((hf_counter)n); i < cells_of((hf_counter)n); i++)
+            if (wanted(k, base + i) && !fn(ctx, name_of((hf_counter)n, i, text), base + i))
+                return false;
+    return true;
+}
+static bool changed(const hf_counters *k, size_t i) { return k->now[i] != k->stored[i]; }
+static bool any(const hf_counters *k, size_t i) { (void)k, (void)i; return true; }
+
+size_t hf_counters_room(const hf_counters *k) {
+    size_t n = 0;
+    for (size_t i = 0; i < k->cells; i++)
+        n += changed(k, i);
+    return n * ROOM_EACH;
+}
+
+typedef struct { const hf_counters *counters; hf_changes *changes; hf_table table; } putting;
+static bool put_cell(void *ctx, hf_str name, size_t index) {
+    putting *p = ctx;
+    int64_t value = p->counters->now[index];
+    if (value == 0) /* a gauge that went back: a rebuild that folds it in one batch would not have the row */
+        return hf_changes_delete(p->changes, p->table, name);
+    return hf_changes_put(p->changes, p->table, name, (hf_str){(const char *)&value, sizeof value}, 0);
+}
+bool hf_counters_put(const hf_counters *k, hf_changes *changes, hf_table table) {
+    return each_cell(changed, k, put_cell, &(putting){k, changes, table});
+}
+void hf_counters_mark(hf_counters *k) { memcpy(k->stored, k->now, k->cells * sizeof *k->now); }
+
+typedef struct { hf_counters *counters; hf_read *read; hf_table table; hf_err *err; hf_code code; } loading;
+static bool load_cell(void *ctx, hf_str name, size_t index) {
+    loading *l = ctx;
+    hf_str value;
+    hf_code rc = hf_read_get(l->read, l->table, name, &value, l->err);
+    if (rc == HF_OK && value.len == sizeof(int64_t))
+        memcpy(&l->counters->now[index], value.p, sizeof(int64_t));
+    if (rc != HF_OK && rc != HF_E_NOT_FOUND)
+        l->code = rc;
+    return l->code == HF_OK;
+}
+hf_code hf_counters_load(hf_counters *k, hf_read *read, hf_table table, hf_err *reterr) {
+    loading l = {k, read, table, reterr, HF_OK};
+    each_cell(any, k, load_cell, &l);
+    hf_counters_mark(k);
+    return l.code;
+}

@@ -1,0 +1,59 @@
+/* What the files of a replica share: replica.c (folding), lookup.c (jobs by id), seal.c (batches), load.c (opening). */
+#pragma once
+#include "journal/replica/chain.h"
+#include "journal/replica/counters.h"
+#include "journal/replica/jobs.h"
+#include "journal/replica/logcopy.h"
+#include "journal/replica/replica.h"
+
+enum { JOBS_CACHED = 65536, NEVER = -2, CHANGE_ROOM = 64, SLOT_ROOM = 2048, BATCH_SLACK = 4 * 1024 * 1024 };
+#define BATCH_BYTES ((size_t)64 << 20)
+
+typedef struct hf_part {
+    int64_t next, sealed, committed; /* next offset: folded, in the sealed batch, in the store; NEVER */
+    hf_table copy;
+    bool copy_open;
+    uint8_t hash[HF_HASH_BYTES]; /* job-events: the chain */
+} hf_part;
+
+typedef struct hf_slots { hf_slot **of; size_t count, room; } hf_slots;
+
+struct hf_replica {
+    hf_store *store; /* NULL: memory only */
+    hf_codec *codec;
+    hf_replica_options options;
+    hf_replica_hooks hooks;
+    bool full;
+    hf_tables tables;
+    hf_part *parts[HF_TOPIC_COUNT];
+    int32_t part_count[HF_TOPIC_COUNT];
+
+    hf_jobs jobs;
+    hf_counters counters;
+    hf_chain chain;
+    hf_arena arena; /* of the record being folded */
+    hf_arena side;  /* of a row being read back */
+    hf_buf row;
+
+    hf_changes *open, *sealed;   /* NULL without a store */
+    hf_slots dirty, sealed_jobs; /* changed in the open batch; in the sealed one */
+    size_t dirty_bytes;
+    uint64_t batch, committed;   /* number of the open batch (from 1); of the last committed */
+    bool moved, sealing;
+};
+
+/* The partition's row, made when new; NULL without memory. */
+hf_part *hf_replica_part(hf_replica *r, hf_topic topic, int32_t partition);
+const hf_part *hf_replica_part_seen(const hf_replica *r, hf_topic topic, int32_t partition);
+/* Reads what the store holds: offsets, chain, counters, live jobs. */
+hf_code hf_replica_load(hf_replica *r, hf_err *reterr);
+/* *ret NULL: no job of that id ever was. Live: an ended job is *ret_stub, and *ret NULL. */
+hf_code hf_replica_find(hf_replica *r, hf_str id, hf_slot **ret, hf_job *ret_stub, bool *ret_is_stub, hf_err *reterr);
+/* Makes a slot of a row of `jobs` and puts it among the jobs. */
+hf_code hf_replica_adopt(hf_replica *r, hf_str row, hf_slot **ret, hf_err *reterr);
+/* Drops what need not stay in memory. */
+void hf_replica_evict(hf_replica *r);
+/* Room for one more dirty slot. */
+bool hf_slots_reserve(hf_slots *slots);
+/* Bytes the open batch will have when it is sealed, about. */
+size_t hf_replica_batch_bytes(const hf_replica *r);

@@ -1,0 +1,375 @@
+/* Folding. Each step that can fail comes before the first one that shows, so a record that could not be folded for want
+ * of memory or room can be fed again. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "journal/replica/inside.h"
+#include "schemas/base/mem.h"
+
+/* ---- partitions ----------------------------------------------------------------------------------------- */
+const hf_part *hf_replica_part_seen(const hf_replica *r, hf_topic topic, int32_t partition) {
+    const hf_part *part = partition >= 0 && partition < r->part_count[topic] ? &r->parts[topic][partition] : NULL;
+    return part && part->next != NEVER ? part : NULL;
+}
+
+hf_part *hf_replica_part(hf_replica *r, hf_topic topic, int32_t partition) {
+    if (partition < 0 || partition > INT16_MAX)
+        return NULL;
+    int32_t has = r->part_count[topic];
+    if (partition >= has) {
+        hf_part *parts = hf_realloc(r->parts[topic], (size_t)(partition + 1) * sizeof *parts);
+        if (!parts)
+            return NULL;
+        memset(parts + has, 0, (size_t)(partition + 1 - has) * sizeof *parts);
+        for (int32_t p = has; p <= partition; p++)
+            parts[p].next = parts[p].sealed = parts[p].committed = NEVER;
+        r->parts[topic] = parts;
+        r->part_count[topic] = partition + 1;
+    }
+    return &r->parts[topic][partition];
+}
+
+int64_t hf_replica_next_offset(const hf_replica *r, hf_topic topic, int32_t partition) {
+    const hf_part *part = hf_replica_part_seen(r, topic, partition);
+    return part ? part->next : NEVER;
+}
+
+int64_t hf_replica_committed_offset(const hf_replica *r, int32_t partition) {
+    const hf_part *part = hf_replica_part_seen(r, HF_TOPIC_JOB_EVENTS, partition);
+    return part && part->committed != NEVER ? part->committed : 0;
+}
+
+void hf_replica_skip(hf_replica *r, hf_topic topic, int32_t partition, int64_t offset) {
+    hf_part *part = hf_replica_part(r, topic, partition);
+    if (part && part->next < offset) {
+        part->next = offset;
+        r->moved = true;
+    }
+}
+
+/* ---- the log copy and the chain ------------------------------------------------------------------------- */
+static size_t row_room(const hf_log_record *record) { return hf_logcopy_size(record) + 2 * CHANGE_ROOM; }
+
+static hf_code copy_record(hf_replica *r, hf_part *part, const hf_log_record *record, hf_err *reterr) {
+    if (!r->full || !r->store)
+        return HF_OK;
+    if (!part->copy_open) {
+        char name[HF_PART_NAME_BYTES];
+        hf_code rc = hf_store_table(r->store, hf_logcopy_name(record->topic, record->partition, name), HF_TABLE_INTEGER_KEY, &part->copy, reterr);
+        if (rc != HF_OK)
+            return rc;
+        part->copy_open = true;
+    }
+    uint64_t offset = (uint64_t)record->offset;
+    uint32_t size = hf_logcopy_size(record);
+    char *row = hf_changes_put_room(r->open, part->copy, hf_key_u64(&offset), size, HF_PUT_APPEND);
+    if (!row)
+        return hf_fail(reterr, HF_E_NO_MEMORY, "the log copy");
+    hf_logcopy_write(record, row);
+    if (record->topic == HF_TOPIC_JOB_EVENTS && !hf_chain_next(&r->chain, part->hash, record->offset, row, size))
+        return hf_fail(reterr, HF_E_NO_MEMORY, "SHA-256 of the chain");
+    return HF_OK;
+}
+
+/* ---- a job-event ------------------------------------------------------------------------------------------ */
+typedef struct {
+    const hf_log_record *source;
+    hf_part *part;
+    hf_position position;
+    hf_record record;
+    hf_verdict verdict;
+    uint32_t refused;
+    hf_slot *slot;    /* NULL: no such job, or not of this record */
+    hf_slot *fresh;   /* the slot, when it is not among the jobs yet */
+    hf_job stub;      /* live: an ended job */
+    bool is_stub, unreadable;
+    hf_job before, after;
+    hf_pieces made, old;
+    char detail[HF_ERR_DETAIL_BYTES];
+} folding;
+
+static bool is_unreadable(hf_code code) {
+    return code == HF_E_FRAME_UNKNOWN || code == HF_E_SCHEMA_UNKNOWN || code == HF_E_RECORD_MALFORMED || code == HF_E_PARSE || code == HF_E_LIMIT ||
+           code == HF_E_INVALID;
+}
+
+static hf_code read_record(hf_replica *r, folding *f, hf_err *reterr) {
+    hf_err err = {0};
+    hf_arena_reset(&r->arena);
+    hf_code rc = !f->source->value.p ? hf_fail(&err, HF_E_RECORD_MALFORMED, "a tombstone: the record has no value")
+                                     : hf_decode(r->codec, HF_SCHEMA_RECORD, f->source->value, &r->arena, &f->record, &err);
+    if (rc == HF_OK)
+        return HF_OK;
+    if (!is_unreadable(rc)) {
+        if (reterr)
+            *reterr = err;
+        return hf_context(reterr, "job-events/%d, offset %" PRId64, (int)f->position.partition, f->position.offset), rc;
+    }
+    f->unreadable = true;
+    f->verdict = HF_V_EMPTY;
+    memcpy(f->detail, err.detail, sizeof f->detail);
+    return HF_OK;
+}
+
+/* Does the record stand where its job's records stand? Whatever else it says would depend on which partition is read first. */
+static bool in_its_place(const hf_replica *r, const folding *f) {
+    return hf_str_eq(f->source->key, f->record.job_id) &&
+           (r->options.partitions <= 0 || hf_klog_partition_of(f->source->key, r->options.partitions) == f->position.partition);
+}
+
+static hf_code judge(hf_replica *r, folding *f, hf_err *reterr) {
+    f->verdict = HF_V_INVALID_ID;
+    if (!in_its_place(r, f))
+        return HF_OK;
+    hf_code rc = hf_replica_find(r, f->record.job_id, &f->slot, &f->stub, &f->is_stub, reterr);
+    if (rc != HF_OK)
+        return rc;
+    const hf_job *before = f->is_stub ? &f->stub : f->slot ? &f->slot->job : NULL;
+    if (before && before->created.partition != f->position.partition) {
+        f->slot = NULL;
+        f->is_stub = false;
+        return HF_OK;
+    }
+    if (before)
+        f->before = *before;
+    f->verdict = hf_fold(before, &f->record, f->position, &f->after, &f->refused);
+    return HF_OK;
+}
+
+/* Everything that may fail for an accepted proposal. */
+static hf_code prepare(hf_replica *r, folding *f, hf_err *reterr) {
+    if (!f->slot)
+        f->slot = f->fresh = hf_slot_new();
+    if (f->slot && hf_jobs_reserve(&r->jobs) && hf_slots_reserve(&r->dirty) &&
+        hf_pieces_copy(f->fresh || f->slot->stub ? NULL : &f->slot->job, &f->after, &f->made, &f->old)) {
+        if (f->slot->stub) /* its id is all it has, and was copied anew */
+            hf_pieces_add(&f->old, f->slot->job.id.p);
+        return HF_OK;
+    }
+    hf_slot_free(f->fresh);
+    f->fresh = NULL;
+    return hf_fail(reterr, HF_E_NO_MEMORY, "folding a job");
+}
+
+static void mark_dirty(hf_replica *r, hf_slot *slot, size_t more) {
+    slot->bytes += more;
+    if (slot->dirty) {
+        r->dirty_bytes += more;
+        return;
+    }
+    slot->dirty = true;
+    slot->batch = r->batch;
+    r->dirty.of[r->dirty.count++] = slot;
+    r->dirty_bytes += slot->bytes + SLOT_ROOM;
+}
+
+static void take_over(hf_replica *r, folding *f) {
+    hf_slot *slot = f->slot;
+    slot->job = f->after;
+    slot->stub = false;
+    slot->batch = r->batch;
+    if (f->fresh) {
+        slot->key = hf_position_key(slot->job.created);
+        hf_jobs_add(&r->jobs, slot);
+    } else
+        hf_jobs_touch(&r->jobs, slot);
+    mark_dirty(r, slot, f->source->value.len);
+}
+
+static void write_proposal(hf_replica *r, const folding *f) {
+    hf_event_row row = {f->position, f->verdict, f->refused};
+    char value[HF_EVENT_VALUE_BYTES];
+    if (f->slot) {
+        hf_event_row_write(&row, value);
+        hf_changes_put_u64(r->open, r->tables.of[HF_TB_EVENTS], f->slot->key, (hf_str){value, sizeof value}, 0);
+        return;
+    }
+    const char head[HF_ORPHAN_HEAD] = {(char)f->verdict, (char)f->refused, f->unreadable};
+    uint64_t key = hf_position_key(f->position);
+    uint32_t text = (uint32_t)strlen(f->detail);
+    char *to = hf_changes_put_room(r->open, r->tables.of[HF_TB_ORPHANS], hf_key_u64(&key), HF_ORPHAN_HEAD + text, 0);
+    if (to) {
+        memcpy(to, head, sizeof head);
+        memcpy(to + sizeof head, f->detail, text);
+    }
+}
+
+/* Room was reserved: none of these puts fails. */
+static void write_down(hf_replica *r, const folding *f) {
+    if (!r->store)
+        return;
+    if (r->full)
+        write_proposal(r, f);
+    if (f->verdict != HF_V_ACCEPTED)
+        return;
+    const hf_job *job = &f->slot->job;
+    char deleted[9] = {0};
+    memcpy(deleted, &f->slot->key, 8);
+    if (f->fresh && !f->is_stub)
+        hf_changes_put(r->open, r->tables.of[HF_TB_IDS], job->id, hf_key_u64(&f->slot->key), 0);
+    if (!r->full && job->deleted)
+        hf_changes_put(r->open, r->tables.of[HF_TB_IDS], job->id, (hf_str){deleted, sizeof deleted}, 0);
+}
+
+static void count(hf_replica *r, const folding *f) {
+    if (!r->full)
+        return;
+    hf_counters_record(&r->counters, HF_TOPIC_JOB_EVENTS);
+    if (f->unreadable)
+        hf_counters_unreadable(&r->counters, HF_TOPIC_JOB_EVENTS);
+    else
+        hf_counters_change(&r->counters, &f->record, f->verdict, f->before.spec ? &f->before : NULL,
+                           f->verdict == HF_V_ACCEPTED ? &f->after : NULL);
+}
+
+static void tell(hf_replica *r, const folding *f) {
+    if (!r->hooks.on_change)
+        return;
+    const hf_job *before = f->before.spec ? &f->before : NULL;
+    r->hooks.on_change(r->hooks.ctx, &(hf_change){.source = f->source, .position = f->position, .record = f->unreadable ? NULL : &f->record,
+                                                  .verdict = f->verdict, .refused = f->refused, .before = before,
+                                                  .after = f->verdict == HF_V_ACCEPTED ? &f->slot->job : before,
+                                                  .unreadable = f->unreadable, .detail = f->unreadable ? f->detail : NULL});
+}
+
+static hf_code fold_in(hf_replica *r, folding *f, hf_err *reterr) {
+    hf_code rc = read_record(r, f, reterr);
+    if (rc == HF_OK && !f->unreadable)
+        rc = judge(r, f, reterr);
+    if (rc == HF_OK && f->verdict == HF_V_ACCEPTED)
+        rc = prepare(r, f, reterr);
+    if (rc != HF_OK)
+        return rc;
+    rc = copy_record(r, f->part, f->source, reterr);
+    if (rc != HF_OK) {
+        hf_slot_free(f->fresh);
+        hf_pieces_free(&f->made);
+        return rc;
+    }
+    if (f->verdict == HF_V_ACCEPTED)
+        take_over(r, f);
+    write_down(r, f);
+    count(r, f);
+    return HF_OK;
+}
+
+static hf_code feed_event(hf_replica *r, hf_part *part, const hf_log_record *record, hf_err *reterr) {
+    folding f;
+    f.source = record;
+    f.part = part;
+    f.position = (hf_position){record->partition, record->offset};
+    f.slot = f.fresh = NULL;
+    f.is_stub = f.unreadable = false;
+    f.refused = 0;
+    f.before.spec = NULL;
+    f.made.count = f.old.count = 0;
+    f.detail[0] = 0;
+    hf_code rc = fold_in(r, &f, reterr);
+    if (rc != HF_OK)
+        return rc;
+    part->next = record->offset + 1;
+    r->moved = true;
+    tell(r, &f);
+    hf_pieces_free(&f.old);
+    if (f.slot && !r->store && !r->full && hf_state_terminal((hf_state)f.slot->job.state))
+        hf_slot_make_stub(f.slot);
+    return HF_OK;
+}
+
+/* ---- any other record ------------------------------------------------------------------------------------ */
+/* The row to keep of a heartbeat or progress: what it can be read as, in the current schema. */
+static hf_code keep_last(hf_replica *r, const hf_log_record *record, bool *ret_unreadable, hf_err *reterr) {
+    union { hf_heartbeat heartbeat; hf_progress progress; } what;
+    bool beat = record->topic == HF_TOPIC_WORKERS;
+    hf_schema schema = beat ? HF_SCHEMA_HEARTBEAT : HF_SCHEMA_PROGRESS;
+    hf_table table = r->tables.of[beat ? HF_TB_WORKERS : HF_TB_PROGRESS];
+    if (!record->value.p) {
+        hf_changes_delete(r->open, table, record->key);
+        return HF_OK;
+    }
+    hf_arena_reset(&r->arena);
+    hf_buf_clear(&r->row);
+    hf_code rc = hf_decode(r->codec, schema, record->value, &r->arena, &what, reterr);
+    if (rc == HF_OK)
+        rc = hf_encode_body(schema, &what, &r->row, reterr);
+    hf_str key = rc != HF_OK ? HF_STR_NONE : beat ? what.heartbeat.worker_id : what.progress.job_id;
+    *ret_unreadable = is_unreadable(rc) || (rc == HF_OK && !hf_id_valid(key));
+    if (*ret_unreadable)
+        return HF_OK;
+    if (rc == HF_OK && !hf_changes_put(r->open, table, key, hf_buf_str(&r->row), 0))
+        rc = hf_fail(reterr, HF_E_NO_MEMORY, "keeping a record");
+    return rc;
+}
+
+static hf_code keep(hf_replica *r, const hf_log_record *record, bool *ret_unreadable, hf_err *reterr) {
+    if (record->topic == HF_TOPIC_WORKERS || record->topic == HF_TOPIC_PROGRESS)
+        return keep_last(r, record, ret_unreadable, reterr);
+    if (record->topic != HF_TOPIC_SCHEDULES && record->topic != HF_TOPIC_CONTROLS)
+        return HF_OK;
+    *ret_unreadable = record->key.len == 0 || record->key.len > HF_KEY_MAX_BYTES;
+    if (*ret_unreadable)
+        return HF_OK;
+    hf_table table = r->tables.of[record->topic == HF_TOPIC_SCHEDULES ? HF_TB_SCHEDULES : HF_TB_CONTROLS];
+    bool done = record->value.p ? hf_changes_put(r->open, table, record->key, record->value, 0) : hf_changes_delete(r->open, table, record->key);
+    return done ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "keeping a record");
+}
+
+static hf_code feed_other(hf_replica *r, hf_part *part, const hf_log_record *record, hf_err *reterr) {
+    bool unreadable = false;
+    if (r->full && r->store) {
+        hf_code rc = keep(r, record, &unreadable, reterr);
+        if (rc == HF_OK)
+            rc = copy_record(r, part, record, reterr);
+        if (rc != HF_OK)
+            return rc;
+    }
+    if (r->full)
+        hf_counters_record(&r->counters, record->topic);
+    if (unreadable)
+        hf_counters_unreadable(&r->counters, record->topic);
+    part->next = record->offset + 1;
+    r->moved = true;
+    if (r->hooks.on_record)
+        r->hooks.on_record(r->hooks.ctx, record);
+    return HF_OK;
+}
+
+/* ---- feeding ---------------------------------------------------------------------------------------------- */
+/* At most: the copy, one row beside it, its own growth of the job's row. */
+static size_t room_for(const hf_log_record *record) {
+    return 2 * row_room(record) + record->value.len + HF_ERR_DETAIL_BYTES + 2 * HF_ID_MAX_BYTES + SLOT_ROOM + 8 * CHANGE_ROOM;
+}
+
+static hf_code make_room(hf_replica *r, const hf_log_record *record, hf_err *reterr) {
+    if (!r->store)
+        return HF_OK;
+    size_t need = room_for(record);
+    if (hf_replica_batch_bytes(r) + need > r->options.batch_max_bytes + BATCH_SLACK)
+        return hf_fail(reterr, HF_E_BUSY, "the open batch has reached its bound of %zu bytes: commit it first", r->options.batch_max_bytes);
+    return hf_changes_reserve(r->open, need) ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "a batch of %zu bytes", hf_changes_bytes(r->open));
+}
+
+static hf_code check_gap(const hf_part *part, const hf_log_record *record, hf_err *reterr) {
+    int64_t wanted = part->next == NEVER ? 0 : part->next;
+    if (record->topic != HF_TOPIC_JOB_EVENTS || record->offset <= wanted)
+        return HF_OK;
+    return hf_fail(reterr, HF_E_LOG_TRUNCATED,
+                   "job-events/%d: offset %" PRId64 " is wanted next, the log goes on at %" PRId64
+                   ": records are gone. Restore the journal from a snapshot that has them (hyperjournal restore), and set retention.ms=-1",
+                   (int)record->partition, wanted, record->offset);
+}
+
+hf_code hf_replica_feed(hf_replica *r, const hf_log_record *record, hf_err *reterr) {
+    hf_part *part = hf_replica_part(r, record->topic, record->partition);
+    if (!part)
+        return hf_fail(reterr, HF_E_NO_MEMORY, "%s/%d", hf_topic_suffix(record->topic), (int)record->partition);
+    if (record->offset < part->next)
+        return HF_OK;
+    hf_code rc = check_gap(part, record, reterr);
+    if (rc == HF_OK)
+        rc = make_room(r, record, reterr);
+    if (rc == HF_OK)
+        rc = record->topic == HF_TOPIC_JOB_EVENTS ? feed_event(r, part, record, reterr) : feed_other(r, part, record, reterr);
+    hf_replica_evict(r);
+    return rc;
+}
