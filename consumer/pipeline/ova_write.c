@@ -10,7 +10,8 @@ enum { PAYLOAD_ALIGN = 4096 };
 
 typedef struct member {
     int64_t base, len; /* of the payload */
-    char hex[HF_DIGEST_HEX_MAX];
+    char hex[HF_DIGEST_HEX_MAX]; /* of the manifest's kind */
+    char sha256[HF_DIGEST_HEX_MAX];
 } member;
 
 struct hf_ova {
@@ -76,13 +77,13 @@ hf_code hf_ova_disk_begin(hf_ova *ova, hf_out **ret_out, hf_err *reterr) {
 
 hf_code hf_ova_disk_end(hf_ova *ova, hf_err *reterr) {
     member *m = &ova->members[ova->ended];
-    char sha256[HF_DIGEST_HEX_MAX], other[HF_DIGEST_HEX_MAX];
-    hf_code rc = hf_out_end(&ova->out, sha256, other, reterr);
+    char other[HF_DIGEST_HEX_MAX];
+    hf_code rc = hf_out_end(&ova->out, m->sha256, other, reterr);
     if (rc != HF_OK)
         return rc;
     m->base = ova->out.base;
     m->len = ova->out.len;
-    memcpy(m->hex, ova->kind == HF_DIGEST_SHA256 ? sha256 : other, sizeof m->hex);
+    memcpy(m->hex, ova->kind == HF_DIGEST_SHA256 ? m->sha256 : other, sizeof m->hex);
     if ((rc = put_header(ova, ova->plan->disks[ova->ended].file_name, m->len, ova->end, reterr)) != HF_OK)
         return rc;
     ova->end = m->base + hf_tar_padded(m->len);
@@ -91,6 +92,7 @@ hf_code hf_ova_disk_end(hf_ova *ova, hf_err *reterr) {
 }
 
 int64_t hf_ova_disk_bytes(const hf_ova *ova, uint32_t index) { return ova->members[index].len; }
+const char *hf_ova_disk_sha256(const hf_ova *ova, uint32_t index) { return ova->members[index].sha256; }
 int64_t hf_ova_disk_base(const hf_ova *ova, uint32_t index) { return ova->members[index].base; }
 
 /* The OVF, padded to its room by white space, which XML allows behind the root element. */

@@ -17,6 +17,7 @@ hf_code hf_ova_new(int fd, const char *ovf_name, const char *mf_name, const hf_o
 hf_code hf_ova_disk_begin(hf_ova *ova, hf_out **ret_out, hf_err *reterr);
 hf_code hf_ova_disk_end(hf_ova *ova, hf_err *reterr);
 int64_t hf_ova_disk_bytes(const hf_ova *ova, uint32_t index); /* of a member that ended */
+const char *hf_ova_disk_sha256(const hf_ova *ova, uint32_t index);
 int64_t hf_ova_disk_base(const hf_ova *ova, uint32_t index);
 /* `ovf` is plan with the real numbers. Returns the archive's size. */
 hf_code hf_ova_finish(hf_ova *ova, const hf_ovf *ovf, int64_t *ret_bytes, hf_err *reterr);

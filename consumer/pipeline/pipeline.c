@@ -26,6 +26,7 @@ struct hf_pipeline {
     /* of the run under way, set before its threads start */
     hf_source *source;
     hf_sink *sink;
+    int64_t populated; /* the committer's */
 };
 
 typedef struct worker {
@@ -242,6 +243,7 @@ static void commit_all(hf_pipeline *p) {
             stop_with(p, &error);
             return;
         }
+        p->populated += (int64_t)__builtin_popcount(s->chunk.used) * HF_GRAIN_BYTES;
         int64_t done = (int64_t)__builtin_popcount(s->chunk.mapped) * HF_GRAIN_BYTES;
         committer_free(p, s);
         hf_flow_advance(p->flow, done);
@@ -293,6 +295,7 @@ hf_code hf_pipeline_run(hf_pipeline *p, hf_source *source, hf_sink *sink, hf_err
     p->sink = sink;
     p->planned_count = p->taken_count = p->committed_count = 0;
     p->plan_over = p->stop = false;
+    p->populated = 0;
     for (unsigned i = 0; i < p->slot_count; i++)
         p->slots[i].state = SLOT_FREE;
     run_threads(p, workers);
@@ -306,6 +309,8 @@ hf_code hf_pipeline_run(hf_pipeline *p, hf_source *source, hf_sink *sink, hf_err
         return rc;
     return sink->cls->finish(sink, reterr);
 }
+
+int64_t hf_pipeline_populated(const hf_pipeline *p) { return p->populated; }
 
 hf_code hf_pipeline_new(int threads, hf_flow *flow, hf_pipeline **ret, hf_err *reterr) {
     hf_pipeline *p = hf_alloc(sizeof *p);

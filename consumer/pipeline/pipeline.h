@@ -17,5 +17,7 @@ hf_code hf_pipeline_new(int threads, hf_flow *flow, hf_pipeline **ret, hf_err *r
 void hf_pipeline_free(hf_pipeline *pipeline);
 /* Runs one disk through, finish included. On an error the sink's output is not to be used. */
 hf_code hf_pipeline_run(hf_pipeline *pipeline, hf_source *source, hf_sink *sink, hf_err *reterr);
-/* The first grain_count bits: which grains of 64 KiB at data hold anything but zeros. */
+/* Bytes of the last disk that were not zero, in whole grains: what an OVF calls populatedSize. */
+int64_t hf_pipeline_populated(const hf_pipeline *pipeline);
+/* Of the grains in `mapped`: which of the 16 at data hold anything but zeros. */
 uint16_t hf_grains_used(const uint8_t *data, uint16_t mapped);

@@ -5,7 +5,7 @@
 
 #include "schemas/base/err.h"
 
-enum { HF_TAR_BLOCK = 512, HF_TAR_NAME_MAX = 100 };
+enum { HF_TAR_BLOCK = 512, HF_TAR_NAME_MAX = 100, HF_TAR_NAME_ROOM = HF_TAR_NAME_MAX + 1 };
 #define HF_TAR_USTAR_SIZE_MAX ((int64_t)8 << 30) /* the first size that needs base-256 */
 
 /* name: at most HF_TAR_NAME_MAX bytes, no '/'. */

@@ -197,6 +197,8 @@ hf_code hf_sink_vmdk_new(hf_out *out, const hf_codec *codec, int64_t size_bytes,
     if (size_bytes > HF_VMDK_CAPACITY_MAX)
         return hf_fail(reterr, HF_E_LIMIT, "a VMDK holds at most 62 TiB and the disk has %" PRId64 " bytes: export as qcow2 or raw instead",
                        size_bytes);
+    if (size_bytes == 0)
+        return hf_fail(reterr, HF_E_UNSUPPORTED, "the disk has no bytes, and a VMDK needs at least one sector: export as qcow2 or raw instead");
     vmdk_sink *v = hf_alloc(sizeof *v);
     if (!v)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a VMDK writer");

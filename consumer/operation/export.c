@@ -1,0 +1,274 @@
+/* Operations export and convert: prepare (open, check, reserve), export (one pass through every disk), finalize (durable,
+ * verified, renamed into place). */
+#include "consumer/operation/export.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <libxml/xmlstring.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include "schemas/base/clock.h"
+#include "schemas/base/mem.h"
+
+static const hf_export_format formats[] = {
+    {"ova", ".ova", false, hf_export_write_ova},     {"ovf", "", false, hf_export_write_ovf},
+    {"vmdk", ".vmdk", true, hf_export_write_vmdk},   {"qcow2", ".qcow2", true, hf_export_write_qcow2},
+    {"raw", ".raw", true, hf_export_write_raw},
+};
+
+/* ---- what the writers share ---------------------------------------------------------------------- */
+hf_code hf_export_run_disk(hf_export *x, uint32_t i, hf_sink *sink, hf_err *reterr) {
+    hf_source *source = x->vm.disks[i].source;
+    x->reporter.current = x->disks[i].file_name;
+    hf_code rc = hf_pipeline_run(x->pipeline, source, sink, reterr);
+    /* A source that changed explains whatever else went wrong with it. */
+    hf_err changed = {0};
+    if (rc != HF_E_CANCELLED && rc != HF_E_NO_SPACE && hf_source_unchanged(source, &changed) == HF_E_SOURCE_CHANGED) {
+        rc = changed.code;
+        if (reterr)
+            *reterr = changed;
+    }
+    if (rc != HF_OK)
+        return hf_context(reterr, "%.*s", HF_STR_ARG(x->vm.disks[i].path));
+    x->disks[i].populated_bytes = hf_pipeline_populated(x->pipeline);
+    x->reporter.files_done++;
+    return HF_OK;
+}
+
+hf_code hf_export_add(hf_export *x, const char *path, const char *kind, int64_t size_bytes, const char *sha256, hf_err *reterr) {
+    hf_str full = hf_str_of(hf_arena_printf(x->run->arena, "%s/%s", strcmp(x->stage.out_path, "/") == 0 ? "" : x->stage.out_path, path));
+    hf_str hash = hf_arena_str(x->run->arena, hf_str_of(sha256));
+    if (!full.p || !hash.p)
+        return hf_fail(reterr, HF_E_NO_MEMORY, "the list of artifacts");
+    x->artifacts[x->artifact_count++] = (hf_artifact){.path = full, .kind = hf_str_of(kind), .size_bytes = size_bytes, .sha256 = hash};
+    return HF_OK;
+}
+
+typedef struct syncing {
+    int fd, err;
+} syncing;
+
+static void *sync_main(void *arg) {
+    syncing *s = arg;
+    s->err = fsync(s->fd) == 0 ? 0 : errno;
+    return NULL;
+}
+
+hf_code hf_export_seal(const hf_export *x, int fd, int64_t size_bytes, char *sha256, hf_err *reterr) {
+    syncing s = {.fd = fd};
+    pthread_t thread;
+    bool apart = sha256 && pthread_create(&thread, NULL, sync_main, &s) == 0;
+    hf_code rc = sha256 ? hf_hash_file(fd, size_bytes, &x->flow, sha256, reterr) : HF_OK;
+    if (apart)
+        pthread_join(thread, NULL);
+    else
+        sync_main(&s);
+    if (rc == HF_OK && s.err)
+        rc = hf_fail_errno(reterr, s.err, "making the output durable");
+    return rc;
+}
+
+void hf_export_ovf(const hf_export *x, hf_ovf_disk *disks, hf_ovf *ret) {
+    for (uint32_t i = 0; i < x->vm.disk_count; i++)
+        disks[i] = (hf_ovf_disk){.file_name = x->disks[i].file_name,
+                                 .file_bytes = x->disks[i].file_bytes,
+                                 .capacity_bytes = x->vm.disks[i].source->size_bytes,
+                                 .populated_bytes = x->disks[i].populated_bytes};
+    *ret = (hf_ovf){.name = x->vm_name, .os_type = x->os_type, .cpus = x->cpus, .memory_mb = x->memory_mb, .disks = disks,
+                    .disk_count = x->vm.disk_count};
+}
+
+/* ---- prepare: what is asked for ------------------------------------------------------------------------ */
+static hf_code choose_format(hf_export *x, const char *otherwise, hf_err *reterr) {
+    hf_str wanted = x->run->spec->format.len ? x->run->spec->format : hf_str_of(otherwise);
+    if (hf_str_eqz(wanted, "ovf") && x->run->spec->options.create_ova)
+        wanted = HF_STR("ova");
+    for (size_t i = 0; i < HF_ARRAY_LEN(formats); i++)
+        if (hf_str_eqz(wanted, formats[i].name)) {
+            x->format = &formats[i];
+            return HF_OK;
+        }
+    return hf_fail(reterr, HF_E_UNSUPPORTED, "output format %.*s: use one of ova, ovf, vmdk, qcow2, raw", HF_STR_ARG(wanted));
+}
+
+static hf_code choose_codec(hf_export *x, hf_err *reterr) {
+    const hf_options *o = &x->run->spec->options;
+    x->codec = !o->compress ? hf_codec_find(HF_STR("none")) : o->codec.len ? hf_codec_find(o->codec) : hf_codec_for_level(o->compress_level);
+    if (!x->codec)
+        return hf_fail(reterr, HF_E_INVALID, "options.codec %.*s: use one of fast, balanced, small, none", HF_STR_ARG(o->codec));
+    static const struct {
+        const char *name;
+        hf_digest_kind kind;
+    } kinds[] = {{"", HF_DIGEST_SHA256}, {"sha256", HF_DIGEST_SHA256}, {"sha1", HF_DIGEST_SHA1}, {"sha512", HF_DIGEST_SHA512}};
+    for (size_t i = 0; i < HF_ARRAY_LEN(kinds); i++)
+        if (hf_str_eqz(o->manifest, kinds[i].name)) {
+            x->manifest = kinds[i].kind;
+            return HF_OK;
+        }
+    return hf_fail(reterr, HF_E_INVALID, "options.manifest %.*s: use one of sha256, sha1, sha512", HF_STR_ARG(o->manifest));
+}
+
+static hf_code int_parameter(const json_t *parameters, const char *name, int32_t otherwise, int32_t max, int32_t *ret, hf_err *reterr) {
+    const json_t *value = json_object_get(parameters, name);
+    json_int_t n = value ? json_integer_value(value) : otherwise;
+    if (n < 1 || n > max)
+        return hf_fail(reterr, HF_E_INVALID, "parameters.%s must be a whole number from 1 to %" PRId32, name, max);
+    *ret = (int32_t)n;
+    return HF_OK;
+}
+
+static hf_code choose_hardware(hf_export *x, hf_err *reterr) {
+    json_t *parameters = hf_run_parameters(x->run, reterr);
+    if (!parameters)
+        return reterr ? reterr->code : HF_E_INVALID;
+    const char *os = json_string_value(json_object_get(parameters, "os_type"));
+    snprintf(x->os_type, sizeof x->os_type, "%s", os ? os : x->vm.os_type[0] ? x->vm.os_type : "otherGuest64");
+    x->space_check = !json_is_false(json_object_get(parameters, "space_check"));
+    hf_code rc = int_parameter(parameters, "cpus", x->vm.cpus ? x->vm.cpus : 1, 1024, &x->cpus, reterr);
+    if (rc == HF_OK)
+        rc = int_parameter(parameters, "memory_mb", x->vm.memory_mb ? x->vm.memory_mb : 1024, 64 << 20, &x->memory_mb, reterr);
+    json_decref(parameters);
+    return rc;
+}
+
+/* The VM's name as XML text: what is not UTF-8 or is a control character does not go in. */
+static void choose_names(hf_export *x) {
+    hf_str given = x->run->spec->name.len ? x->run->spec->name : hf_str_of(x->vm.name);
+    hf_file_name(given, x->file_name);
+    snprintf(x->vm_name, sizeof x->vm_name, "%.*s", HF_STR_ARG(given));
+    for (char *c = x->vm_name; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = ' ';
+    if (!xmlCheckUTF8((const unsigned char *)x->vm_name))
+        snprintf(x->vm_name, sizeof x->vm_name, "%s", x->file_name);
+    const char *suffix = x->format->entry_per_disk ? x->format->suffix : ".vmdk";
+    for (uint32_t i = 0; i < x->vm.disk_count; i++) {
+        if (x->format->entry_per_disk && x->vm.disk_count == 1)
+            snprintf(x->disks[i].file_name, sizeof x->disks[i].file_name, "%s%s", x->file_name, suffix);
+        else
+            snprintf(x->disks[i].file_name, sizeof x->disks[i].file_name, "%s-disk%" PRIu32 "%s", x->file_name, i + 1, suffix);
+        if (x->format->entry_per_disk)
+            memcpy(x->entries[x->entry_count++], x->disks[i].file_name, sizeof x->entries[0]);
+    }
+    if (!x->format->entry_per_disk)
+        snprintf(x->entries[x->entry_count++], sizeof x->entries[0], "%s%s", x->file_name, x->format->suffix);
+}
+
+static hf_code check_place(hf_export *x, hf_err *reterr) {
+    int64_t needed = 0;
+    for (uint32_t i = 0; i < x->vm.disk_count; i++) {
+        const hf_source *s = x->vm.disks[i].source;
+        x->flow.bytes_total += s->allocated_bytes;
+        /* Data that does not compress grows by its markers and padding; tables are a thousandth. */
+        needed += s->allocated_bytes + s->allocated_bytes / 64 + (1 << 20);
+    }
+    for (uint32_t i = 0; i < x->entry_count; i++) {
+        hf_code rc = hf_stage_check_free(&x->stage, x->entries[i], reterr);
+        if (rc != HF_OK)
+            return rc;
+    }
+    return x->space_check ? hf_stage_check_space(&x->stage, needed, reterr) : HF_OK;
+}
+
+static hf_code prepare(hf_export *x, const char *default_format, hf_err *reterr) {
+    hf_report_phase(&x->reporter, "prepare");
+    hf_opener opener = hf_run_opener(x->run);
+    hf_code rc = choose_format(x, default_format, reterr);
+    if (rc != HF_OK || (rc = choose_codec(x, reterr)) != HF_OK || (rc = hf_vm_open(x->run->spec, &opener, &x->flow, &x->vm, reterr)) != HF_OK ||
+        (rc = choose_hardware(x, reterr)) != HF_OK)
+        return rc;
+    choose_names(x);
+    x->reporter.files_total = (int32_t)x->vm.disk_count;
+    if ((rc = hf_stage_open(x->run, &x->stage, reterr)) != HF_OK || (rc = check_place(x, reterr)) != HF_OK)
+        return rc;
+    return hf_pipeline_new(x->run->threads, &x->flow, &x->pipeline, reterr);
+}
+
+/* ---- finalize ------------------------------------------------------------------------------------------------ */
+static hf_code publish(hf_export *x, hf_err *reterr) {
+    const char *names[HF_MAX_DISKS];
+    for (uint32_t i = 0; i < x->entry_count; i++)
+        names[i] = x->entries[i];
+    hf_code rc = hf_flow_check(&x->flow, reterr); /* the last moment at which a cancel leaves nothing */
+    return rc == HF_OK ? hf_stage_publish(&x->stage, names, x->entry_count, reterr) : rc;
+}
+
+/* What was made of each disk, for whoever reads the result. */
+static char *report_text(const hf_export *x) {
+    json_t *disks = json_array();
+    for (uint32_t i = 0; i < x->vm.disk_count; i++) {
+        const hf_vm_disk *d = &x->vm.disks[i];
+        json_array_append_new(disks, json_pack("{s:s%, s:s, s:s, s:I, s:I, s:I, s:s}", "source", d->path.p, (size_t)d->path.len, "source_format",
+                                               hf_format_name(d->probe.format), "file", x->disks[i].file_name, "capacity_bytes",
+                                               (json_int_t)d->source->size_bytes, "populated_bytes", (json_int_t)x->disks[i].populated_bytes,
+                                               "file_bytes", (json_int_t)x->disks[i].file_bytes, "sha256", x->disks[i].sha256));
+    }
+    json_t *report = json_pack("{s:s, s:s, s:o}", "format", x->format->name, "codec", x->codec->name, "disks", disks);
+    char *text = report ? json_dumps(report, JSON_COMPACT) : NULL;
+    json_decref(report);
+    return text;
+}
+
+static hf_code fill_result(hf_export *x, hf_result *ret, hf_err *reterr) {
+    hf_arena *arena = x->run->arena;
+    hf_artifact *artifacts = hf_arena_alloc(arena, x->artifact_count * sizeof *artifacts);
+    hf_auto_free char *report = report_text(x);
+    hf_str kept = report && strlen(report) <= HF_MAX_JSON ? hf_arena_str(arena, hf_str_of(report)) : HF_STR_NONE;
+    hf_str vm_name = hf_arena_str(arena, hf_str_of(x->vm_name)), os_type = hf_arena_str(arena, hf_str_of(x->os_type));
+    if (!artifacts || !vm_name.p || !os_type.p)
+        return hf_fail(reterr, HF_E_NO_MEMORY, "the job's result");
+    memcpy(artifacts, x->artifacts, x->artifact_count * sizeof *artifacts);
+    *ret = (hf_result){.artifacts = {artifacts, x->artifact_count},
+                       .bytes_read = atomic_load(&x->flow.bytes_read),
+                       .bytes_written = atomic_load(&x->flow.bytes_written),
+                       .vm_name = vm_name,
+                       .os_type = os_type,
+                       .report = kept};
+    return HF_OK;
+}
+
+static hf_code run_all(hf_export *x, const char *default_format, hf_result *ret, hf_str *ret_phase, hf_err *reterr) {
+    *ret_phase = HF_STR("prepare");
+    hf_code rc = prepare(x, default_format, reterr);
+    if (rc != HF_OK)
+        return rc;
+    *ret_phase = HF_STR("export");
+    hf_report_phase(&x->reporter, "export");
+    if ((rc = x->format->write(x, reterr)) != HF_OK)
+        return rc;
+    *ret_phase = HF_STR("finalize");
+    if ((rc = fill_result(x, ret, reterr)) != HF_OK) /* before anything is in place */
+        return rc;
+    return publish(x, reterr);
+}
+
+static hf_code run_export(hf_run *run, const char *default_format, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr) {
+    hf_export *x = hf_alloc(sizeof *x);
+    if (!x)
+        return hf_fail(reterr, HF_E_NO_MEMORY, "an export");
+    int64_t start = hf_mono_ns();
+    hf_result result = {0};
+    x->run = run;
+    x->stage = (hf_stage){.out_fd = -1, .dir_fd = -1};
+    x->reporter = (hf_reporter){.run = run, .phase = "prepare", .current = ""};
+    hf_reporter_flow(&x->reporter, &x->flow);
+    hf_code rc = run_all(x, default_format, &result, ret_phase, reterr);
+    hf_pipeline_free(x->pipeline);
+    hf_stage_close(&x->stage);
+    hf_vm_close(&x->vm);
+    hf_flow_done(&x->flow);
+    free(x);
+    result.duration_ms = (hf_mono_ns() - start) / 1000000;
+    if (rc == HF_OK)
+        *ret_result = result;
+    return rc;
+}
+
+hf_code hf_op_export(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr) {
+    return run_export(run, "ova", ret_result, ret_phase, reterr);
+}
+
+hf_code hf_op_convert(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr) {
+    return run_export(run, "qcow2", ret_result, ret_phase, reterr);
+}

@@ -1,0 +1,57 @@
+/* Inside the operations export and convert: one job's state, and the writers of its formats. */
+#pragma once
+#include "consumer/operation/builtin.h"
+#include "consumer/operation/stage.h"
+#include "consumer/pipeline/ova_write.h"
+#include "consumer/pipeline/pipeline.h"
+#include "consumer/pipeline/tar.h"
+
+typedef struct hf_export hf_export;
+
+typedef struct hf_export_format {
+    const char *name, *suffix;
+    /* Whether each disk is an entry of its own in output_dir; else there is one entry for all. */
+    bool entry_per_disk;
+    hf_code (*write)(hf_export *x, hf_err *reterr);
+} hf_export_format;
+
+typedef struct hf_export_disk {
+    char file_name[HF_TAR_NAME_ROOM];
+    int64_t populated_bytes, file_bytes;
+    char sha256[HF_DIGEST_HEX_MAX];
+} hf_export_disk;
+
+struct hf_export {
+    hf_run *run;
+    const hf_export_format *format;
+    const hf_codec *codec;
+    hf_digest_kind manifest;
+    hf_reporter reporter;
+    hf_flow flow;
+    hf_vm vm;
+    hf_stage stage;
+    hf_pipeline *pipeline;
+    char file_name[81], vm_name[256], os_type[64]; /* file_name: of outputs, without suffix */
+    int32_t cpus, memory_mb;
+    bool space_check;
+    hf_export_disk disks[HF_MAX_DISKS];
+    char entries[HF_MAX_DISKS][HF_TAR_NAME_ROOM]; /* what is published */
+    uint32_t entry_count;
+    hf_artifact artifacts[HF_MAX_DISKS + 2]; /* paths relative to output_dir until the job is done */
+    uint32_t artifact_count;
+};
+
+/* Runs disk i into sink and checks that the source did not change meanwhile. */
+hf_code hf_export_run_disk(hf_export *x, uint32_t i, hf_sink *sink, hf_err *reterr);
+/* Records a finished file; strings are copied into the run's arena. */
+hf_code hf_export_add(hf_export *x, const char *path, const char *kind, int64_t size_bytes, const char *sha256, hf_err *reterr);
+/* Makes a file durable; with sha256 not NULL also reads it back for its hash, while the disk is busy anyway. */
+hf_code hf_export_seal(const hf_export *x, int fd, int64_t size_bytes, char *sha256, hf_err *reterr);
+/* The descriptor's data, with the numbers known so far; disks must have room for x->vm.disk_count. */
+void hf_export_ovf(const hf_export *x, hf_ovf_disk *disks, hf_ovf *ret);
+
+hf_code hf_export_write_ova(hf_export *x, hf_err *reterr);
+hf_code hf_export_write_ovf(hf_export *x, hf_err *reterr);
+hf_code hf_export_write_vmdk(hf_export *x, hf_err *reterr);
+hf_code hf_export_write_qcow2(hf_export *x, hf_err *reterr);
+hf_code hf_export_write_raw(hf_export *x, hf_err *reterr);

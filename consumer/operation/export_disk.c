@@ -1,0 +1,66 @@
+/* Formats vmdk, qcow2 and raw: each disk a file of its own. */
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "consumer/operation/export.h"
+#include "schemas/base/mem.h"
+
+typedef hf_code (*write_one)(hf_export *x, uint32_t i, int fd, hf_err *reterr);
+
+static hf_code write_vmdk(hf_export *x, uint32_t i, int fd, hf_err *reterr) {
+    hf_out out;
+    hf_sink *sink = NULL;
+    char other[HF_DIGEST_HEX_MAX];
+    hf_code rc = hf_out_init(&out, fd, 0, HF_DIGEST_NONE, &x->flow, reterr);
+    if (rc == HF_OK && (rc = hf_sink_vmdk_new(&out, x->codec, x->vm.disks[i].source->size_bytes, x->disks[i].file_name, &sink, reterr)) == HF_OK &&
+        (rc = hf_export_run_disk(x, i, sink, reterr)) == HF_OK && (rc = hf_out_end(&out, x->disks[i].sha256, other, reterr)) == HF_OK)
+        rc = hf_vmdk_check_end(fd, 0, out.len, reterr);
+    hf_sink_free(sink);
+    hf_out_done(&out);
+    return rc;
+}
+
+static hf_code write_raw(hf_export *x, uint32_t i, int fd, hf_err *reterr) {
+    hf_sink *sink = NULL;
+    hf_code rc = hf_sink_raw_new(fd, x->vm.disks[i].source->size_bytes, &x->flow, &sink, reterr);
+    if (rc == HF_OK && (rc = hf_export_run_disk(x, i, sink, reterr)) == HF_OK)
+        rc = hf_sink_raw_sha256(sink, x->disks[i].sha256, reterr);
+    hf_sink_free(sink);
+    return rc;
+}
+
+/* Its hash is read back: header and L1 table, at the front, are known last. */
+static hf_code write_qcow2(hf_export *x, uint32_t i, int fd, hf_err *reterr) {
+    hf_sink *sink = NULL;
+    hf_code rc = hf_sink_qcow2_new(fd, x->vm.disks[i].source->size_bytes, &x->flow, &sink, reterr);
+    if (rc == HF_OK)
+        rc = hf_export_run_disk(x, i, sink, reterr);
+    hf_sink_free(sink);
+    return rc;
+}
+
+static hf_code write_file(hf_export *x, uint32_t i, write_one write, hf_err *reterr) {
+    hf_export_disk *disk = &x->disks[i];
+    struct stat st;
+    hf_auto_fd int fd = -1;
+    hf_code rc = hf_stage_create(x->stage.dir_fd, disk->file_name, &fd, reterr);
+    if (rc != HF_OK || (rc = write(x, i, fd, reterr)) != HF_OK)
+        return rc;
+    if (fstat(fd, &st) != 0)
+        return hf_fail_errno(reterr, errno, "%s", disk->file_name);
+    disk->file_bytes = st.st_size;
+    if ((rc = hf_export_seal(x, fd, st.st_size, disk->sha256[0] ? NULL : disk->sha256, reterr)) != HF_OK)
+        return rc;
+    return hf_export_add(x, disk->file_name, "disk", disk->file_bytes, disk->sha256, reterr);
+}
+
+static hf_code write_all(hf_export *x, write_one write, hf_err *reterr) {
+    hf_code rc = HF_OK;
+    for (uint32_t i = 0; rc == HF_OK && i < x->vm.disk_count; i++)
+        rc = write_file(x, i, write, reterr);
+    return rc;
+}
+
+hf_code hf_export_write_vmdk(hf_export *x, hf_err *reterr) { return write_all(x, write_vmdk, reterr); }
+hf_code hf_export_write_qcow2(hf_export *x, hf_err *reterr) { return write_all(x, write_qcow2, reterr); }
+hf_code hf_export_write_raw(hf_export *x, hf_err *reterr) { return write_all(x, write_raw, reterr); }
