@@ -89,7 +89,7 @@ hf_code hf_avro_canonical(avro_schema_t schema, hf_buf *out, hf_err *reterr) {
         return HF_OK;
     if (out->failed)
         return hf_fail(reterr, HF_E_NO_MEMORY, "canonical form of a schema, past %zu bytes", out->len);
-    return hf_fail(reterr, HF_E_INVALID, "the schema is nested deeper than %d or names more than %d types",
+    return hf_fail(reterr, HF_E_SCHEMA_UNKNOWN, "the schema is nested deeper than %d or names more than %d types",
                    HF_SCHEMA_MAX_DEPTH, HF_SCHEMA_MAX_NAMED);
 }
 

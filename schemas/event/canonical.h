@@ -6,6 +6,6 @@
 #include "schemas/base/buf.h"
 #include "schemas/base/err.h"
 
-/* Appends the canonical form. LIMIT or NO_MEMORY where `out` cannot hold it; INVALID for a schema nested too deeply. */
+/* Appends the canonical form. NO_MEMORY where `out` cannot hold it; SCHEMA_UNKNOWN for one nested too deeply. */
 hf_code hf_avro_canonical(avro_schema_t schema, hf_buf *out, hf_err *reterr);
 uint64_t hf_avro_crc64(const void *bytes, size_t len);

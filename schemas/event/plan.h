@@ -72,9 +72,12 @@ struct hf_program {
     bool empty;           /* reads no byte, whatever the value */
 };
 
+typedef enum hf_skip_kind {
+    HF_SKIP_NOTHING, HF_SKIP_BOOL, HF_SKIP_LONG, HF_SKIP_BYTES, HF_SKIP_FIXED, HF_SKIP_ENUM,
+    HF_SKIP_ARRAY, HF_SKIP_MAP, HF_SKIP_UNION, HF_SKIP_RECORD
+} hf_skip_kind;
 struct hf_skip {
-    enum { HF_SKIP_NOTHING, HF_SKIP_BOOL, HF_SKIP_LONG, HF_SKIP_BYTES, HF_SKIP_FIXED, HF_SKIP_ENUM,
-           HF_SKIP_ARRAY, HF_SKIP_MAP, HF_SKIP_UNION, HF_SKIP_RECORD } kind;
+    hf_skip_kind kind;
     bool empty;           /* reads no byte, whatever the value */
     uint64_t count;       /* FIXED: bytes; ENUM: symbols; UNION, RECORD: children */
     const hf_skip *const *children; /* ARRAY, MAP: one */

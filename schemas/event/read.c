@@ -402,7 +402,7 @@ hf_code hf_plan_read(const hf_plan *plan, hf_str body, uint32_t at, hf_arena *ar
     memcpy(record, program->blank, program->size_bytes);
     at_t p = run(&r, start + at, program, record);
     if (p && p != r.end)
-        p = REFUSE(&r, p, plan->type->name, "%td bytes too many", r.end - p);
+        p = REFUSE(&r, p, "end", "%td bytes too many", r.end - p);
     if (UNLIKELY(!p)) {
         hf_context(reterr, "%s", plan->type->name);
         return r.code;

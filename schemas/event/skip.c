@@ -1,6 +1,6 @@
 #include "schemas/event/skip.h"
 
-static hf_skip *node(hf_skip_memo *memo, int kind, uint64_t count) {
+static hf_skip *node(hf_skip_memo *memo, hf_skip_kind kind, uint64_t count) {
     hf_skip *s = hf_arena_alloc(memo->arena, sizeof *s);
     if (s) {
         s->kind = kind;
