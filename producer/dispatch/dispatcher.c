@@ -8,6 +8,7 @@
 #include "producer/dispatch/decide.h"
 #include "producer/dispatch/intake_stage.h"
 #include "producer/dispatch/states.h"
+#include "producer/dispatch/states_catchup.h"
 #include "schemas/base/fault.h"
 #include "schemas/base/host.h"
 #include "schemas/base/log.h"
@@ -20,6 +21,7 @@ enum {
     ARENA_BYTES = 16 << 20,
     BULK_IN_FLIGHT = 128,  /* as many unacknowledged records mean load: let requests fill */
     IDLE_MS = 1000,
+    CATCHUP_MS = 10,       /* between steps of catching up with job-states */
     STOP_MS = 5000,
     OWNED_WORDS = 16,
     FOLD_VERSION_LAYOUT = 1,
@@ -33,12 +35,14 @@ typedef struct dispatcher {
     hf_follow *follow;
     hf_dispatch *core;
     hf_intake_stage *intake;
-    hf_states *states; /* NULL: not published */
+    hf_states *states;   /* NULL: not published */
+    hf_catchup *catchup; /* of states */
     hf_arena arena;
     hf_buf out;
     char me[256];
     uint64_t owned[OWNED_WORDS];
     bool ready;
+    int retry_ms;   /* longest sleep of the loop */
     hf_code failed; /* set inside a hook, looked at after the step */
     hf_err err;
 } dispatcher;
@@ -94,12 +98,6 @@ static bool watch_live(void *ctx, const hf_job *job) {
     return d->failed == HF_OK;
 }
 
-static bool republish(void *ctx, const hf_job *job) {
-    dispatcher *d = ctx;
-    publish_state(d, job);
-    return d->failed == HF_OK;
-}
-
 static void on_report(void *ctx, uint64_t tag, const hf_report *report) {
     dispatcher *d = ctx;
     if (hf_intake_stage_tag(tag))
@@ -132,11 +130,16 @@ static hf_code propose_due(dispatcher *d, hf_err *reterr) {
 }
 
 static void take_ownership(dispatcher *d) {
+    uint64_t before[OWNED_WORDS];
+    memcpy(before, d->owned, sizeof before);
     if (!hf_intake_stage_owned(d->intake, d->owned, OWNED_WORDS))
         return;
     hf_dispatch_owned(d->core, d->owned, OWNED_WORDS);
-    if (d->states)
-        hf_replica_each_live(hf_follow_replica(d->follow), republish, d);
+    for (int32_t p = 0; d->catchup && p < OWNED_WORDS * 64; p++) {
+        bool had = before[p / 64] >> (p % 64) & 1, has = owned(d, p);
+        if (had != has)
+            hf_catchup_want(d->catchup, p, has);
+    }
 }
 
 static void become_ready(dispatcher *d) {
@@ -166,6 +169,8 @@ static hf_code turn(dispatcher *d, bool *ret_more, hf_err *reterr) {
     take_ownership(d);
     if (d->ready && fed < FEED_MAX && hf_dispatch_next_ms(d->core) <= mono(d))
         code = propose_due(d, reterr);
+    bool catching_up = d->ready && d->catchup && hf_catchup_step(d->catchup);
+    d->retry_ms = catching_up ? CATCHUP_MS : IDLE_MS;
     if (d->states)
         hf_states_flush(d->states, mono(d), false);
     hf_klog_bulk(d->log, hf_klog_in_flight(d->log) > BULK_IN_FLIGHT);
@@ -174,7 +179,7 @@ static hf_code turn(dispatcher *d, bool *ret_more, hf_err *reterr) {
 }
 
 static int wait_ms(const dispatcher *d) {
-    int64_t now = mono(d), until = now + IDLE_MS;
+    int64_t now = mono(d), until = now + d->retry_ms;
     int follow_ms = hf_follow_timeout_ms(d->follow);
     if (follow_ms >= 0 && now + follow_ms < until)
         until = now + follow_ms;
@@ -222,9 +227,8 @@ static hf_code open_follow(dispatcher *d, const char *id, hf_err *reterr) {
 }
 
 static hf_code open_all(dispatcher *d, const char *id, hf_err *reterr) {
-    char host[128], incarnation[HF_UUID_BYTES];
+    char incarnation[HF_UUID_BYTES];
     hf_producer_name("hyperdispatch", hf_id_new(d->clock, hf_random_system(), incarnation), d->me, sizeof d->me);
-    (void)host;
     hf_arena_init(&d->arena, ARENA_BYTES);
     hf_buf_init(&d->out, HF_MAX_RECORD);
     hf_dispatch_options core = {.me = hf_str_of(d->me), .lease_grace_ms = hf_config_int(d->config, HF_C_DISPATCH_LEASE_GRACE),
@@ -241,6 +245,8 @@ static hf_code open_all(dispatcher *d, const char *id, hf_err *reterr) {
     if (hf_config_bool(d->config, HF_C_DISPATCH_STATES) && !(d->states = hf_states_new(d->log, d->codec)))
         return hf_fail(reterr, HF_E_NO_MEMORY, "starting");
     code = open_follow(d, id, reterr);
+    if (code == HF_OK && d->states && !(d->catchup = hf_catchup_new(d->log, d->codec, hf_follow_replica(d->follow), hf_follow_store(d->follow), d->states)))
+        code = hf_fail(reterr, HF_E_NO_MEMORY, "starting");
     if (code == HF_OK)
         code = hf_intake_stage_open(d->log, d->codec, hf_str_of(d->me), &d->intake, reterr);
     return code;
@@ -255,6 +261,7 @@ static void finish(dispatcher *d) {
 }
 
 static void close_all(dispatcher *d) {
+    hf_catchup_free(d->catchup);
     hf_follow_close(d->follow);
     hf_intake_stage_close(d->intake);
     hf_klog_close(d->log);

@@ -1,5 +1,6 @@
 #include "producer/dispatch/states.h"
 
+#include <stdio.h>
 #include <uthash.h>
 
 #include "schemas/base/log.h"
@@ -13,6 +14,7 @@ typedef struct entry {
     uint32_t id_len, value_len;
     int32_t partition;
     uint32_t slot;
+    int64_t first_offset; /* of job-events: the first change this publication stands for */
     bool dirty;
     uint32_t in_flight; /* records without a report; their order in the partition is the order sent */
     struct entry *next_dirty;
@@ -62,6 +64,7 @@ void hf_states_free(hf_states *s) {
 bool hf_states_full(const hf_states *s) { return s->free_count == 0; }
 size_t hf_states_waiting(const hf_states *s) { return HF_STATES_MAX - s->free_count; }
 
+/* Oldest first, so that whatever changed before the head's first_offset is published: what hf-through says. */
 static void mark_dirty(hf_states *s, entry *e) {
     if (e->dirty)
         return;
@@ -102,6 +105,8 @@ hf_code hf_states_changed(hf_states *s, const hf_job *job, int32_t partition, hf
     fresh->id_len = job->id.len;
     fresh->value_len = (uint32_t)s->out.len;
     fresh->partition = partition;
+    if (!fresh->dirty)
+        fresh->first_offset = job->last.offset;
     HASH_ADD_KEYPTR(hh, s->by_id, fresh->bytes, fresh->id_len, fresh);
     mark_dirty(s, fresh);
     return HF_OK;
@@ -109,8 +114,11 @@ hf_code hf_states_changed(hf_states *s, const hf_job *job, int32_t partition, hf
 
 static bool publish(hf_states *s, entry *e) {
     hf_err err;
+    char through[24];
+    snprintf(through, sizeof through, "%lld", (long long)e->first_offset - 1);
+    hf_header header = {HF_STR(HF_STATES_THROUGH), hf_str_of(through)};
     hf_str key = {e->bytes, e->id_len}, value = {e->bytes + e->id_len, e->value_len};
-    hf_code code = hf_klog_produce(s->log, HF_TOPIC_JOB_STATES, e->partition, key, value, "Job", NULL, 0, TAG_BIT | e->slot, &err);
+    hf_code code = hf_klog_produce(s->log, HF_TOPIC_JOB_STATES, e->partition, key, value, "Job", &header, 1, TAG_BIT | e->slot, &err);
     if (code == HF_OK)
         e->in_flight++;
     else if (code != HF_E_LOG_QUEUE_FULL)
@@ -130,7 +138,7 @@ void hf_states_flush(hf_states *s, int64_t mono_ms, bool now) {
     }
     if (!s->first)
         s->last = NULL;
-    s->since_ms = 0;
+    s->since_ms = s->first ? mono_ms : 0; /* the queue to Kafka was full: again in a moment */
 }
 
 int64_t hf_states_next_ms(const hf_states *s) {

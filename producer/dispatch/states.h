@@ -1,13 +1,15 @@
 /* The `job-states` topic: each job as of its last accepted event, for sinks and stream processors that want
  * state, not proposals. The dispatcher that owns a partition publishes its jobs; changes of one job that come close
  * together are published once. A record stays here until Kafka acknowledged it. The topic is compacted, so a state
- * published twice is harmless; after a change of owner the new one publishes every live job again.
+ * published twice is harmless. Header hf-through: every change up to that offset of job-events' same partition had been
+ * published before this record; a new owner goes on from there (states_catchup.h).
  * Bound: HF_STATES_MAX jobs waiting; past it hf_states_changed says BUSY and the caller stops reading the log. */
 #pragma once
 #include "journal/log/klog.h"
 #include "schemas/event/codec.h"
 
 enum { HF_STATES_MAX = 65536, HF_STATES_GATHER_MS = 100 };
+#define HF_STATES_THROUGH "hf-through"
 typedef struct hf_states hf_states;
 
 hf_states *hf_states_new(hf_klog *log, hf_codec *codec); /* NULL without memory */
