@@ -33,3 +33,5 @@ hf_store *hf_follow_store(hf_follow *follow);
 /* Any thread: waits until the record at that position of job-events is committed. TIMEOUT otherwise. Its commit
  * is hurried. This is how a POST reads its own write. */
 hf_code hf_follow_wait(hf_follow *follow, hf_position position, int timeout_ms, hf_err *reterr);
+/* The follow's own thread: somebody waits for the record at that position; commit as soon as it is folded. */
+void hf_follow_hurry(hf_follow *follow, hf_position position);

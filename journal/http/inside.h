@@ -1,0 +1,43 @@
+/* What the sidecar's files share, and nobody else sees. */
+#pragma once
+#include <pthread.h>
+
+#include "journal/http/request.h"
+#include "journal/http/write.h"
+#include "journal/replica/layout.h"
+#include "schemas/base/queue.h"
+
+/* Finished requests by route and status, and their durations, for /metrics. */
+enum { HF_HTTP_BUCKETS = 11 };
+extern const double HF_HTTP_BUCKET_SECONDS[HF_HTTP_BUCKETS];
+typedef struct hf_route_stats {
+    atomic_ullong by_status[HF_STATUS_CLASSES];
+    atomic_ullong buckets[HF_HTTP_BUCKETS + 1];
+    atomic_ullong sum_us;
+} hf_route_stats;
+
+struct hf_http {
+    hf_http_options options;
+    const hf_clock *clock;
+    int64_t started_wall_ms;
+    hf_tables tables;
+    struct MHD_Daemon *daemon;
+    char address[128];
+    size_t body_max;
+    int64_t write_wait_ms;
+    hf_route_stats stats[HF_ROUTE_COUNT + 1]; /* the last: no route */
+    hf_queue *writes;                         /* hf_write *, to the loop's thread */
+    atomic_uint writes_open;
+    atomic_bool stopping;
+    atomic_int log_code;                      /* hf_code of the log's health, from the loop's thread */
+    /* the loop's thread only: */
+    hf_write *waiting;
+    uint64_t next_number;
+    struct hf_streams *streams;
+};
+
+hf_store *hf_http_store(hf_http *http);
+
+/* The folded counters as of now; hf_counters_done them. */
+struct hf_counters;
+hf_code hf_http_counters(hf_http *http, struct hf_counters *ret, hf_err *reterr);

@@ -1,0 +1,156 @@
+#include "journal/http/inside.h"
+#include "schemas/base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+const hf_route_row HF_ROUTES[HF_ROUTE_COUNT] = {
+#define NONE false
+#define JSON true
+#define HF_ROUTE(method, path, handler, body, summary) {#method, path, hf_handle_##handler, body, summary},
+#include "journal/http/routes.def"
+#undef HF_ROUTE
+#undef NONE
+#undef JSON
+};
+
+/* ---- routing on the path as it was sent --------------------------------------------------------------- */
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 32);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Decodes one segment. %00, %2f and what is no %XX are refused: they would mean another path to somebody else. */
+static bool decode_segment(const char *from, size_t len, char *to, size_t room) {
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        int c = (unsigned char)from[i];
+        if (c == '%') {
+            int high = i + 2 < len ? hex_digit(from[i + 1]) : -1;
+            int low = i + 2 < len ? hex_digit(from[i + 2]) : -1;
+            if (high < 0 || low < 0)
+                return false;
+            c = high * 16 + low;
+            i += 2;
+        }
+        if (c < 0x20 || c == 0x7f || c == '/' || n + 1 >= room)
+            return false;
+        to[n++] = (char)c;
+    }
+    to[n] = 0;
+    return n > 0;
+}
+
+/* 1 match, 0 none, -1 the path matches but a segment does not decode. */
+static int match(const char *template, const char *path, char params[][HF_ID_MAX_BYTES * 3 + 1]) {
+    int param = 0;
+    while (*template == '/' && *path == '/') {
+        template++, path++;
+        size_t a = strcspn(template, "/"), b = strcspn(path, "/");
+        if (*template == '{') {
+            if (b == 0)
+                return 0;
+            if (!decode_segment(path, b, params[param++], HF_ID_MAX_BYTES * 3 + 1))
+                return -1;
+        } else if (a != b || memcmp(template, path, a) != 0)
+            return 0;
+        template += a, path += b;
+    }
+    return *template == 0 && *path == 0;
+}
+
+/* A literal segment beats a parameter: /jobs/query is never the job "query". */
+static bool more_literal(hf_route a, hf_route b) {
+    const char *x = HF_ROUTES[a].path, *y = HF_ROUTES[b].path;
+    while (*x && *x == *y)
+        x++, y++;
+    return *y == '{';
+}
+
+int hf_route_find(hf_request *r) {
+    static const char *const allows[] = {"GET, HEAD, OPTIONS", "POST, OPTIONS", "GET, HEAD, POST, OPTIONS"};
+    bool found = false, head = strcmp(r->method, "HEAD") == 0;
+    hf_route best = HF_ROUTE_COUNT, any = HF_ROUTE_COUNT;
+    int methods = 0;
+    for (int i = 0; i < HF_ROUTE_COUNT; i++) {
+        char params[HF_PATH_PARAMS][HF_ID_MAX_BYTES * 3 + 1] = {{0}};
+        int m = match(HF_ROUTES[i].path, r->raw_path, params);
+        if (m < 0)
+            return 400;
+        if (!m)
+            continue;
+        hf_route route = (hf_route)i;
+        if (any == HF_ROUTE_COUNT || more_literal(route, any)) {
+            any = route;
+            methods = 0;
+            found = false;
+        } else if (more_literal(any, route))
+            continue;
+        methods |= HF_ROUTES[i].method[0] == 'G' ? 1 : 2;
+        if (strcmp(HF_ROUTES[i].method, head ? "GET" : r->method) == 0) {
+            best = route;
+            found = true;
+            memcpy(r->params, params, sizeof params);
+        }
+    }
+    if (any == HF_ROUTE_COUNT)
+        return 404;
+    r->route = found ? best : any;
+    r->allow = allows[methods - 1];
+    return found ? 0 : 405;
+}
+
+/* ---- arguments ------------------------------------------------------------------------------------------ */
+const char *hf_request_arg(const hf_request *r, const char *name) {
+    return MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+bool hf_request_flag(const hf_request *r, const char *name) {
+    const char *v = NULL;
+    size_t len = 0;
+    if (MHD_lookup_connection_value_n(r->connection, MHD_GET_ARGUMENT_KIND, name, strlen(name), &v, &len) != MHD_YES)
+        return false;
+    return !v || strcmp(v, "true") == 0 || strcmp(v, "1") == 0 || strcmp(v, "yes") == 0;
+}
+
+const char *hf_request_header(const hf_request *r, const char *name) {
+    return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+/* ---- replies -------------------------------------------------------------------------------------------- */
+json_t *hf_json_now(void) {
+    char text[HF_RFC3339_BYTES];
+    return json_string(hf_time_format(hf_wall_ms(hf_clock_system()), text));
+}
+
+static int append(const char *bytes, size_t len, void *ctx) { return hf_buf_put(ctx, bytes, len) ? 0 : -1; }
+
+void hf_reply_json(hf_request *r, int status, json_t *json) {
+    r->status = status;
+    r->content_type = "application/json";
+    hf_buf_clear(&r->reply);
+    if (!json || json_dump_callback(json, append, &r->reply, JSON_COMPACT | JSON_ENCODE_ANY) != 0 || !hf_buf_puts(&r->reply, "\n")) {
+        hf_buf_clear(&r->reply);
+        r->status = 503;
+        hf_buf_puts(&r->reply, "{\"error\":\"the answer does not fit into memory; ask for less with limit=\"}\n");
+    }
+    json_decref(json);
+}
+
+void hf_reply_error(hf_request *r, int status, const char *format, ...) {
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    json_t *message = json_string(text);
+    if (!message) /* not UTF-8: it quotes the request */
+        message = json_string("the request contains bytes that are not UTF-8");
+    hf_reply_json(r, status, json_pack("{s:o,s:o}", "error", message, "timestamp", hf_json_now()));
+}
+
+void hf_reply_err(hf_request *r, const hf_err *err) {
+    hf_reply_error(r, hf_code_http_status(err->code), "%s", err->detail);
+}

@@ -1,0 +1,68 @@
+/* One request on its way through the sidecar: parsed, bounded, routed; and the reply being made. */
+#pragma once
+#include <jansson.h>
+#include <microhttpd.h>
+#include <stdatomic.h>
+
+#include "journal/http/server.h"
+#include "schemas/base/buf.h"
+
+typedef enum hf_route {
+#define HF_ROUTE(method, path, handler, body, summary) HF_ROUTE_##method##_##handler,
+#include "journal/http/routes.def"
+#undef HF_ROUTE
+    HF_ROUTE_COUNT
+} hf_route;
+
+enum { HF_PATH_PARAMS = 4, HF_STATUS_CLASSES = 600 };
+
+typedef struct hf_write hf_write; /* write.h */
+
+typedef struct hf_request {
+    hf_http *http;
+    struct MHD_Connection *connection;
+    const char *method;
+    char *raw_path;               /* as sent, before any decoding, without the query */
+    hf_route route;
+    char params[HF_PATH_PARAMS][HF_ID_MAX_BYTES * 3 + 1]; /* decoded {x} segments */
+    hf_buf body;
+    bool body_too_large;
+    int refused;                  /* a status decided before the body was read; 0 none */
+    const char *refused_why;
+    int64_t begun_ns;
+    hf_write *write;              /* while suspended, and when resumed */
+    /* the reply */
+    int status;
+    const char *content_type;     /* default application/json */
+    hf_buf reply;
+    struct MHD_Response *stream;  /* instead of `reply` */
+    const char *allow;
+} hf_request;
+
+/* Query argument, decoded; NULL when absent. */
+const char *hf_request_arg(const hf_request *r, const char *name);
+bool hf_request_flag(const hf_request *r, const char *name); /* true, 1, yes, or present without a value */
+/* Header value or NULL. */
+const char *hf_request_header(const hf_request *r, const char *name);
+
+/* The reply: takes over `json`. */
+void hf_reply_json(hf_request *r, int status, json_t *json);
+/* The older error shape: {"error": text, "timestamp": …}. */
+void hf_reply_error(hf_request *r, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void hf_reply_err(hf_request *r, const hf_err *err); /* status by the error table */
+json_t *hf_json_now(void); /* RFC 3339 */
+
+typedef void (*hf_handler)(hf_request *r);
+#define HF_ROUTE(method, path, handler, body, summary) void hf_handle_##handler(hf_request *r);
+#include "journal/http/routes.def"
+#undef HF_ROUTE
+
+typedef struct hf_route_row {
+    const char *method, *path;
+    hf_handler handler;
+    bool has_body;
+    const char *summary;
+} hf_route_row;
+extern const hf_route_row HF_ROUTES[HF_ROUTE_COUNT];
+/* Finds the row and fills params. 0, or the status to refuse with (404; 405 sets r->allow; 400 for a path that decodes badly). */
+int hf_route_find(hf_request *r);

@@ -1,0 +1,214 @@
+/* POST /jobs/submit and POST /jobs/cancel: proposals, answered when they are folded. */
+#include "journal/http/inside.h"
+#include "journal/http/lookup.h"
+#include "schemas/base/mem.h"
+#include "schemas/base/yaml.h"
+#include "schemas/event/json.h"
+#include "schemas/event/json_submission.h"
+#include "schemas/job/intake.h"
+#include "schemas/job/propose.h"
+
+enum { ARENA_BYTES = 64 << 20 };
+
+/* ---- bodies ---------------------------------------------------------------------------------------------- */
+static bool is_yaml(const char *type) {
+    return type && (strstr(type, "yaml") != NULL);
+}
+
+static json_t *body_of(hf_request *r) {
+    hf_err err;
+    hf_str text = hf_buf_str(&r->body);
+    json_t *json = is_yaml(hf_request_header(r, "Content-Type")) ? hf_yaml_parse(text, r->http->body_max, &err)
+                                                                  : hf_json_parse(text, r->http->body_max, &err);
+    if (!json)
+        hf_reply_error(r, err.code == HF_E_LIMIT ? 413 : 400, "the body cannot be read: %s", err.detail);
+    return json;
+}
+
+/* The jobs in a body: one, {jobs: […]} or an array. NULL: answered. Borrowed from json. */
+static json_t *jobs_of(hf_request *r, json_t *json) {
+    json_t *list = json_is_object(json) ? json_object_get(json, "jobs") : json;
+    if (json_is_object(json) && !list) {
+        list = json_array();
+        json_array_append(list, json);
+    } else
+        json_incref(list);
+    size_t n = json_is_array(list) ? json_array_size(list) : 0;
+    if (n == 0)
+        hf_reply_error(r, 400, "no job in the body: give one job, an array of jobs, or {\"jobs\": [...]}");
+    else if (n > HF_HTTP_JOBS_PER_SUBMIT)
+        hf_reply_error(r, 413, "%zu jobs in one request; at most %d are allowed", n, HF_HTTP_JOBS_PER_SUBMIT);
+    else
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+/* ---- submit ---------------------------------------------------------------------------------------------- */
+static void settle(hf_write_item *item, hf_code code, const char *text) {
+    item->done = true;
+    item->code = code;
+    snprintf(item->error, sizeof item->error, "%.*s", (int)sizeof item->error - 1, text);
+}
+
+static void submit_one(hf_write *w, uint32_t index, const json_t *json, hf_arena *arena) {
+    hf_http *http = w->request->http;
+    hf_submission sub;
+    hf_record record;
+    hf_err err;
+    char id[HF_UUID_BYTES];
+    hf_write_item *item = &w->items[index];
+    hf_intake_errors *errors = hf_arena_alloc(arena, sizeof *errors);
+    hf_code code = errors ? hf_submission_from_json(json, arena, &sub, &err) : hf_fail(&err, HF_E_NO_MEMORY, "too many jobs in one request");
+    if (code == HF_OK && sub.job_id.len == 0)
+        sub.job_id = hf_arena_str(arena, hf_str_of(hf_id_new(http->clock, hf_random_system(), id)));
+    if (code == HF_OK && !hf_id_valid(sub.job_id))
+        code = hf_fail(&err, HF_E_INVALID, "job_id '%.*s' is not an id: 1 to %d of A-Z a-z 0-9 . _ : @ + = ~ -, not beginning with . or -",
+                       HF_STR_ARG(sub.job_id), HF_ID_MAX_BYTES);
+    if (code == HF_OK)
+        code = hf_intake(&sub, sub.job_id, HF_STR_NONE, hf_str_of(http->options.me), hf_wall_ms(http->clock), arena, &record, errors, &err);
+    if (code == HF_OK && errors->count)
+        code = hf_fail(&err, HF_E_INVALID, "%.*s%s", HF_STR_ARG(errors->text[0]), errors->count > 1 ? " (and more)" : "");
+    if (code != HF_OK)
+        settle(item, code, err.detail);
+    else
+        hf_write_put(w, index, &record);
+}
+
+static void answer_late(hf_request *r) {
+    hf_reply_error(r, 504, "the journal did not fold the request within %lld ms; it may still take effect: look with GET /jobs/query before asking again",
+                   (long long)r->http->write_wait_ms);
+}
+
+static void answer_submit(hf_request *r, hf_write *w) {
+    if (w->late) {
+        answer_late(r);
+        return;
+    }
+    json_t *ids = json_array(), *errors = json_array();
+    hf_code unavailable = HF_OK;
+    for (uint32_t i = 0; i < w->count; i++) {
+        hf_write_item *item = &w->items[i];
+        if (item->code == HF_OK) {
+            json_array_append_new(ids, json_string(item->id));
+            continue;
+        }
+        if (item->code == HF_E_REFUSED && strcmp(item->error, hf_verdict_name(HF_V_JOB_EXISTS)) == 0)
+            json_array_append_new(errors, json_sprintf("job with ID %s already exists", item->id));
+        else
+            json_array_append_new(errors, w->count > 1 ? json_sprintf("job %u: %s", i + 1, item->error) : json_string(item->error));
+        if (hf_code_policy(item->code) == HF_POLICY_RETRY)
+            unavailable = item->code;
+    }
+    int status = unavailable != HF_OK && json_array_size(ids) == 0 ? hf_code_http_status(unavailable) : 200;
+    json_t *o = json_object();
+    json_object_set_new(o, "accepted", json_integer((json_int_t)json_array_size(ids)));
+    json_object_set_new(o, "rejected", json_integer((json_int_t)json_array_size(errors)));
+    json_object_set_new(o, "job_ids", ids);
+    if (json_array_size(errors))
+        json_object_set_new(o, "errors", errors);
+    else
+        json_decref(errors);
+    json_object_set_new(o, "timestamp", hf_json_now());
+    hf_reply_json(r, status, o);
+}
+
+void hf_handle_jobs_submit(hf_request *r) {
+    json_t *json = body_of(r);
+    json_t *list = json ? jobs_of(r, json) : NULL;
+    hf_arena arena;
+    hf_arena_init(&arena, ARENA_BYTES);
+    hf_write *w = list ? hf_write_new(r, (uint32_t)json_array_size(list), answer_submit) : NULL;
+    if (list && !w)
+        hf_reply_error(r, 503, "no memory for the request");
+    for (uint32_t i = 0; w && i < w->count; i++) {
+        submit_one(w, i, json_array_get(list, i), &arena);
+        hf_arena_reset(&arena);
+    }
+    hf_arena_done(&arena);
+    json_decref(list);
+    json_decref(json);
+    if (w)
+        hf_write_begin(w);
+}
+
+/* ---- cancel ---------------------------------------------------------------------------------------------- */
+static void cancel_one(hf_write *w, uint32_t index, const char *id, const char *reason, hf_read *read, hf_arena *arena) {
+    hf_http *http = w->request->http;
+    hf_write_item *item = &w->items[index];
+    hf_job job;
+    hf_err err;
+    snprintf(item->id, sizeof item->id, "%s", id);
+    hf_code code = hf_lookup_job(http, read, hf_str_of(id), arena, &job, &err);
+    if (code != HF_OK) {
+        settle(item, code, err.detail);
+        return;
+    }
+    if (hf_state_terminal((hf_state)job.state)) {
+        hf_fail(&err, HF_E_CONFLICT, "job %s cannot be cancelled (status: %s)", id, hf_state_status((hf_state)job.state));
+        settle(item, err.code, err.detail);
+        return;
+    }
+    hf_record *record = hf_propose(arena, hf_str_of(item->id), job.attempt, hf_wall_ms(http->clock), hf_str_of(http->options.me));
+    hf_ev_cancel_requested *asked = record ? hf_propose_add(arena, record, HF_EV_CANCEL_REQUESTED) : NULL;
+    if (!asked) {
+        settle(item, HF_E_NO_MEMORY, "no memory for the request");
+        return;
+    }
+    asked->reason = hf_str_of(reason);
+    hf_write_put(w, index, record);
+}
+
+static void answer_cancel(hf_request *r, hf_write *w) {
+    if (w->late) {
+        answer_late(r);
+        return;
+    }
+    json_t *cancelled = json_array(), *failed = json_array(), *errors = json_object();
+    for (uint32_t i = 0; i < w->count; i++) {
+        hf_write_item *item = &w->items[i];
+        json_array_append_new(item->code == HF_OK ? cancelled : failed, json_string(item->id));
+        if (item->code == HF_E_REFUSED) /* it ended between our look and the fold */
+            json_object_set_new(errors, item->id, json_sprintf("job %s cannot be cancelled (status: ended)", item->id));
+        else if (item->code != HF_OK)
+            json_object_set_new(errors, item->id, json_string(item->error));
+    }
+    json_t *o = json_pack("{s:o,s:o,s:o}", "cancelled", cancelled, "failed", failed, "timestamp", hf_json_now());
+    if (o && json_object_size(errors))
+        json_object_set(o, "errors", errors);
+    json_decref(errors);
+    hf_reply_json(r, 200, o);
+}
+
+void hf_handle_jobs_cancel(hf_request *r) {
+    json_t *json = body_of(r);
+    if (!json)
+        return;
+    json_t *ids = json_object_get(json, "job_ids");
+    const char *reason = json_string_value(json_object_get(json, "reason"));
+    size_t n = json_array_size(ids), strings = 0, i;
+    json_t *id;
+    json_array_foreach(ids, i, id) strings += json_is_string(id);
+    if (n == 0 || strings != n || n > HF_HTTP_JOBS_PER_SUBMIT || (reason && strlen(reason) > HF_MAX_TEXT)) {
+        hf_reply_error(r, 400, "job_ids must be a list of 1 to %d ids; reason at most %d bytes", HF_HTTP_JOBS_PER_SUBMIT, HF_MAX_TEXT);
+        json_decref(json);
+        return;
+    }
+    hf_err err;
+    hf_read *read = NULL;
+    hf_arena arena;
+    hf_arena_init(&arena, ARENA_BYTES);
+    hf_write *w = hf_write_new(r, (uint32_t)n, answer_cancel);
+    if (!w || hf_read_begin(hf_http_store(r->http), &read, &err) != HF_OK) {
+        hf_reply_error(r, 503, "the journal cannot be read now: %s", w ? err.detail : "no memory");
+    } else {
+        json_array_foreach(ids, i, id) {
+            cancel_one(w, (uint32_t)i, json_string_value(id), reason ? reason : "", read, &arena);
+            hf_arena_reset(&arena);
+        }
+        hf_read_end(read);
+        hf_write_begin(w);
+    }
+    hf_arena_done(&arena);
+    json_decref(json);
+}

@@ -1,0 +1,188 @@
+#include "journal/http/write.h"
+
+#include <stdio.h>
+
+#include "journal/http/inside.h"
+#include "journal/http/lookup.h"
+#include "journal/http/stream.h"
+#include "schemas/base/log.h"
+#include "schemas/base/mem.h"
+
+/* tag: HTTP bit, the write's number, the item's index. */
+enum { INDEX_BITS = 14, STEP_PRODUCE_MAX = 4096 };
+_Static_assert(HF_HTTP_JOBS_PER_SUBMIT <= 1 << INDEX_BITS, "an index fits into the tag");
+
+hf_write *hf_write_new(hf_request *r, uint32_t count, void (*answer)(hf_request *, hf_write *)) {
+    hf_write *w = hf_alloc(sizeof *w + count * sizeof *w->items);
+    if (!w)
+        return NULL;
+    w->request = r;
+    w->count = count;
+    w->answer = answer;
+    r->write = w;
+    return w;
+}
+
+void hf_write_free(hf_write *w) {
+    if (!w)
+        return;
+    for (uint32_t i = 0; i < w->count; i++)
+        free(w->items[i].bytes);
+    free(w);
+}
+
+static void settle(hf_write_item *item, hf_code code, const char *text) {
+    item->done = true;
+    item->code = code;
+    snprintf(item->error, sizeof item->error, "%.*s", (int)sizeof item->error - 1, text);
+}
+
+void hf_write_put(hf_write *w, uint32_t index, const hf_record *record) {
+    hf_write_item *item = &w->items[index];
+    hf_err err;
+    hf_buf out;
+    hf_buf_init(&out, HF_MAX_RECORD);
+    snprintf(item->id, sizeof item->id, "%.*s", HF_STR_ARG(record->job_id));
+    if (hf_encode(w->request->http->options.codec, HF_SCHEMA_RECORD, record, &out, &err) != HF_OK) {
+        settle(item, err.code, err.detail);
+        hf_buf_done(&out);
+        return;
+    }
+    item->bytes = (char *)out.data;
+    item->len = (uint32_t)out.len;
+}
+
+void hf_write_begin(hf_write *w) {
+    hf_http *http = w->request->http;
+    w->deadline_ms = hf_mono_ms(http->clock) + http->write_wait_ms;
+    for (uint32_t i = 0; i < w->count; i++)
+        w->open += !w->items[i].done;
+    if (w->open == 0) {
+        w->answer(w->request, w);
+        return;
+    }
+    if (atomic_load(&http->stopping) || atomic_fetch_add(&http->writes_open, 1) >= HF_HTTP_WRITES_MAX) {
+        atomic_fetch_sub(&http->writes_open, 1);
+        hf_reply_error(w->request, 503, "%d requests wait for the log already; try again in a moment", HF_HTTP_WRITES_MAX);
+        return;
+    }
+    MHD_suspend_connection(w->request->connection); /* before the other thread can resume it */
+    if (!hf_queue_push(http->writes, &w, 0)) {
+        atomic_fetch_sub(&http->writes_open, 1);
+        w->late = true;
+        MHD_resume_connection(w->request->connection);
+    }
+}
+
+/* ---- the loop's thread ------------------------------------------------------------------------------ */
+int hf_http_fd(hf_http *http) { return hf_queue_fd(http->writes); }
+
+static void produce(hf_http *http, hf_write *w, int *budget) {
+    for (; w->sent < w->count && *budget > 0; w->sent++) {
+        hf_write_item *item = &w->items[w->sent];
+        if (item->done)
+            continue;
+        hf_err err;
+        uint64_t tag = HF_HTTP_TAG_BIT | w->number << INDEX_BITS | w->sent;
+        hf_code code = hf_klog_produce(http->options.log, HF_TOPIC_JOB_EVENTS, -1, hf_str_of(item->id), (hf_str){item->bytes, item->len},
+                                       "JobEvent", NULL, 0, tag, &err);
+        if (code == HF_E_LOG_QUEUE_FULL)
+            return; /* reports will make room */
+        if (code != HF_OK) {
+            settle(item, code, err.detail);
+            w->open--;
+        }
+        item->sent = true;
+        --*budget;
+    }
+}
+
+static void take_new(hf_http *http) {
+    hf_write *w;
+    while (hf_queue_pop(http->writes, &w, 0)) {
+        w->number = http->next_number++;
+        w->next = http->waiting;
+        http->waiting = w;
+    }
+}
+
+void hf_http_report(hf_http *http, uint64_t tag, const hf_report *report) {
+    uint64_t number = (tag & ~HF_HTTP_TAG_BIT) >> INDEX_BITS;
+    uint32_t index = (uint32_t)(tag & ((1u << INDEX_BITS) - 1));
+    for (hf_write *w = http->waiting; w; w = w->next) {
+        if (w->number != number || index >= w->count)
+            continue;
+        hf_write_item *item = &w->items[index];
+        if (report->error != HF_OK) {
+            settle(item, report->error, report->detail ? report->detail : "Kafka did not acknowledge the record");
+            w->open--;
+        } else {
+            item->reported = true;
+            item->position = (hf_position){report->partition, report->offset};
+            hf_follow_hurry(http->options.follow, item->position);
+        }
+        return;
+    }
+}
+
+static void look_at_item(hf_http *http, hf_read *read, hf_write *w, hf_write_item *item) {
+    hf_verdict verdict = HF_V_EMPTY;
+    hf_err err;
+    hf_code code = hf_lookup_verdict(http, read, hf_str_of(item->id), item->position, &verdict, &err);
+    if (code != HF_OK)
+        settle(item, code, err.detail);
+    else if (verdict == HF_V_ACCEPTED)
+        settle(item, HF_OK, "");
+    else
+        settle(item, HF_E_REFUSED, hf_verdict_name(verdict));
+    w->open--;
+}
+
+static void look_at_committed(hf_http *http, hf_write *w, hf_read **read) {
+    hf_replica *replica = hf_follow_replica(http->options.follow);
+    for (uint32_t i = 0; i < w->sent; i++) {
+        hf_write_item *item = &w->items[i];
+        if (!item->reported || item->done || hf_replica_committed_offset(replica, item->position.partition) <= item->position.offset)
+            continue;
+        hf_err err;
+        if (!*read && hf_read_begin(hf_http_store(http), read, &err) != HF_OK)
+            return;
+        look_at_item(http, *read, w, item);
+    }
+}
+
+static void finish(hf_http *http, hf_write **at) {
+    hf_write *w = *at;
+    *at = w->next;
+    atomic_fetch_sub(&http->writes_open, 1);
+    MHD_resume_connection(w->request->connection);
+}
+
+int hf_http_step(hf_http *http) {
+    int64_t now = hf_mono_ms(http->clock);
+    int budget = STEP_PRODUCE_MAX, next_ms = -1;
+    hf_read *read = NULL;
+    atomic_store(&http->log_code, (int)hf_klog_health(http->options.log, NULL));
+    take_new(http);
+    for (hf_write **at = &http->waiting; *at;) {
+        hf_write *w = *at;
+        if (w->sent < w->count)
+            produce(http, w, &budget);
+        if (w->open)
+            look_at_committed(http, w, &read);
+        if (w->open && now >= w->deadline_ms)
+            w->late = true;
+        if (w->open == 0 || w->late) {
+            finish(http, at);
+            continue;
+        }
+        int left = (int)(w->deadline_ms - now) + 1;
+        next_ms = next_ms < 0 || left < next_ms ? left : next_ms;
+        if (w->sent < w->count)
+            next_ms = 1;
+        at = &w->next;
+    }
+    hf_read_end(read);
+    int beat = hf_streams_wake(http->streams, now);
+    return next_ms < 0 || (beat >= 0 && beat < next_ms) ? beat : next_ms;
+}
