@@ -89,7 +89,9 @@ static void put(hf_worker_core *core, hf_qjob *job, hf_heap_id heap, int64_t ord
 void hf_core_judge(hf_worker_core *core, hf_qjob *job, hf_now now) {
     job->generation = core->peers.generation;
     int64_t ripe_at = job->seen_ms + core->o.stranger_wait_ms;
-    if (hf_peers_prefer_me(&core->peers, job->kind, job->hash))
+    if (hf_peers_paused(&core->peers, job->kind))
+        put(core, job, HF_HEAP_PAUSED, job->urgency);
+    else if (hf_peers_prefer_me(&core->peers, job->kind, job->hash))
         put(core, job, HF_HEAP_READY, job->urgency);
     else if (ripe_at <= now.mono_ms)
         put(core, job, HF_HEAP_RIPE, job->urgency);
@@ -259,6 +261,7 @@ void hf_worker_core_heartbeat(hf_worker_core *core, const hf_heartbeat *heartbea
 }
 
 void hf_worker_core_caught_up(hf_worker_core *core) { core->caught_up = true; }
+void hf_worker_core_pause_operation(hf_worker_core *core, hf_str operation, bool paused) { hf_peers_pause(&core->peers, operation, paused); }
 void hf_worker_core_quiet(hf_worker_core *core, bool quiet) { core->quiet = quiet; }
 
 void hf_worker_core_drain(hf_worker_core *core, int64_t timeout_ms, hf_now now) {

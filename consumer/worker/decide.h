@@ -100,6 +100,8 @@ void hf_worker_core_caught_up(hf_worker_core *core);
 void hf_worker_core_ack(hf_worker_core *core, uint64_t tag, hf_code code, hf_now now);
 /* No new claims while quiet; what it holds is finished. */
 void hf_worker_core_quiet(hf_worker_core *core, bool quiet);
+/* Jobs of that operation are not claimed while it is paused; at most 64 operations are (further ones are not). */
+void hf_worker_core_pause_operation(hf_worker_core *core, hf_str operation, bool paused);
 /* No new claims, unstarted ones are released; what still runs after timeout_ms is stopped and given back. */
 void hf_worker_core_drain(hf_worker_core *core, int64_t timeout_ms, hf_now now);
 
@@ -131,6 +133,8 @@ typedef struct hf_worker_stats {
     bool lease_held, draining;
 } hf_worker_stats;
 void hf_worker_core_stats(const hf_worker_core *core, hf_now now, hf_worker_stats *ret);
+/* The last heartbeat of all: stopped, holding nothing. Borrows from the object. */
+void hf_worker_core_farewell(const hf_worker_core *core, hf_now now, hf_heartbeat *ret);
 /* Drained: nothing is held and nothing is under way. */
 bool hf_worker_core_idle(const hf_worker_core *core);
 /* Is that attempt in that slot ours (not fenced)? Progress of others is not worth telling. */

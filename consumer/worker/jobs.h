@@ -13,6 +13,7 @@ typedef enum hf_heap_id {
     HF_HEAP_FRESH,   /* another worker's so far; by when its wait ends (monotonic) */
     HF_HEAP_RIPE,    /* another worker's that waited long enough; by urgency */
     HF_HEAP_WAITING, /* not before a time (wall) */
+    HF_HEAP_PAUSED,  /* of an operation that is paused */
     HF_HEAP_ORPHANS, /* held by an earlier incarnation of this worker */
     HF_HEAP_COUNT,
     HF_HEAP_NONE = HF_HEAP_COUNT

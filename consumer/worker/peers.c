@@ -136,6 +136,24 @@ int hf_peers_kind(hf_peers *peers, const hf_spec *spec) {
     return (int)peers->kind_count++;
 }
 
+void hf_peers_pause(hf_peers *peers, hf_str operation, bool paused) {
+    uint32_t hash = name_hash(operation), i = 0;
+    while (i < peers->paused_count && peers->paused[i] != hash)
+        i++;
+    bool is = i < peers->paused_count;
+    if (is == paused || (paused && peers->paused_count == HF_PAUSED_MAX))
+        return;
+    if (paused)
+        peers->paused[peers->paused_count++] = hash;
+    else
+        peers->paused[i] = peers->paused[--peers->paused_count];
+    peers->generation++;
+}
+
+bool hf_peers_paused(const hf_peers *peers, int kind) {
+    return kind > 0 && peers->paused_count && has(peers->paused, peers->paused_count, peers->kinds[kind].wants.operation);
+}
+
 static const hf_kind_row *row_of(hf_peers *peers, int kind) {
     hf_kind_row *row = &peers->kinds[kind];
     if (row->generation == peers->generation)

@@ -7,7 +7,7 @@
 #pragma once
 #include "consumer/worker/jobs.h"
 
-enum { HF_PEERS_MAX = 1024, HF_KINDS_MAX = 256, HF_PEER_NAMES_MAX = 64 };
+enum { HF_PEERS_MAX = 1024, HF_KINDS_MAX = 256, HF_PEER_NAMES_MAX = 64, HF_PAUSED_MAX = 64 };
 
 /* Capabilities as far as matching needs them. */
 typedef struct hf_match {
@@ -44,7 +44,8 @@ typedef struct hf_peers {
     hf_match self;
     hf_peer *peers[HF_PEERS_MAX];
     uint32_t count, live;
-    uint32_t generation; /* rises when the set of live workers or their capabilities change */
+    uint32_t generation; /* rises when the set of live workers, their capabilities or what is paused change */
+    uint32_t paused[HF_PAUSED_MAX], paused_count; /* hashes of operations */
     hf_kind_row kinds[HF_KINDS_MAX];
     uint32_t kind_count; /* kind 0 is everybody's */
 } hf_peers;
@@ -57,6 +58,8 @@ void hf_peers_heartbeat(hf_peers *peers, const hf_heartbeat *heartbeat, int64_t 
 void hf_peers_expire(hf_peers *peers, int64_t mono_ms);
 /* The kind of a job this worker could run, or -1 when it could not. */
 int hf_peers_kind(hf_peers *peers, const hf_spec *spec);
+void hf_peers_pause(hf_peers *peers, hf_str operation, bool paused);
+bool hf_peers_paused(const hf_peers *peers, int kind);
 /* Does this worker prefer that job, of those who could run it? */
 bool hf_peers_prefer_me(hf_peers *peers, int kind, uint64_t job_hash);
 /* Has another live worker that could run that kind a free slot? */

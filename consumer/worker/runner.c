@@ -392,7 +392,7 @@ void hf_runners_step(hf_runners *rs, int64_t mono_ms) {
                 flush(rs, r);
             if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR) && !read_some(rs, r, READS_A_STEP)) {
                 if (r->state != LEAVING)
-                    break_off(r, "it closed its end");
+                    signal_group(r, SIGKILL); /* it is ending already, with a status of its own, or useless */
                 epoll_ctl(rs->epoll_fd, EPOLL_CTL_DEL, r->fd, NULL); /* the pidfd tells the rest */
             }
         }

@@ -234,7 +234,7 @@ static void walk(hf_worker_core *core, hf_now now) {
     }
     hf_qjob *job = NULL;
     for (int n = 0; n < HF_WALK_STEP && core->jobs.walk && (job = hf_jobs_walk_next(&core->jobs)); n++)
-        if (job->heap == HF_HEAP_READY || job->heap == HF_HEAP_FRESH || job->heap == HF_HEAP_RIPE)
+        if (job->heap <= HF_HEAP_RIPE || job->heap == HF_HEAP_PAUSED)
             if (job->generation != core->peers.generation)
                 hf_core_judge(core, job, now);
 }
@@ -283,17 +283,21 @@ static bool list_running(hf_worker_core *core, hf_list *ret) {
     return refs != NULL;
 }
 
+void hf_worker_core_farewell(const hf_worker_core *core, hf_now now, hf_heartbeat *ret) {
+    *ret = (hf_heartbeat){.worker_id = core->o.worker_id, .incarnation = core->o.incarnation, .hostname = core->o.hostname, .version = core->o.version,
+                          .at = now.wall_ms, .started_at = core->started_at_ms, .slots = core->o.slots, .slots_busy = core->slots_busy,
+                          .interval_ms = core->o.heartbeat_ms, .lease_ms = core->o.lease_ms, .capabilities = core->o.capabilities,
+                          .runner_restarts = core->crashes, .jobs_done = core->done, .state = HF_W_STOPPED};
+}
+
 static void beat(step *s) {
     hf_worker_core *core = s->core;
     if (s->now.mono_ms < core->heartbeat_at || full(s))
         return;
     core->heartbeat_at = s->now.mono_ms + core->o.heartbeat_ms;
     hf_heartbeat *hb = &core->heartbeat;
-    *hb = (hf_heartbeat){.worker_id = core->o.worker_id, .incarnation = core->o.incarnation, .hostname = core->o.hostname, .version = core->o.version,
-                         .at = s->now.wall_ms, .started_at = core->started_at_ms, .slots = core->o.slots, .slots_busy = core->slots_busy,
-                         .interval_ms = core->o.heartbeat_ms, .lease_ms = core->o.lease_ms, .capabilities = core->o.capabilities,
-                         .runner_restarts = core->crashes, .jobs_done = core->done,
-                         .state = core->draining ? HF_W_DRAINING : core->quiet ? HF_W_QUIET : HF_W_ACTIVE};
+    hf_worker_core_farewell(core, s->now, hb);
+    hb->state = core->draining ? HF_W_DRAINING : core->quiet ? HF_W_QUIET : HF_W_ACTIVE;
     if (!list_running(core, &hb->running)) {
         core->broken = true;
         return;
@@ -360,7 +364,7 @@ int64_t hf_worker_core_wake_ms(const hf_worker_core *core, hf_now now) {
 
 void hf_worker_core_stats(const hf_worker_core *core, hf_now now, hf_worker_stats *ret) {
     const hf_heap *h = core->jobs.heaps;
-    *ret = (hf_worker_stats){.queued = h[HF_HEAP_READY].count + h[HF_HEAP_FRESH].count + h[HF_HEAP_RIPE].count + h[HF_HEAP_WAITING].count,
+    *ret = (hf_worker_stats){.queued = h[HF_HEAP_READY].count + h[HF_HEAP_FRESH].count + h[HF_HEAP_RIPE].count + h[HF_HEAP_WAITING].count + h[HF_HEAP_PAUSED].count,
                              .held = core->held_count, .proposals_in_flight = core->in_flight, .slots_busy = core->slots_busy,
                              .claims_target = hf_core_claims_target(core, now), .live_workers = core->peers.live + 1, .done = core->done,
                              .claims_lost = core->claims_lost, .fenced = core->fenced, .runner_crashes = core->crashes,

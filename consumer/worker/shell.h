@@ -1,0 +1,48 @@
+/* The inside of the worker's shell: worker.c (the loop), wire.c (records out, records in). */
+#pragma once
+#include "consumer/worker/runner.h"
+#include "consumer/worker/worker.h"
+#include "journal/replica/follow.h"
+
+enum {
+    HF_SHELL_ACTIONS = 256,
+    HF_SHELL_STEP_RECORDS = 512,
+    HF_PROGRESS_MS = 250,
+    HF_PROGRESS_TAG_BIT = 62, /* a tag with this bit is of a record nobody waits for */
+};
+
+typedef struct hf_shell {
+    const hf_worker_run_options *o;
+    const hf_config *config;
+    char id[HF_ID_MAX_BYTES + 1], incarnation[HF_UUID_BYTES], host[256], producer[512];
+    const hf_clock *clock;
+    hf_codec *codec;
+    hf_klog *log;
+    hf_follow *follow;
+    hf_worker_core *core;
+    hf_runners *runners;
+    hf_arena in_arena, probe_arena;
+    hf_buf out;
+    int signal_fd;
+    bool caught_up, bulk, stop_now, fleet_quiet, worker_quiet;
+    int stops_asked;
+    int64_t drain_end_ms, quiet_since_ms;
+    uint32_t produced; /* in this turn */
+    int64_t progress_at_ms[256]; /* by slot */
+    uint64_t progress_dropped;
+    int64_t complained_ms;
+    hf_code failed;
+    hf_err err;
+} hf_shell;
+
+static inline hf_now hf_shell_now(const hf_shell *s) { return (hf_now){hf_wall_ms(s->clock), hf_mono_ms(s->clock)}; }
+void hf_shell_fail(hf_shell *s, hf_code code); /* keeps the first; s->err holds its text */
+void hf_shell_stop(hf_shell *s);               /* as on SIGTERM */
+
+/* ---- wire.c ---- */
+void hf_shell_propose(hf_shell *s, const hf_action *action);
+void hf_shell_heartbeat(hf_shell *s, uint64_t tag, const hf_heartbeat *heartbeat);
+void hf_shell_progress(void *ctx, int32_t slot, const hf_progress *progress);
+void hf_shell_on_report(void *ctx, uint64_t tag, const hf_report *report);
+void hf_shell_on_change(void *ctx, const hf_change *change);
+void hf_shell_on_record(void *ctx, const hf_log_record *record);
