@@ -10,6 +10,7 @@
 
 #include "consumer/operation/external.h"
 #include "consumer/operation/operation.h"
+#include "consumer/provider/provider.h"
 #include "schemas/base/host.h"
 #include "schemas/base/mem.h"
 
@@ -183,7 +184,10 @@ static bool list_places(const hf_config *config, hf_arena *arena, hf_capabilitie
     names providers, endpoints;
     if (!begin_names(&providers, arena, c) || !begin_names(&endpoints, arena, c))
         return false;
-    add_name(&providers, "local");
+    size_t count = 0;
+    const hf_provider *built = hf_providers(&count);
+    for (size_t i = 0; i < count; i++)
+        add_name(&providers, built[i].name);
     const char *name = NULL;
     json_t *endpoint = NULL, *all = __extension__({ union { const json_t *in; json_t *out; } u = {.in = hf_config_json(config, HF_C_ENDPOINTS)}; u.out; });
     json_object_foreach(all, name, endpoint) add_name(&endpoints, name);

@@ -3,7 +3,7 @@
  *   attempts.c  facts from the runners, held attempts
  *   step.c      what to do: lease, timers, claims, starts, heartbeats
  *   outcome.c   what to propose for a held attempt
- *   jobs.c peers.c propose.c  the parts they stand on */
+ *   qjobs.c peers.c propose.c  the parts they stand on */
 #pragma once
 #include <utlist.h>
 
@@ -65,7 +65,7 @@ struct hf_worker_core {
     char identity_text[2 * HF_ID_MAX_BYTES + 2];
     hf_str identity, id_prefix /* "worker_id/" */;
     hf_capabilities *capabilities;
-    hf_jobs jobs;
+    hf_qjobs jobs;
     hf_peers peers;
     uint32_t walked_generation;
     bool caught_up, quiet, draining, broken /* no memory */;

@@ -72,7 +72,7 @@ void hf_worker_core_free(hf_worker_core *core) {
     }
     free(core->held);
     free(core->capabilities);
-    hf_jobs_done(&core->jobs);
+    hf_qjobs_done(&core->jobs);
     hf_peers_done(&core->peers);
     hf_arena_done(&core->arena);
     free(core);
@@ -81,8 +81,8 @@ void hf_worker_core_free(hf_worker_core *core) {
 hf_str hf_worker_core_identity(const hf_worker_core *core) { return core->identity; }
 
 /* ---- the index --------------------------------------------------------------------------------------------- */
-static void put(hf_worker_core *core, hf_qjob *job, hf_heap_id heap, int64_t order) {
-    if (!hf_jobs_put(&core->jobs, job, heap, order))
+static void put(hf_worker_core *core, hf_qjob *job, hf_qheap_id heap, int64_t order) {
+    if (!hf_qjobs_put(&core->jobs, job, heap, order))
         core->broken = true;
 }
 
@@ -101,9 +101,9 @@ void hf_core_judge(hf_worker_core *core, hf_qjob *job, hf_now now) {
 
 void hf_core_index(hf_worker_core *core, hf_qjob *job, hf_now now) {
     if (job->held)
-        hf_jobs_take(&core->jobs, job);
+        hf_qjobs_take(&core->jobs, job);
     else if (!job->queued)
-        hf_jobs_drop(&core->jobs, job);
+        hf_qjobs_drop(&core->jobs, job);
     else if (job->not_before > now.wall_ms)
         put(core, job, HF_HEAP_WAITING, job->not_before);
     else
@@ -216,7 +216,7 @@ static hf_qjob *entry_for(hf_worker_core *core, const hf_job *after, bool orphan
     int kind = after->spec ? hf_peers_kind(&core->peers, after->spec) : -1;
     if (kind < 0 && !orphan)
         return NULL;
-    hf_qjob *job = hf_jobs_add(&core->jobs, after->id);
+    hf_qjob *job = hf_qjobs_add(&core->jobs, after->id);
     if (!job)
         core->broken = true;
     else
@@ -227,7 +227,7 @@ static hf_qjob *entry_for(hf_worker_core *core, const hf_job *after, bool orphan
 hf_code hf_worker_core_change(hf_worker_core *core, const hf_record *record, hf_verdict verdict, const hf_job *after, hf_now now) {
     hf_str id = after ? after->id : record ? record->job_id : HF_STR_NONE;
     bool orphan = same_worker_id(core, after);
-    hf_qjob *job = hf_jobs_find(&core->jobs, id);
+    hf_qjob *job = hf_qjobs_find(&core->jobs, id);
     if (!job && after)
         job = entry_for(core, after, orphan);
     if (!job)
@@ -239,10 +239,10 @@ hf_code hf_worker_core_change(hf_worker_core *core, const hf_record *record, hf_
     note_queued(core, job, after, now);
     if (held) {
         settle_held(core, held, own, verdict, after, mine, now); /* may drop the job */
-        job = hf_jobs_find(&core->jobs, id);
+        job = hf_qjobs_find(&core->jobs, id);
     } else {
         hf_core_index(core, job, now);
-        job = hf_jobs_find(&core->jobs, id);
+        job = hf_qjobs_find(&core->jobs, id);
     }
     if (orphan && (!mine || !ran_here) && !(job && job->held)) { /* ours by name, but nothing here runs it */
         if (!job)

@@ -5,7 +5,7 @@
  * costs one multiplication a candidate. Bounds: HF_PEERS_MAX workers and HF_KINDS_MAX kinds are told apart; beyond
  * them workers are not waited for and jobs are everybody's. Both only cost refused claims. */
 #pragma once
-#include "consumer/worker/jobs.h"
+#include "consumer/worker/qjobs.h"
 
 enum { HF_PEERS_MAX = 1024, HF_KINDS_MAX = 256, HF_PEER_NAMES_MAX = 64, HF_PAUSED_MAX = 64 };
 

@@ -102,7 +102,7 @@ int32_t hf_core_claims_target(const hf_worker_core *core, hf_now now) {
 /* The most urgent job to claim: an own one, unless a stranger's is two steps more urgent. */
 static hf_qjob *candidate(hf_worker_core *core, hf_now now) {
     for (;;) {
-        hf_qjob *own = hf_jobs_top(&core->jobs, HF_HEAP_READY), *other = hf_jobs_top(&core->jobs, HF_HEAP_RIPE);
+        hf_qjob *own = hf_qjobs_top(&core->jobs, HF_HEAP_READY), *other = hf_qjobs_top(&core->jobs, HF_HEAP_RIPE);
         bool take_other = other && (!own || other->urgency + 2 * core->o.ageing_ms < own->urgency);
         hf_qjob *job = take_other ? other : own;
         if (!job || job->generation == core->peers.generation || core->broken)
@@ -130,7 +130,7 @@ static void claim(step *s) {
         hf_held *held = job ? hf_held_new(core, job, HF_HELD_CLAIMING, job->attempt + 1) : NULL;
         if (!held)
             return;
-        hf_jobs_take(&core->jobs, job);
+        hf_qjobs_take(&core->jobs, job);
         propose_held(s, held);
     }
 }
@@ -138,11 +138,11 @@ static void claim(step *s) {
 static void give_orphans_free(step *s) {
     hf_worker_core *core = s->core;
     hf_qjob *job = NULL;
-    while (core->caught_up && !full(s) && (job = hf_jobs_top(&core->jobs, HF_HEAP_ORPHANS))) {
+    while (core->caught_up && !full(s) && (job = hf_qjobs_top(&core->jobs, HF_HEAP_ORPHANS))) {
         hf_held *held = hf_held_new(core, job, HF_HELD_GIVING, job->attempt);
         if (!held)
             return;
-        hf_jobs_take(&core->jobs, job);
+        hf_qjobs_take(&core->jobs, job);
         propose_held(s, held);
     }
 }
@@ -220,9 +220,9 @@ static void start(step *s) {
 /* ---- time goes by --------------------------------------------------------------------------------------------------------- */
 static void ripen(hf_worker_core *core, hf_now now) {
     hf_qjob *job = NULL;
-    while ((job = hf_jobs_top(&core->jobs, HF_HEAP_WAITING)) && job->order <= now.wall_ms && !core->broken)
+    while ((job = hf_qjobs_top(&core->jobs, HF_HEAP_WAITING)) && job->order <= now.wall_ms && !core->broken)
         hf_core_judge(core, job, now);
-    while ((job = hf_jobs_top(&core->jobs, HF_HEAP_FRESH)) && job->order <= now.mono_ms && !core->broken)
+    while ((job = hf_qjobs_top(&core->jobs, HF_HEAP_FRESH)) && job->order <= now.mono_ms && !core->broken)
         hf_core_judge(core, job, now);
 }
 
@@ -230,10 +230,10 @@ static void ripen(hf_worker_core *core, hf_now now) {
 static void walk(hf_worker_core *core, hf_now now) {
     if (core->walked_generation != core->peers.generation) {
         core->walked_generation = core->peers.generation;
-        hf_jobs_walk_begin(&core->jobs);
+        hf_qjobs_walk_begin(&core->jobs);
     }
     hf_qjob *job = NULL;
-    for (int n = 0; n < HF_WALK_STEP && core->jobs.walk && (job = hf_jobs_walk_next(&core->jobs)); n++)
+    for (int n = 0; n < HF_WALK_STEP && core->jobs.walk && (job = hf_qjobs_walk_next(&core->jobs)); n++)
         if (job->heap <= HF_HEAP_RIPE || job->heap == HF_HEAP_PAUSED)
             if (job->generation != core->peers.generation)
                 hf_core_judge(core, job, now);
@@ -325,7 +325,7 @@ hf_code hf_worker_core_step(hf_worker_core *core, hf_now now, hf_action *actions
     release_excess(&s);
     claim(&s);
     *ret_count = s.count;
-    return core->broken ? hf_fail(reterr, HF_E_NO_MEMORY, "worker, %u jobs indexed", hf_jobs_count(&core->jobs)) : HF_OK;
+    return core->broken ? hf_fail(reterr, HF_E_NO_MEMORY, "worker, %u jobs indexed", hf_qjobs_count(&core->jobs)) : HF_OK;
 }
 
 static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -345,7 +345,7 @@ static int64_t slot_wake(const hf_worker_core *core, const hf_slot *slot, hf_now
 }
 
 int64_t hf_worker_core_wake_ms(const hf_worker_core *core, hf_now now) {
-    const hf_qjob *waiting = hf_jobs_top(&core->jobs, HF_HEAP_WAITING), *fresh = hf_jobs_top(&core->jobs, HF_HEAP_FRESH);
+    const hf_qjob *waiting = hf_qjobs_top(&core->jobs, HF_HEAP_WAITING), *fresh = hf_qjobs_top(&core->jobs, HF_HEAP_FRESH);
     int64_t wake = earlier(core->heartbeat_at, core->expire_at);
     if (core->dirty || core->jobs.walk || core->walked_generation != core->peers.generation)
         return now.mono_ms;
@@ -363,7 +363,7 @@ int64_t hf_worker_core_wake_ms(const hf_worker_core *core, hf_now now) {
 }
 
 void hf_worker_core_stats(const hf_worker_core *core, hf_now now, hf_worker_stats *ret) {
-    const hf_heap *h = core->jobs.heaps;
+    const hf_qheap *h = core->jobs.heaps;
     *ret = (hf_worker_stats){.queued = h[HF_HEAP_READY].count + h[HF_HEAP_FRESH].count + h[HF_HEAP_RIPE].count + h[HF_HEAP_WAITING].count + h[HF_HEAP_PAUSED].count,
                              .held = core->held_count, .proposals_in_flight = core->in_flight, .slots_busy = core->slots_busy,
                              .claims_target = hf_core_claims_target(core, now), .live_workers = core->peers.live + 1, .done = core->done,

@@ -8,7 +8,7 @@
 #define uthash_malloc(bytes) hf_alloc(bytes)
 #include <uthash.h>
 
-typedef enum hf_heap_id {
+typedef enum hf_qheap_id {
     HF_HEAP_READY,   /* ours to claim; by urgency */
     HF_HEAP_FRESH,   /* another worker's so far; by when its wait ends (monotonic) */
     HF_HEAP_RIPE,    /* another worker's that waited long enough; by urgency */
@@ -17,7 +17,7 @@ typedef enum hf_heap_id {
     HF_HEAP_ORPHANS, /* held by an earlier incarnation of this worker */
     HF_HEAP_COUNT,
     HF_HEAP_NONE = HF_HEAP_COUNT
-} hf_heap_id;
+} hf_qheap_id;
 
 typedef struct hf_qjob {
     UT_hash_handle hh;
@@ -32,23 +32,23 @@ typedef struct hf_qjob {
     uint32_t generation; /* of the set of workers it was judged by */
     uint16_t kind;       /* class of requirements (peers.h) */
     uint16_t held;       /* 1 + index of the attempt of it this worker holds; 0: none */
-    uint8_t heap;        /* hf_heap_id */
+    uint8_t heap;        /* hf_qheap_id */
     bool queued;         /* the log says it may be claimed */
     bool own;            /* orphans: assigned to this very incarnation */
     uint8_t id_len;
     char id[];
 } hf_qjob;
 
-typedef struct hf_heap {
+typedef struct hf_qheap {
     hf_qjob **items;
     uint32_t count, cap;
-} hf_heap;
+} hf_qheap;
 
-typedef struct hf_jobs {
+typedef struct hf_qjobs {
     hf_qjob *table; /* uthash, in order of arrival */
-    hf_qjob *walk;  /* where hf_jobs_walk goes on */
-    hf_heap heaps[HF_HEAP_COUNT];
-} hf_jobs;
+    hf_qjob *walk;  /* where hf_qjobs_walk goes on */
+    hf_qheap heaps[HF_HEAP_COUNT];
+} hf_qjobs;
 
 uint64_t hf_worker_hash(hf_str s);
 static inline uint64_t hf_worker_mix(uint64_t x) { /* a bijection whose output bits all depend on all input bits */
@@ -60,18 +60,18 @@ static inline uint64_t hf_worker_mix(uint64_t x) { /* a bijection whose output b
 }
 static inline hf_str hf_qjob_id(const hf_qjob *j) { return (hf_str){j->id, j->id_len}; }
 
-void hf_jobs_done(hf_jobs *jobs);
-hf_qjob *hf_jobs_find(const hf_jobs *jobs, hf_str id);
+void hf_qjobs_done(hf_qjobs *jobs);
+hf_qjob *hf_qjobs_find(const hf_qjobs *jobs, hf_str id);
 /* NULL without memory. The id must be new and at most HF_ID_MAX_BYTES long. */
-hf_qjob *hf_jobs_add(hf_jobs *jobs, hf_str id);
-void hf_jobs_drop(hf_jobs *jobs, hf_qjob *job);
+hf_qjob *hf_qjobs_add(hf_qjobs *jobs, hf_str id);
+void hf_qjobs_drop(hf_qjobs *jobs, hf_qjob *job);
 /* Moves it into that heap (from whichever it is in); false without memory: it is then in none. */
-bool hf_jobs_put(hf_jobs *jobs, hf_qjob *job, hf_heap_id heap, int64_t order);
-void hf_jobs_take(hf_jobs *jobs, hf_qjob *job); /* out of its heap, if in one */
-static inline hf_qjob *hf_jobs_top(const hf_jobs *jobs, hf_heap_id heap) {
+bool hf_qjobs_put(hf_qjobs *jobs, hf_qjob *job, hf_qheap_id heap, int64_t order);
+void hf_qjobs_take(hf_qjobs *jobs, hf_qjob *job); /* out of its heap, if in one */
+static inline hf_qjob *hf_qjobs_top(const hf_qjobs *jobs, hf_qheap_id heap) {
     return jobs->heaps[heap].count ? jobs->heaps[heap].items[0] : NULL;
 }
-static inline uint32_t hf_jobs_count(const hf_jobs *jobs) { return HASH_COUNT(jobs->table); }
+static inline uint32_t hf_qjobs_count(const hf_qjobs *jobs) { return HASH_COUNT(jobs->table); }
 /* A walk over all jobs that survives adding and dropping between its steps. */
-static inline void hf_jobs_walk_begin(hf_jobs *jobs) { jobs->walk = jobs->table; }
-hf_qjob *hf_jobs_walk_next(hf_jobs *jobs); /* NULL at the end */
+static inline void hf_qjobs_walk_begin(hf_qjobs *jobs) { jobs->walk = jobs->table; }
+hf_qjob *hf_qjobs_walk_next(hf_qjobs *jobs); /* NULL at the end */

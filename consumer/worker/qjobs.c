@@ -1,4 +1,4 @@
-#include "consumer/worker/jobs.h"
+#include "consumer/worker/qjobs.h"
 
 uint64_t hf_worker_hash(hf_str s) { /* FNV-1a, then mixed: ids differ in few bits */
     uint64_t h = 0xcbf29ce484222325ULL;
@@ -7,14 +7,14 @@ uint64_t hf_worker_hash(hf_str s) { /* FNV-1a, then mixed: ids differ in few bit
     return hf_worker_mix(h);
 }
 
-hf_qjob *hf_jobs_find(const hf_jobs *jobs, hf_str id) {
+hf_qjob *hf_qjobs_find(const hf_qjobs *jobs, hf_str id) {
     hf_qjob *found = NULL;
     if (id.len)
         HASH_FIND_BYHASHVALUE(hh, jobs->table, id.p, id.len, (unsigned)hf_worker_hash(id), found);
     return found;
 }
 
-hf_qjob *hf_jobs_add(hf_jobs *jobs, hf_str id) {
+hf_qjob *hf_qjobs_add(hf_qjobs *jobs, hf_str id) {
     if (!id.len || id.len > HF_ID_MAX_BYTES)
         return NULL;
     hf_qjob *job = hf_alloc(sizeof *job + id.len);
@@ -37,12 +37,12 @@ static bool before(const hf_qjob *a, const hf_qjob *b) {
     return a->order != b->order ? a->order < b->order : a->created < b->created;
 }
 
-static void set(hf_heap *heap, uint32_t place, hf_qjob *job) {
+static void set(hf_qheap *heap, uint32_t place, hf_qjob *job) {
     heap->items[place] = job;
     job->place = place;
 }
 
-static void sift_up(hf_heap *heap, uint32_t place) {
+static void sift_up(hf_qheap *heap, uint32_t place) {
     hf_qjob *job = heap->items[place];
     while (place > 0 && before(job, heap->items[(place - 1) / 2])) {
         set(heap, place, heap->items[(place - 1) / 2]);
@@ -51,7 +51,7 @@ static void sift_up(hf_heap *heap, uint32_t place) {
     set(heap, place, job);
 }
 
-static void sift_down(hf_heap *heap, uint32_t place) {
+static void sift_down(hf_qheap *heap, uint32_t place) {
     hf_qjob *job = heap->items[place];
     for (uint32_t child; (child = 2 * place + 1) < heap->count; place = child) {
         if (child + 1 < heap->count && before(heap->items[child + 1], heap->items[child]))
@@ -63,7 +63,7 @@ static void sift_down(hf_heap *heap, uint32_t place) {
     set(heap, place, job);
 }
 
-static bool reserve(hf_heap *heap) {
+static bool reserve(hf_qheap *heap) {
     if (heap->count < heap->cap)
         return true;
     uint32_t cap = heap->cap ? heap->cap + heap->cap / 2 : 64;
@@ -75,10 +75,10 @@ static bool reserve(hf_heap *heap) {
     return true;
 }
 
-void hf_jobs_take(hf_jobs *jobs, hf_qjob *job) {
+void hf_qjobs_take(hf_qjobs *jobs, hf_qjob *job) {
     if (job->heap == HF_HEAP_NONE)
         return;
-    hf_heap *heap = &jobs->heaps[job->heap];
+    hf_qheap *heap = &jobs->heaps[job->heap];
     uint32_t place = job->place;
     hf_qjob *last = heap->items[--heap->count];
     job->heap = HF_HEAP_NONE;
@@ -89,9 +89,9 @@ void hf_jobs_take(hf_jobs *jobs, hf_qjob *job) {
     sift_down(heap, last->place);
 }
 
-bool hf_jobs_put(hf_jobs *jobs, hf_qjob *job, hf_heap_id id, int64_t order) {
-    hf_jobs_take(jobs, job);
-    hf_heap *heap = &jobs->heaps[id];
+bool hf_qjobs_put(hf_qjobs *jobs, hf_qjob *job, hf_qheap_id id, int64_t order) {
+    hf_qjobs_take(jobs, job);
+    hf_qheap *heap = &jobs->heaps[id];
     if (!reserve(heap))
         return false;
     job->heap = (uint8_t)id;
@@ -102,22 +102,22 @@ bool hf_jobs_put(hf_jobs *jobs, hf_qjob *job, hf_heap_id id, int64_t order) {
 }
 
 /* ---- the whole table ---------------------------------------------------------------------------------- */
-void hf_jobs_drop(hf_jobs *jobs, hf_qjob *job) {
-    hf_jobs_take(jobs, job);
+void hf_qjobs_drop(hf_qjobs *jobs, hf_qjob *job) {
+    hf_qjobs_take(jobs, job);
     if (jobs->walk == job)
         jobs->walk = job->hh.next;
     HASH_DEL(jobs->table, job);
     free(job);
 }
 
-hf_qjob *hf_jobs_walk_next(hf_jobs *jobs) {
+hf_qjob *hf_qjobs_walk_next(hf_qjobs *jobs) {
     hf_qjob *job = jobs->walk;
     if (job)
         jobs->walk = job->hh.next;
     return job;
 }
 
-void hf_jobs_done(hf_jobs *jobs) {
+void hf_qjobs_done(hf_qjobs *jobs) {
     hf_qjob *job = jobs->table, *next = NULL;
     HASH_CLEAR(hh, jobs->table);
     for (; job; job = next) {
@@ -126,5 +126,5 @@ void hf_jobs_done(hf_jobs *jobs) {
     }
     for (int i = 0; i < HF_HEAP_COUNT; i++)
         free(jobs->heaps[i].items);
-    *jobs = (hf_jobs){0};
+    *jobs = (hf_qjobs){0};
 }
