@@ -54,36 +54,6 @@ static hf_code add_name(void *ctx, const char *name, hf_err *reterr) {
     return HF_OK;
 }
 
-static hf_code open_each(void *ctx, const char *name, hf_err *reterr) {
-    hf_table t;
-    unsigned flags;
-    return hf_store_table_as_is(ctx, name, &t, &flags, reterr);
-}
-
-/* A table made between opening them and the snapshot would be unknown to it: until the lists are the same. */
-hf_code hf_snapshot_begin(hf_store *store, hf_read **ret, hf_err *reterr) {
-    for (size_t had = SIZE_MAX;;) {
-        hf_read *read = NULL;
-        names list = {0};
-        hf_code rc = hf_read_begin(store, &read, reterr);
-        if (rc == HF_OK)
-            rc = hf_read_tables(read, add_name, &list, reterr);
-        size_t count = list.count;
-        if (rc == HF_OK && count == had) {
-            names_done(&list);
-            *ret = read;
-            return HF_OK;
-        }
-        hf_read_end(read);
-        for (size_t i = 0; rc == HF_OK && i < count; i++)
-            rc = open_each(store, list.of[i], reterr);
-        names_done(&list);
-        if (rc != HF_OK)
-            return rc;
-        had = count;
-    }
-}
-
 /* ---- one table ------------------------------------------------------------------------------------------------- */
 typedef struct { const char *name; hf_cursor *cursor; hf_str key, value; bool end; uint64_t rows; } side;
 

@@ -4,7 +4,11 @@
  *   poll loop:  poll(hf_follow_fd) -> hf_follow_step -> decide -> produce
  *
  * Commit policy (reference: docs/PERFORMANCE.md): `full` at once when idle or when somebody waits, else commits at
- * least commit_interval apart, larger batches when far behind; `live` about once a second. */
+ * least commit_interval apart, larger batches when far behind; `live` about once a second.
+ * A commit that fails (STORE_FULL …) comes back from every step from then on: stop, and say so. Nothing is lost: the offsets
+ * were not advanced. A `live` store of another version, or a damaged one, is begun anew from the log by itself.
+ * Where reading begins: `full` in every topic where it left off; `live` in job-events where it left off, schedules and controls
+ * from their beginning, workers some way before the end, the rest at the end. */
 #pragma once
 #include "journal/replica/replica.h"
 
@@ -13,7 +17,7 @@ typedef struct hf_follow_options {
     hf_replica_options replica;
     hf_replica_hooks hooks;
     uint32_t topics;            /* bit set of 1u << hf_topic, job-events included */
-    int commit_interval_ms;     /* full: least; live: about 1000 */
+    int commit_interval_ms;     /* 0: 5 for full (the least), 1000 for live */
 } hf_follow_options;
 
 /* Opens DIR (the program's own folder) and starts following from what it holds. store_dir NULL: memory only. */

@@ -50,23 +50,31 @@ void hf_replica_skip(hf_replica *r, hf_topic topic, int32_t partition, int64_t o
 /* ---- the log copy and the chain ------------------------------------------------------------------------- */
 static size_t row_room(const hf_log_record *record) { return hf_logcopy_size(record) + 2 * CHANGE_ROOM; }
 
-static hf_code copy_record(hf_replica *r, hf_part *part, const hf_log_record *record, hf_err *reterr) {
-    if (!r->full || !r->store)
-        return HF_OK;
-    if (!part->copy_open) {
-        char name[HF_PART_NAME_BYTES];
-        hf_code rc = hf_store_table(r->store, hf_logcopy_name(record->topic, record->partition, name), HF_TABLE_INTEGER_KEY, &part->copy, reterr);
-        if (rc != HF_OK)
-            return rc;
-        part->copy_open = true;
-    }
+/* Where the row goes: into the batch, or aside when only the chain wants it. */
+static char *row_place(hf_replica *r, hf_part *part, const hf_log_record *record, uint32_t size, hf_err *reterr) {
     uint64_t offset = (uint64_t)record->offset;
+    char name[HF_PART_NAME_BYTES];
+    if (r->options.without_copy) {
+        hf_buf_clear(&r->row);
+        return (char *)hf_buf_reserve(&r->row, size);
+    }
+    if (!part->copy_open && hf_store_table(r->store, hf_logcopy_name(record->topic, record->partition, name), HF_TABLE_INTEGER_KEY, &part->copy, reterr) != HF_OK)
+        return NULL;
+    part->copy_open = true;
+    return hf_changes_put_room(r->open, part->copy, hf_key_u64(&offset), size, HF_PUT_APPEND);
+}
+
+static hf_code copy_record(hf_replica *r, hf_part *part, const hf_log_record *record, hf_err *reterr) {
+    bool chained = record->topic == HF_TOPIC_JOB_EVENTS;
+    hf_err err = {.code = HF_E_NO_MEMORY, .detail = "the log copy"};
+    if (!r->full || !r->store || (r->options.without_copy && !chained))
+        return HF_OK;
     uint32_t size = hf_logcopy_size(record);
-    char *row = hf_changes_put_room(r->open, part->copy, hf_key_u64(&offset), size, HF_PUT_APPEND);
+    char *row = row_place(r, part, record, size, &err);
     if (!row)
-        return hf_fail(reterr, HF_E_NO_MEMORY, "the log copy");
+        return hf_fail(reterr, err.code, "%s", err.detail);
     hf_logcopy_write(record, row);
-    if (record->topic == HF_TOPIC_JOB_EVENTS && !hf_chain_next(&r->chain, part->hash, record->offset, row, size))
+    if (chained && !hf_chain_next(&r->chain, part->hash, record->offset, row, size))
         return hf_fail(reterr, HF_E_NO_MEMORY, "SHA-256 of the chain");
     return HF_OK;
 }
@@ -293,7 +301,7 @@ static hf_code keep_last(hf_replica *r, const hf_log_record *record, bool *ret_u
     if (rc == HF_OK)
         rc = hf_encode_body(schema, &what, &r->row, reterr);
     hf_str key = rc != HF_OK ? HF_STR_NONE : beat ? what.heartbeat.worker_id : what.progress.job_id;
-    *ret_unreadable = is_unreadable(rc) || (rc == HF_OK && !hf_id_valid(key));
+    *ret_unreadable = is_unreadable(rc) || (rc == HF_OK && (!hf_id_valid(key) || !hf_str_eq(key, record->key)));
     if (*ret_unreadable)
         return HF_OK;
     if (rc == HF_OK && !hf_changes_put(r->open, table, key, hf_buf_str(&r->row), 0))

@@ -47,6 +47,7 @@ typedef struct hf_replica_options {
     size_t batch_max_bytes;     /* 0: 64 MiB; hf_replica_must_commit turns true before it */
     size_t jobs_cached;         /* full: jobs kept in memory besides those not yet committed; 0: 65,536 */
     int32_t partitions;         /* of job-events; 0: as the store says, or not checked. Another than the store's is TOPIC_MISMATCH */
+    bool without_copy;          /* full: no log copy is kept (verify compares the rest) */
     bool counters_apart;        /* full: batches carry no counters (several replicas fill one store; hf_replica_counters) */
 } hf_replica_options;
 

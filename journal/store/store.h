@@ -77,6 +77,8 @@ typedef struct hf_read hf_read; /* a snapshot; short-lived */
 /* A thread begins one read at a time: while the map is grown, new reads wait for the running ones to end. A snapshot knows
  * the tables that were opened before it began. */
 hf_code hf_read_begin(hf_store *store, hf_read **ret, hf_err *reterr);
+/* The same, with every table that the store has opened before it (hf_store_table_as_is finds them then). */
+hf_code hf_read_begin_all(hf_store *store, hf_read **ret, hf_err *reterr);
 void hf_read_end(hf_read *read); /* NULL is fine */
 /* Values borrow from the map until hf_read_end. NOT_FOUND leaves *ret alone and is not worth an error text. */
 hf_code hf_read_get(hf_read *read, hf_table table, hf_str key, hf_str *ret, hf_err *reterr);

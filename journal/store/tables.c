@@ -124,3 +124,69 @@ hf_code hf_read_tables(hf_read *read, hf_table_each each, void *ctx, hf_err *ret
         code = hf_store_fail(read->store, rc, "its list of tables", reterr);
     return code;
 }
+
+/* A list of names, taken in one transaction and worked through outside of it. */
+typedef struct { char **of; size_t count, room; } names;
+static void names_done(names *n) {
+    for (size_t i = 0; i < n->count; i++)
+        free(n->of[i]);
+    free(n->of);
+}
+static hf_code add_name(void *ctx, const char *name, hf_err *reterr) {
+    names *n = ctx;
+    if (n->count == n->room) {
+        size_t room = n->room ? n->room * 2 : 64;
+        char **of = hf_realloc(n->of, room * sizeof *of);
+        if (!of)
+            return hf_fail(reterr, HF_E_NO_MEMORY, "the list of tables");
+        n->of = of;
+        n->room = room;
+    }
+    n->of[n->count] = hf_strndup(name, strlen(name));
+    if (!n->of[n->count])
+        return hf_fail(reterr, HF_E_NO_MEMORY, "the list of tables");
+    n->count++;
+    return HF_OK;
+}
+
+static hf_code open_each(void *ctx, const char *name, hf_err *reterr) {
+    hf_table table;
+    unsigned flags;
+    return hf_store_table_as_is(ctx, name, &table, &flags, reterr);
+}
+
+static hf_code open_missing(hf_store *store, hf_err *reterr) {
+    hf_read *read = NULL;
+    names list = {0};
+    hf_code rc = hf_read_begin(store, &read, reterr);
+    if (rc == HF_OK)
+        rc = hf_read_tables(read, add_name, &list, reterr);
+    hf_read_end(read); /* opening a table needs a transaction of its own */
+    for (size_t i = 0; rc == HF_OK && i < list.count; i++)
+        rc = open_each(store, list.of[i], reterr);
+    names_done(&list);
+    return rc;
+}
+
+hf_code hf_read_begin_all(hf_store *store, hf_read **ret, hf_err *reterr) {
+    for (;;) {
+        uint32_t open = store->table_count;
+        hf_read *read = NULL;
+        MDB_dbi root;
+        MDB_stat st = {0};
+        hf_code rc = hf_read_begin(store, &read, reterr);
+        if (rc != HF_OK)
+            return rc;
+        int err = mdb_dbi_open(read->txn, NULL, 0, &root);
+        if (err == 0)
+            err = mdb_stat(read->txn, root, &st);
+        if (err == 0 && st.ms_entries == open) {
+            *ret = read;
+            return HF_OK;
+        }
+        hf_read_end(read);
+        rc = err ? hf_store_fail(store, err, "its list of tables", reterr) : open_missing(store, reterr);
+        if (rc != HF_OK)
+            return rc;
+    }
+}

@@ -59,8 +59,8 @@ void rig_feed(rig *r, const hf_history *h, size_t from, size_t to, size_t batch)
 
 void rig_assert_same(rig *a, rig *b) {
     hf_read *ra = NULL, *rb = NULL;
-    assert_ok(hf_snapshot_begin(a->store, &ra, err));
-    assert_ok(hf_snapshot_begin(b->store, &rb, err));
+    assert_ok(hf_read_begin_all(a->store, &ra, err));
+    assert_ok(hf_read_begin_all(b->store, &rb, err));
     assert_ok(hf_stores_compare(a->store, ra, "one", b->store, rb, "the other", NULL, err));
     hf_read_end(ra);
     hf_read_end(rb);
