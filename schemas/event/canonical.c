@@ -24,7 +24,8 @@ static bool put_fields(canon *c, avro_schema_t s, int depth) {
     size_t count = avro_schema_record_size(s);
     bool ok = hf_buf_puts(c->out, ",\"type\":\"record\",\"fields\":[");
     for (size_t i = 0; ok && i < count; i++) {
-        ok = hf_buf_printf(c->out, "%s{\"name\":\"%s\",\"type\":", i ? "," : "", avro_schema_record_field_name(s, (int)i)) &&
+        ok = hf_buf_printf(c->out, "%s{\"name\":\"%s\",\"type\":", i ? "," : "",
+                           avro_schema_record_field_name(s, (int)i)) &&
              put(c, avro_schema_record_field_get_by_index(s, (int)i), depth + 1) && hf_buf_puts(c->out, "}");
     }
     return ok && hf_buf_puts(c->out, "]");

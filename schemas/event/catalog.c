@@ -12,7 +12,8 @@ hf_code hf_catalog_new(const hf_schema_source *sources, size_t count, hf_catalog
     for (size_t i = 0; i < count; i++) {
         hf_schema schema = sources[i].schema;
         hf_known *known = &catalog->known[i];
-        hf_code code = hf_plan_new(sources[i].text, hf_schema_type(schema), hf_schema_text(schema), &known->plan, reterr);
+        hf_code code =
+            hf_plan_new(sources[i].text, hf_schema_type(schema), hf_schema_text(schema), &known->plan, reterr);
         if (code) {
             hf_catalog_free(catalog);
             return hf_context(reterr, "%s", hf_schema_name(schema)), code;

@@ -38,7 +38,8 @@ uint64_t hf_schema_fingerprint(hf_schema schema) {
 }
 
 /* ---- life ----------------------------------------------------------------------------------------- */
-hf_code hf_codec_new_with(const hf_catalog *catalog, hf_schema_lookup lookup, void *ctx, hf_codec **ret, hf_err *reterr) {
+hf_code hf_codec_new_with(const hf_catalog *catalog, hf_schema_lookup lookup, void *ctx, hf_codec **ret,
+                          hf_err *reterr) {
     hf_codec *codec = hf_alloc(sizeof *codec);
     if (!codec)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a codec");
@@ -88,7 +89,8 @@ static hf_code put_frame(const hf_codec *codec, hf_schema schema, hf_buf *out, h
     }
     if (hf_buf_put(out, frame, len))
         return HF_OK;
-    return hf_fail(reterr, out->len + len > out->max_bytes ? HF_E_LIMIT : HF_E_NO_MEMORY, "a buffer bounded to %zu bytes", out->max_bytes);
+    return hf_fail(reterr, out->len + len > out->max_bytes ? HF_E_LIMIT : HF_E_NO_MEMORY,
+                   "a buffer bounded to %zu bytes", out->max_bytes);
 }
 
 /* What was appended since `from` must be a record others will take. */
@@ -97,7 +99,8 @@ static hf_code check_size(hf_schema schema, hf_buf *out, size_t from, hf_err *re
     if (len <= HF_MAX_RECORD)
         return HF_OK;
     out->len = from;
-    return hf_fail(reterr, HF_E_LIMIT, "%s: a record of %zu bytes, the limit is %d", hf_schema_name(schema), len, HF_MAX_RECORD);
+    return hf_fail(reterr, HF_E_LIMIT, "%s: a record of %zu bytes, the limit is %d", hf_schema_name(schema), len,
+                   HF_MAX_RECORD);
 }
 
 hf_code hf_encode_body(hf_schema schema, const void *record, hf_buf *out, hf_err *reterr) {
@@ -127,7 +130,8 @@ static const registered *find_registered(hf_codec *codec, int32_t id) {
 }
 
 /* Keeps the plan, or frees it where another thread was quicker. */
-static hf_code keep(hf_codec *codec, int32_t id, hf_schema schema, hf_plan *plan, const registered **ret, hf_err *reterr) {
+static hf_code keep(hf_codec *codec, int32_t id, hf_schema schema, hf_plan *plan, const registered **ret,
+                    hf_err *reterr) {
     hf_code code = HF_OK;
     pthread_mutex_lock(&codec->lock);
     const registered *known = find_registered(codec, id);
@@ -143,15 +147,17 @@ static hf_code keep(hf_codec *codec, int32_t id, hf_schema schema, hf_plan *plan
         *ret = known;
     else
         code = hf_fail(reterr, HF_E_SCHEMA_UNKNOWN,
-                       "registry schema id %" PRId32 ": %d others are held already, which is the limit; restart to forget those out of use", id,
-                       MAX_REGISTRY_SCHEMAS);
+                       "registry schema id %" PRId32
+                       ": %d others are held already, which is the limit; restart to forget those out of use",
+                       id, MAX_REGISTRY_SCHEMAS);
     return code;
 }
 
 static hf_code learn(hf_codec *codec, hf_schema schema, int32_t id, const registered **ret, hf_err *reterr) {
     hf_auto_free char *text = NULL;
     if (!codec->lookup)
-        return hf_fail(reterr, HF_E_SCHEMA_UNKNOWN, "registry schema id %" PRId32 ": no schema_registry.url is configured", id);
+        return hf_fail(reterr, HF_E_SCHEMA_UNKNOWN,
+                       "registry schema id %" PRId32 ": no schema_registry.url is configured", id);
     hf_code code = codec->lookup(codec->lookup_ctx, id, &text, reterr);
     if (code)
         return hf_context(reterr, "registry schema id %" PRId32, id), code;
@@ -164,17 +170,19 @@ static hf_code learn(hf_codec *codec, hf_schema schema, int32_t id, const regist
 
 /* ---- reading ------------------------------------------------------------------------------------------ */
 static hf_code wrong_schema(hf_schema is, hf_schema wanted, hf_err *reterr) {
-    return hf_fail(reterr, HF_E_SCHEMA_UNKNOWN, "the record is a %s, a %s is read here", hf_schema_name(is), hf_schema_name(wanted));
+    return hf_fail(reterr, HF_E_SCHEMA_UNKNOWN, "the record is a %s, a %s is read here", hf_schema_name(is),
+                   hf_schema_name(wanted));
 }
 
-static hf_code plan_of_fingerprint(hf_codec *codec, hf_schema schema, hf_str bytes, const hf_plan **ret, hf_err *reterr) {
+static hf_code plan_of_fingerprint(hf_codec *codec, hf_schema schema, hf_str bytes, const hf_plan **ret,
+                                   hf_err *reterr) {
     uint64_t fingerprint;
     memcpy(&fingerprint, bytes.p + sizeof single_object_mark, sizeof fingerprint);
     const hf_known *known = hf_catalog_find(codec->catalog, fingerprint);
     if (!known)
         return hf_fail(reterr, HF_E_SCHEMA_UNKNOWN,
-                       "fingerprint %016" PRIx64 " is of no version of %s this build knows; a newer program wrote it", fingerprint,
-                       hf_schema_name(schema));
+                       "fingerprint %016" PRIx64 " is of no version of %s this build knows; a newer program wrote it",
+                       fingerprint, hf_schema_name(schema));
     if (known->schema != schema)
         return wrong_schema(known->schema, schema, reterr);
     *ret = known->plan;
@@ -196,8 +204,8 @@ static hf_code plan_of_id(hf_codec *codec, hf_schema schema, hf_str bytes, const
 
 static hf_code check_bytes(hf_schema schema, hf_str bytes, hf_err *reterr) {
     if (bytes.len > HF_MAX_RECORD)
-        return hf_fail(reterr, HF_E_RECORD_MALFORMED, "%s: a record of %" PRIu32 " bytes, the limit is %d", hf_schema_name(schema), bytes.len,
-                       HF_MAX_RECORD);
+        return hf_fail(reterr, HF_E_RECORD_MALFORMED, "%s: a record of %" PRIu32 " bytes, the limit is %d",
+                       hf_schema_name(schema), bytes.len, HF_MAX_RECORD);
     return HF_OK;
 }
 
@@ -229,7 +237,8 @@ hf_code hf_decode(hf_codec *codec, hf_schema schema, hf_str bytes, hf_arena *are
         frame = CONFLUENT_BYTES;
         code = plan_of_id(codec, schema, bytes, &plan, reterr);
     } else {
-        code = hf_fail(reterr, HF_E_FRAME_UNKNOWN, "%s: %" PRIu32 " bytes that begin with neither C3 01 and a fingerprint nor 00 and a schema id",
+        code = hf_fail(reterr, HF_E_FRAME_UNKNOWN,
+                       "%s: %" PRIu32 " bytes that begin with neither C3 01 and a fingerprint nor 00 and a schema id",
                        hf_schema_name(schema), bytes.len);
     }
     return code ? code : hf_plan_read(plan, bytes, frame, arena, ret_record, reterr);

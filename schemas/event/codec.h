@@ -35,10 +35,10 @@ typedef enum hf_schema {
     HF_SCHEMA_COUNT
 } hf_schema;
 
-const char *hf_schema_name(hf_schema schema);      /* "JobEvent" */
+const char *hf_schema_name(hf_schema schema); /* "JobEvent" */
 const hf_type *hf_schema_type(hf_schema schema);
-const char *hf_schema_text(hf_schema schema);      /* the .avsc as written, NUL-terminated */
-uint64_t hf_schema_fingerprint(hf_schema schema);  /* CRC-64-AVRO of its Parsing Canonical Form; 0 without memory */
+const char *hf_schema_text(hf_schema schema);     /* the .avsc as written, NUL-terminated */
+uint64_t hf_schema_fingerprint(hf_schema schema); /* CRC-64-AVRO of its Parsing Canonical Form; 0 without memory */
 
 typedef struct hf_codec hf_codec;
 /* Text of the schema with that registry id, malloc'd into *ret_text. Called outside any lock, may block; called again for

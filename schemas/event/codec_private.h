@@ -4,4 +4,5 @@
 #include "schemas/event/codec.h"
 
 /* `catalog` must outlive the codec. */
-hf_code hf_codec_new_with(const hf_catalog *catalog, hf_schema_lookup lookup, void *ctx, hf_codec **ret, hf_err *reterr);
+hf_code hf_codec_new_with(const hf_catalog *catalog, hf_schema_lookup lookup, void *ctx, hf_codec **ret,
+                          hf_err *reterr);

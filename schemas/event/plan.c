@@ -25,8 +25,8 @@ typedef struct builder {
     uint32_t covered; /* fields of the struct, nested ones included, that a step is sure to fill */
 } builder;
 
-static hf_code compile_value(compiler *c, builder *b, avro_schema_t w, const hf_type *owner, const hf_field *f, uint32_t offset,
-                             const char *path);
+static hf_code compile_value(compiler *c, builder *b, avro_schema_t w, const hf_type *owner, const hf_field *f,
+                             uint32_t offset, const char *path);
 static hf_code compile_program(compiler *c, avro_schema_t w, const hf_type *type, const hf_program **ret);
 
 static avro_schema_t target(avro_schema_t w) { return is_avro_link(w) ? avro_schema_link_target(w) : w; }
@@ -87,7 +87,10 @@ static hf_code close_program(compiler *c, builder *b, const hf_program **ret) {
     if (b->steps.len)
         memcpy(steps, b->steps.data, b->steps.len);
     hf_type_init(b->type, blank);
-    *p = (hf_program){.steps = steps, .count = (uint32_t)(b->steps.len / sizeof *steps), .size_bytes = b->type->size_bytes, .blank = blank};
+    *p = (hf_program){.steps = steps,
+                      .count = (uint32_t)(b->steps.len / sizeof *steps),
+                      .size_bytes = b->type->size_bytes,
+                      .blank = blank};
     p->zeros_do = b->covered == leaves(b->type) || all_zero(blank, b->type->size_bytes);
     p->empty = reads_nothing(p->steps, p->count);
     *ret = p;
@@ -151,7 +154,8 @@ static int32_t enum_default(compiler *c, const hf_type *owner, const hf_field *f
     return index;
 }
 
-static hf_code compile_enum(compiler *c, builder *b, avro_schema_t w, const hf_type *owner, const hf_field *f, hf_step step) {
+static hf_code compile_enum(compiler *c, builder *b, avro_schema_t w, const hf_type *owner, const hf_field *f,
+                            hf_step step) {
     if (!is_avro_enum(w))
         return mismatch(c, step.name, w, "enum");
     int count = avro_schema_enum_number_of_symbols(w);
@@ -226,7 +230,8 @@ static const hf_field *field_named(const hf_type *type, const char *name) {
     return NULL;
 }
 
-static hf_code compile_fields(compiler *c, builder *b, avro_schema_t w, const hf_type *type, uint32_t offset, const char *path) {
+static hf_code compile_fields(compiler *c, builder *b, avro_schema_t w, const hf_type *type, uint32_t offset,
+                              const char *path) {
     size_t count = avro_schema_record_size(w);
     for (size_t i = 0; i < count; i++) {
         const char *name = avro_schema_record_field_name(w, (int)i);
@@ -237,7 +242,8 @@ static hf_code compile_fields(compiler *c, builder *b, avro_schema_t w, const hf
             return no_memory(c);
         hf_step over = {.op = HF_OP_SKIP, .name = where};
         if (!f && !(over.skip = hf_skip_new(&c->skips, value, 0)))
-            return hf_fail(c->err, HF_E_SCHEMA_UNKNOWN, "field %s: no memory, or nested deeper than %d", where, HF_SCHEMA_MAX_DEPTH);
+            return hf_fail(c->err, HF_E_SCHEMA_UNKNOWN, "field %s: no memory, or nested deeper than %d", where,
+                           HF_SCHEMA_MAX_DEPTH);
         hf_code code = f ? compile_value(c, b, value, type, f, offset + f->offset, where) : add(c, b, over);
         if (code)
             return code;
@@ -245,17 +251,19 @@ static hf_code compile_fields(compiler *c, builder *b, avro_schema_t w, const hf
     return HF_OK;
 }
 
-static hf_code compile_choice(compiler *c, builder *b, avro_schema_t w, const hf_type *owner, const hf_field *f, hf_step step) {
+static hf_code compile_choice(compiler *c, builder *b, avro_schema_t w, const hf_type *owner, const hf_field *f,
+                              hf_step step) {
     step.op = HF_OP_CHOICE;
     step.count = (uint32_t)avro_schema_union_size(w);
-    const hf_program **choices = hf_arena_alloc(c->arena, (step.count + 1) * sizeof *choices);
+    const hf_program **choices = hf_arena_alloc(c->arena, (step.count + 1) * sizeof(const hf_program *));
     if (!choices)
         return no_memory(c);
     for (uint32_t i = 0; i < step.count; i++) {
         avro_schema_t branch = target(avro_schema_union_branch(w, (int)i));
         builder inner;
         builder_init(&inner, b->type);
-        hf_code code = is_avro_null(branch) ? HF_OK : compile_value(c, &inner, branch, owner, f, step.offset, step.name);
+        hf_code code =
+            is_avro_null(branch) ? HF_OK : compile_value(c, &inner, branch, owner, f, step.offset, step.name);
         if (code == HF_OK)
             code = close_program(c, &inner, &choices[i]);
         builder_done(&inner);
@@ -274,8 +282,8 @@ static hf_code compile_option(compiler *c, builder *b, avro_schema_t w, const hf
     return code ? code : add(c, b, step);
 }
 
-static hf_code compile_value(compiler *c, builder *b, avro_schema_t w, const hf_type *owner, const hf_field *f, uint32_t offset,
-                             const char *path) {
+static hf_code compile_value(compiler *c, builder *b, avro_schema_t w, const hf_type *owner, const hf_field *f,
+                             uint32_t offset, const char *path) {
     hf_step step = {.offset = offset, .max = f->max, .name = path};
     w = target(w);
     if (is_avro_union(w))
@@ -294,7 +302,8 @@ static hf_code compile_value(compiler *c, builder *b, avro_schema_t w, const hf_
     case HF_K_TIME:
     case HF_K_F64: return compile_number(c, b, w, f, step);
     case HF_K_ENUM: return compile_enum(c, b, w, owner, f, step);
-    case HF_K_RECORD: return is_avro_record(w) ? compile_fields(c, b, w, f->sub, offset, path) : mismatch(c, path, w, "record");
+    case HF_K_RECORD:
+        return is_avro_record(w) ? compile_fields(c, b, w, f->sub, offset, path) : mismatch(c, path, w, "record");
     case HF_K_OPTION: return compile_option(c, b, w, f, step);
     case HF_K_LIST: return compile_list(c, b, w, f, step);
     case HF_K_UNIONS: return compile_variants(c, b, w, f, step);
@@ -339,7 +348,8 @@ static hf_code compile(hf_plan *plan, avro_schema_t w, const char *reader_text, 
     return code;
 }
 
-hf_code hf_plan_new(const char *writer_text, const hf_type *type, const char *reader_text, hf_plan **ret, hf_err *reterr) {
+hf_code hf_plan_new(const char *writer_text, const hf_type *type, const char *reader_text, hf_plan **ret,
+                    hf_err *reterr) {
     size_t len = strlen(writer_text);
     if (len > HF_SCHEMA_MAX_BYTES)
         return hf_fail(reterr, HF_E_SCHEMA_UNKNOWN, "a schema of %zu bytes, the limit is %d", len, HF_SCHEMA_MAX_BYTES);

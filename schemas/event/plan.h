@@ -26,22 +26,22 @@ typedef enum hf_op {
     HF_OP_STR,
     HF_OP_BOOL,
     HF_OP_I32,
-    HF_OP_I64,          /* from int or long */
+    HF_OP_I64, /* from int or long */
     HF_OP_F64,
     HF_OP_F64_OF_FLOAT,
-    HF_OP_F64_OF_LONG,  /* from int or long */
-    HF_OP_ENUM,         /* symbols[writer's index] */
+    HF_OP_F64_OF_LONG, /* from int or long */
+    HF_OP_ENUM,        /* symbols[writer's index] */
     HF_OP_STRINGS,
-    HF_OP_RECORDS,      /* each by program */
-    HF_OP_VARIANTS,     /* each by branches[writer's index] */
-    HF_OP_OPTION,       /* a record of its own, by program */
-    HF_OP_CHOICE,       /* the writer's union in place of a value: choices[index] */
-    HF_OP_SKIP,         /* skip */
+    HF_OP_RECORDS,  /* each by program */
+    HF_OP_VARIANTS, /* each by branches[writer's index] */
+    HF_OP_OPTION,   /* a record of its own, by program */
+    HF_OP_CHOICE,   /* the writer's union in place of a value: choices[index] */
+    HF_OP_SKIP,     /* skip */
 } hf_op;
 
 typedef struct hf_skip hf_skip;
 typedef struct hf_program hf_program;
-typedef struct hf_branch { /* of a union whose records land in a list of variants */
+typedef struct hf_branch {     /* of a union whose records land in a list of variants */
     int32_t branch;            /* the reader's index; -1: not known, walked over */
     const hf_program *program; /* where it is known */
     const hf_skip *skip;       /* where it is not */
@@ -49,13 +49,13 @@ typedef struct hf_branch { /* of a union whose records land in a list of variant
 
 typedef struct hf_step {
     hf_op op;
-    uint32_t offset;   /* in the struct */
-    uint32_t max;      /* bytes of a string, elements of a list */
-    uint32_t count;    /* entries of symbols, branches or choices */
-    bool bare;         /* VARIANTS: the writer's elements are records, not a union */
-    const char *name;  /* dotted path from the program's struct, for errors */
+    uint32_t offset;  /* in the struct */
+    uint32_t max;     /* bytes of a string, elements of a list */
+    uint32_t count;   /* entries of symbols, branches or choices */
+    bool bare;        /* VARIANTS: the writer's elements are records, not a union */
+    const char *name; /* dotted path from the program's struct, for errors */
     union {
-        const int32_t *symbols;           /* the reader's index; -1: refused */
+        const int32_t *symbols; /* the reader's index; -1: refused */
         const hf_program *program;
         const hf_branch *branches;
         const hf_program *const *choices; /* each fills the same struct; NULL: refused */
@@ -66,20 +66,28 @@ typedef struct hf_step {
 struct hf_program {
     const hf_step *steps;
     uint32_t count;
-    uint32_t size_bytes;  /* of the struct */
-    const void *blank;    /* the struct with every default */
-    bool zeros_do;        /* zeroed memory is as good as the blank */
-    bool empty;           /* reads no byte, whatever the value */
+    uint32_t size_bytes; /* of the struct */
+    const void *blank;   /* the struct with every default */
+    bool zeros_do;       /* zeroed memory is as good as the blank */
+    bool empty;          /* reads no byte, whatever the value */
 };
 
 typedef enum hf_skip_kind {
-    HF_SKIP_NOTHING, HF_SKIP_BOOL, HF_SKIP_LONG, HF_SKIP_BYTES, HF_SKIP_FIXED, HF_SKIP_ENUM,
-    HF_SKIP_ARRAY, HF_SKIP_MAP, HF_SKIP_UNION, HF_SKIP_RECORD
+    HF_SKIP_NOTHING,
+    HF_SKIP_BOOL,
+    HF_SKIP_LONG,
+    HF_SKIP_BYTES,
+    HF_SKIP_FIXED,
+    HF_SKIP_ENUM,
+    HF_SKIP_ARRAY,
+    HF_SKIP_MAP,
+    HF_SKIP_UNION,
+    HF_SKIP_RECORD
 } hf_skip_kind;
 struct hf_skip {
     hf_skip_kind kind;
-    bool empty;           /* reads no byte, whatever the value */
-    uint64_t count;       /* FIXED: bytes; ENUM: symbols; UNION, RECORD: children */
+    bool empty;                     /* reads no byte, whatever the value */
+    uint64_t count;                 /* FIXED: bytes; ENUM: symbols; UNION, RECORD: children */
     const hf_skip *const *children; /* ARRAY, MAP: one */
 };
 
@@ -93,7 +101,8 @@ typedef struct hf_plan {
 /* Compiles `writer_text`, a schema in JSON. `reader_text` is the schema of `type` itself, asked for the
  * default of an enum whose symbols the writer has outgrown; NULL: there is none. SCHEMA_UNKNOWN: the text is no
  * schema, or none that can be read as `type`; the detail names the field. */
-hf_code hf_plan_new(const char *writer_text, const hf_type *type, const char *reader_text, hf_plan **ret, hf_err *reterr);
+hf_code hf_plan_new(const char *writer_text, const hf_type *type, const char *reader_text, hf_plan **ret,
+                    hf_err *reterr);
 void hf_plan_free(hf_plan *plan);
 static inline void hf_plan_free_p(hf_plan **plan) { hf_plan_free(*plan); }
 

@@ -21,7 +21,8 @@ typedef struct reader {
 static at_t run(reader *r, at_t p, const hf_program *program, char *base);
 
 #define REFUSE(r, p, name, format, ...)                                                                                \
-    ((r)->code = hf_fail((r)->err, HF_E_RECORD_MALFORMED, "%s: " format " (byte %td)", name, __VA_ARGS__, (p) - (r)->start), \
+    ((r)->code =                                                                                                       \
+         hf_fail((r)->err, HF_E_RECORD_MALFORMED, "%s: " format " (byte %td)", name, __VA_ARGS__, (p) - (r)->start),   \
      (at_t)NULL)
 
 static __attribute__((noinline, cold)) at_t refuse(reader *r, at_t p, const char *name, const char *what) {
@@ -149,7 +150,8 @@ static at_t get_enum(reader *r, at_t p, const hf_step *step, int32_t *ret) {
 }
 
 /* ---- text ----------------------------------------------------------------------------------------- */
-static inline __attribute__((always_inline)) at_t get_str(reader *r, at_t p, const char *name, uint32_t max, hf_str *ret) {
+static inline __attribute__((always_inline)) at_t get_str(reader *r, at_t p, const char *name, uint32_t max,
+                                                          hf_str *ret) {
     number len = get_long(r, p, name);
     if (UNLIKELY(!len.p))
         return NULL;
@@ -278,7 +280,9 @@ static at_t get_variant(reader *r, at_t p, const hf_step *step, hf_variant *ret)
 }
 
 static uint32_t element_bytes(const hf_step *step) {
-    return step->op == HF_OP_STRINGS ? sizeof(hf_str) : step->op == HF_OP_VARIANTS ? sizeof(hf_variant) : step->program->size_bytes;
+    return step->op == HF_OP_STRINGS    ? sizeof(hf_str)
+           : step->op == HF_OP_VARIANTS ? sizeof(hf_variant)
+                                        : step->program->size_bytes;
 }
 
 static at_t get_element(reader *r, at_t p, const hf_step *step, char *to) {
@@ -329,7 +333,8 @@ static at_t get_list(reader *r, at_t p, const hf_step *step, hf_list *ret) {
             return p;
         }
         if (UNLIKELY(b.count > step->max - list.count))
-            return REFUSE(r, p, step->name, "%" PRIu64 " elements, the limit is %" PRIu32, list.count + b.count, step->max);
+            return REFUSE(r, p, step->name, "%" PRIu64 " elements, the limit is %" PRIu32, list.count + b.count,
+                          step->max);
         char *items = grow(r, step, &list, b.count, &room);
         if (UNLIKELY(!items))
             return NULL;
@@ -355,7 +360,8 @@ static at_t get_choice(reader *r, at_t p, const hf_step *step, char *base) {
     if (!index.p)
         return NULL;
     if (!step->choices[index.n])
-        return REFUSE(r, p, step->name, "branch %" PRId64 " of the writer's union is of a type that cannot be read here", index.n);
+        return REFUSE(r, p, step->name,
+                      "branch %" PRId64 " of the writer's union is of a type that cannot be read here", index.n);
     return run(r, index.p, step->choices[index.n], base);
 }
 

@@ -19,7 +19,7 @@ static avro_schema_t child_of(avro_schema_t schema, size_t i) {
 }
 
 static const hf_skip *compound(hf_skip_memo *memo, avro_schema_t schema, hf_skip *s, size_t children, int depth) {
-    const hf_skip **list = hf_arena_alloc(memo->arena, (children + 1) * sizeof *list);
+    const hf_skip **list = hf_arena_alloc(memo->arena, (children + 1) * sizeof(const hf_skip *));
     if (!s || !list)
         return NULL;
     s->children = list;
@@ -54,9 +54,7 @@ const hf_skip *hf_skip_new(hf_skip_memo *memo, avro_schema_t schema, int depth) 
         return NULL;
     hf_skip *s = NULL;
     switch (avro_typeof(schema)) {
-    case AVRO_NULL:
-        s = node(memo, HF_SKIP_NOTHING, 0);
-        break;
+    case AVRO_NULL: s = node(memo, HF_SKIP_NOTHING, 0); break;
     case AVRO_BOOLEAN: return node(memo, HF_SKIP_BOOL, 0);
     case AVRO_INT32:
     case AVRO_INT64: return node(memo, HF_SKIP_LONG, 0);
@@ -64,9 +62,7 @@ const hf_skip *hf_skip_new(hf_skip_memo *memo, avro_schema_t schema, int depth) 
     case AVRO_BYTES: return node(memo, HF_SKIP_BYTES, 0);
     case AVRO_FLOAT: return node(memo, HF_SKIP_FIXED, sizeof(float));
     case AVRO_DOUBLE: return node(memo, HF_SKIP_FIXED, sizeof(double));
-    case AVRO_FIXED:
-        s = node(memo, HF_SKIP_FIXED, (uint64_t)avro_schema_fixed_size(schema));
-        break;
+    case AVRO_FIXED: s = node(memo, HF_SKIP_FIXED, (uint64_t)avro_schema_fixed_size(schema)); break;
     case AVRO_ENUM: return node(memo, HF_SKIP_ENUM, (uint64_t)avro_schema_enum_number_of_symbols(schema));
     case AVRO_ARRAY: return compound(memo, schema, node(memo, HF_SKIP_ARRAY, 1), 1, depth);
     case AVRO_MAP: return compound(memo, schema, node(memo, HF_SKIP_MAP, 1), 1, depth);

@@ -34,13 +34,16 @@ static __attribute__((noinline)) to_t more_room(writer *w, to_t p, size_t need) 
     to_t behind = hf_buf_reserve(out, pending + need);
     if (!behind)
         return stop(w, out->len + pending + need > out->max_bytes
-                           ? hf_fail(w->err, HF_E_LIMIT, "the record does not fit the buffer's bound of %zu bytes", out->max_bytes)
+                           ? hf_fail(w->err, HF_E_LIMIT, "the record does not fit the buffer's bound of %zu bytes",
+                                     out->max_bytes)
                            : hf_fail(w->err, HF_E_NO_MEMORY, "a buffer of %zu bytes", out->len + pending + need));
     w->end = out->data + out->cap;
     return behind + pending;
 }
 
-static inline to_t room(writer *w, to_t p, size_t need) { return LIKELY((size_t)(w->end - p) >= need) ? p : more_room(w, p, need); }
+static inline to_t room(writer *w, to_t p, size_t need) {
+    return LIKELY((size_t)(w->end - p) >= need) ? p : more_room(w, p, need);
+}
 
 /* Needs room for NUMBER_BYTES. */
 static inline to_t put_long(to_t p, int64_t n) {
@@ -81,7 +84,8 @@ static inline to_t put_str(writer *w, to_t p, const char *name, uint32_t max, hf
         return p;
     }
     if (UNLIKELY(s.len > max))
-        return stop(w, hf_fail(w->err, HF_E_LIMIT, "%s: a string of %" PRIu32 " bytes, the limit is %" PRIu32, name, s.len, max));
+        return stop(w, hf_fail(w->err, HF_E_LIMIT, "%s: a string of %" PRIu32 " bytes, the limit is %" PRIu32, name,
+                               s.len, max));
     if (UNLIKELY(!hf_utf8_valid(s.p, s.len)))
         return stop(w, hf_fail(w->err, HF_E_INVALID, "%s: a string that is not UTF-8, or holds a NUL", name));
     p = room(w, p, NUMBER_BYTES + (size_t)s.len);
@@ -97,7 +101,8 @@ static to_t put_enum(writer *w, to_t p, const hf_field *f, int32_t value) {
     while (f->symbols[count])
         count++;
     if (value < 0 || value >= count)
-        return stop(w, hf_fail(w->err, HF_E_INVALID, "%s: %" PRId32 " is none of its %" PRId32 " symbols", f->name, value, count));
+        return stop(w, hf_fail(w->err, HF_E_INVALID, "%s: %" PRId32 " is none of its %" PRId32 " symbols", f->name,
+                               value, count));
     return put_long(p, value);
 }
 
@@ -106,7 +111,8 @@ static to_t put_variant(writer *w, to_t p, const hf_field *f, const hf_variant *
     while (count <= v->branch && f->branches[count])
         count++;
     if (v->branch < 0 || v->branch >= count || !v->record)
-        return stop(w, hf_fail(w->err, HF_E_INVALID, "a record of kind %" PRId32 ", which this version cannot write", v->branch));
+        return stop(w, hf_fail(w->err, HF_E_INVALID, "a record of kind %" PRId32 ", which this version cannot write",
+                               v->branch));
     p = room(w, p, NUMBER_BYTES);
     return p ? put_record(w, put_long(p, v->branch), f->branches[v->branch], v->record) : NULL;
 }
@@ -125,7 +131,8 @@ static to_t put_list(writer *w, to_t p, const hf_field *f, const hf_list *list) 
         return p;
     }
     if (UNLIKELY(list->count > f->max))
-        return stop(w, hf_fail(w->err, HF_E_LIMIT, "%s: %" PRIu32 " elements, the limit is %" PRIu32, f->name, list->count, f->max));
+        return stop(w, hf_fail(w->err, HF_E_LIMIT, "%s: %" PRIu32 " elements, the limit is %" PRIu32, f->name,
+                               list->count, f->max));
     p = put_long(p, list->count);
     for (uint32_t i = 0; i < list->count; i++) {
         p = put_element(w, p, f, list, i);

@@ -17,11 +17,11 @@ typedef struct hf_delivery { /* WebhookDelivery */
     hf_str job_id;
     int32_t event_partition; /* where the event stands in job-events */
     int64_t event_offset;
-    int32_t attempt;         /* 1 is the first */
-    int32_t outcome;         /* hf_delivery_outcome */
-    int32_t status_code;     /* 0: no answer */
+    int32_t attempt;     /* 1 is the first */
+    int32_t outcome;     /* hf_delivery_outcome */
+    int32_t status_code; /* 0: no answer */
     int64_t at, duration_ms;
-    int64_t next_at;         /* 0: no further attempt */
+    int64_t next_at; /* 0: no further attempt */
     hf_str error;
 } hf_delivery;
 

@@ -11,19 +11,19 @@ enum { HF_CATCHUP_WINDOW_DEFAULT_MS = 3600 * 1000 };
 typedef struct hf_schedule { /* Schedule */
     hf_str schedule_id;
     hf_str name, description;
-    hf_str schedule;             /* five cron fields, @daily …, or @every 1h30m */
-    hf_str time_zone;            /* IANA name; "": UTC */
-    int32_t dst_policy;          /* hf_dst_policy */
+    hf_str schedule;    /* five cron fields, @daily …, or @every 1h30m */
+    hf_str time_zone;   /* IANA name; "": UTC */
+    int32_t dst_policy; /* hf_dst_policy */
     hf_spec job_template;
     bool enabled;
-    int32_t overlap;             /* hf_overlap */
-    int64_t catchup_window_ms;   /* a run missed by no more than this is made up for, once; 0: none is */
-    int64_t jitter_ms;           /* each run is put off by up to this, the same on every replica */
-    int64_t start_at, end_at;    /* wall ms; 0: no bound */
-    int64_t max_runs;            /* 0: for ever */
-    hf_list tags;                /* hf_str */
+    int32_t overlap;           /* hf_overlap */
+    int64_t catchup_window_ms; /* a run missed by no more than this is made up for, once; 0: none is */
+    int64_t jitter_ms;         /* each run is put off by up to this, the same on every replica */
+    int64_t start_at, end_at;  /* wall ms; 0: no bound */
+    int64_t max_runs;          /* 0: for ever */
+    hf_list tags;              /* hf_str */
     int64_t created_at, updated_at;
-    hf_str by;                   /* who made this version of it */
+    hf_str by; /* who made this version of it */
 } hf_schedule;
 
 extern const hf_type HF_TYPE_SCHEDULE;

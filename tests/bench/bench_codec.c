@@ -84,7 +84,8 @@ static void measure(bench *b, const sample *s, double seconds) {
     avro_generic_value_new(class, &b->value);
     double encoding = best_ns(encode, b, seconds), decoding = best_ns(decode, b, seconds);
     double generic = best_ns(decode_generic, b, seconds);
-    printf("%-28s %6zu %9.0f %9.0f %9.0f %7.1f\n", s->name, b->buf.len, encoding, decoding, generic, generic / decoding);
+    printf("%-28s %6zu %9.0f %9.0f %9.0f %7.1f\n", s->name, b->buf.len, encoding, decoding, generic,
+           generic / decoding);
     avro_value_decref(&b->value);
     avro_value_iface_decref(class);
     avro_schema_decref(schema);
@@ -101,10 +102,16 @@ static const hf_disk disks[] = {
     {HF_STR_INIT("/srv/images/web-01/disk-1.qcow2"), HF_STR_INIT("qcow2"), HF_STR_INIT(""), 107374182400}};
 static const hf_str tags[] = {HF_STR_INIT("migration"), HF_STR_INIT("wave-3")};
 static const hf_spec spec = {
-    .name = HF_STR_INIT("web-01 to the new site"), .operation = HF_STR_INIT("export"), .provider = HF_STR_INIT("local"),
-    .vm_path = HF_STR_INIT("/srv/images/web-01/disk-0.qcow2"), .disks = {disks, 2}, .output_dir = HF_STR_INIT("/srv/exports/web-01"),
-    .format = HF_STR_INIT("ova"), .options = {.parallel_downloads = 4, .create_ova = true, .compress = true, .codec = HF_STR_INIT("balanced")},
-    .needs = {.nbd = true, .min_memory_gb = 2, .min_disk_space_gb = 140}, .policy = {2, 86400, true, 5},
+    .name = HF_STR_INIT("web-01 to the new site"),
+    .operation = HF_STR_INIT("export"),
+    .provider = HF_STR_INIT("local"),
+    .vm_path = HF_STR_INIT("/srv/images/web-01/disk-0.qcow2"),
+    .disks = {disks, 2},
+    .output_dir = HF_STR_INIT("/srv/exports/web-01"),
+    .format = HF_STR_INIT("ova"),
+    .options = {.parallel_downloads = 4, .create_ova = true, .compress = true, .codec = HF_STR_INIT("balanced")},
+    .needs = {.nbd = true, .min_memory_gb = 2, .min_disk_space_gb = 140},
+    .policy = {2, 86400, true, 5},
     .audit = {HF_STR_INIT("alice@example.org"), HF_STR_INIT("CHG-20260117-42"), {tags, 2}},
     .metadata = HF_STR_INIT("{\"owner\":\"web\",\"site\":\"fra1\"}")};
 static const hf_artifact artifacts[] = {
@@ -112,7 +119,8 @@ static const hf_artifact artifacts[] = {
      HF_STR_INIT("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")},
     {HF_STR_INIT("/srv/exports/web-01/web-01.mf"), HF_STR_INIT("manifest"), 512,
      HF_STR_INIT("60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752")}};
-static const hf_result result = {{artifacts, 2}, 150323855360, 21474837000, 1800000, HF_STR_INIT("web-01"), HF_STR_INIT("linux"), {NULL, 0}};
+static const hf_result result = {{artifacts, 2},        150323855360,         21474837000, 1800000,
+                                 HF_STR_INIT("web-01"), HF_STR_INIT("linux"), {NULL, 0}};
 
 static const hf_ev_created created = {spec, HF_STR_INIT("hyperfleet.dev.submissions/3/1234567")};
 static const hf_ev_validated validated;
@@ -128,22 +136,66 @@ static const hf_submission submission = {JOB_ID, NOW, spec};
 static const hf_record intake_record = {JOB_ID, 0, NOW, PROGRAM, {intake, 3}};
 static const hf_record claim_record = {JOB_ID, 1, NOW, WORKER, {claim, 1}};
 static const hf_record end_record = {JOB_ID, 1, NOW, WORKER, {end, 2}};
-static const hf_job job = {.id = JOB_ID, .created = {3, 7654321}, .last = {3, 7654399}, .state = HF_S_COMPLETED, .attempt = 1,
-                           .created_at = NOW, .queued_at = NOW, .assigned_at = NOW, .started_at = NOW, .finished_at = NOW,
-                           .updated_at = NOW, .lease_ms = 30000, .worker = WORKER, .result = &result, .spec = &spec};
-static const hf_progress progress = {JOB_ID, 1, NOW, WORKER, HF_STR_INIT("copy"), 41.5, 17825792000, 42949672960, 524288000.0, 48, 0, 2,
-                                     HF_STR_INIT("disk-0.qcow2"), {NULL, 0}, {NULL, 0}, {NULL, 0}};
+static const hf_job job = {.id = JOB_ID,
+                           .created = {3, 7654321},
+                           .last = {3, 7654399},
+                           .state = HF_S_COMPLETED,
+                           .attempt = 1,
+                           .created_at = NOW,
+                           .queued_at = NOW,
+                           .assigned_at = NOW,
+                           .started_at = NOW,
+                           .finished_at = NOW,
+                           .updated_at = NOW,
+                           .lease_ms = 30000,
+                           .worker = WORKER,
+                           .result = &result,
+                           .spec = &spec};
+static const hf_progress progress = {
+    JOB_ID,      1,  NOW, WORKER, HF_STR_INIT("copy"),         41.5,      17825792000, 42949672960,
+    524288000.0, 48, 0,   2,      HF_STR_INIT("disk-0.qcow2"), {NULL, 0}, {NULL, 0},   {NULL, 0}};
 static const hf_str operations[] = {HF_STR_INIT("export"), HF_STR_INIT("inspect"), HF_STR_INIT("convert")};
 static const hf_attempt_ref running[] = {{JOB_ID, 1}, {JOB_ID, 2}, {JOB_ID, 1}, {JOB_ID, 1}};
-static const hf_heartbeat heartbeat = {
-    .worker_id = HF_STR_INIT("worker-17"), .incarnation = HF_STR_INIT("0190b2c0-1111-7222-8333-444455556666"), .hostname = HF_STR_INIT("fra1-17"),
-    .version = HF_STR_INIT("0.1.0"), .at = NOW, .started_at = NOW, .slots = 4, .slots_busy = 4, .interval_ms = 5000, .lease_ms = 30000,
-    .capabilities = {.nbd = true, .qemu_img = true, .execution_mode = HF_STR_INIT("host"), .memory_gb = 32, .cpus = 16, .operations = {operations, 3}},
-    .running = {running, 4}};
-static const hf_schedule schedule = {.schedule_id = HF_STR_INIT("nightly-web"), .schedule = HF_STR_INIT("30 2 * * *"), .job_template = spec, .enabled = true};
-static const hf_control control = {HF_STR_INIT("fleet"), HF_SCOPE_FLEET, HF_CONTROL_PAUSE, HF_STR_INIT("alice"), HF_STR_INIT("storage is being moved"), NOW};
-static const hf_delivery delivery = {HF_STR_INIT("billing"), HF_STR_INIT("msg_3_7654399"), HF_STR_INIT("job.completed"), JOB_ID, 3, 7654399, 1,
-                                     HF_DELIVERY_DELIVERED, 204, NOW, 41, 0, {NULL, 0}};
+static const hf_heartbeat heartbeat = {.worker_id = HF_STR_INIT("worker-17"),
+                                       .incarnation = HF_STR_INIT("0190b2c0-1111-7222-8333-444455556666"),
+                                       .hostname = HF_STR_INIT("fra1-17"),
+                                       .version = HF_STR_INIT("0.1.0"),
+                                       .at = NOW,
+                                       .started_at = NOW,
+                                       .slots = 4,
+                                       .slots_busy = 4,
+                                       .interval_ms = 5000,
+                                       .lease_ms = 30000,
+                                       .capabilities = {.nbd = true,
+                                                        .qemu_img = true,
+                                                        .execution_mode = HF_STR_INIT("host"),
+                                                        .memory_gb = 32,
+                                                        .cpus = 16,
+                                                        .operations = {operations, 3}},
+                                       .running = {running, 4}};
+static const hf_schedule schedule = {.schedule_id = HF_STR_INIT("nightly-web"),
+                                     .schedule = HF_STR_INIT("30 2 * * *"),
+                                     .job_template = spec,
+                                     .enabled = true};
+static const hf_control control = {HF_STR_INIT("fleet"),
+                                   HF_SCOPE_FLEET,
+                                   HF_CONTROL_PAUSE,
+                                   HF_STR_INIT("alice"),
+                                   HF_STR_INIT("storage is being moved"),
+                                   NOW};
+static const hf_delivery delivery = {HF_STR_INIT("billing"),
+                                     HF_STR_INIT("msg_3_7654399"),
+                                     HF_STR_INIT("job.completed"),
+                                     JOB_ID,
+                                     3,
+                                     7654399,
+                                     1,
+                                     HF_DELIVERY_DELIVERED,
+                                     204,
+                                     NOW,
+                                     41,
+                                     0,
+                                     {NULL, 0}};
 
 static const sample samples[] = {
     {"JobSubmission", HF_SCHEMA_SUBMISSION, &submission},
@@ -168,8 +220,10 @@ static void print_machine(void) {
         fclose(f);
     struct utsname system;
     uname(&system);
-    printf("machine   %s, %ld processors online, %s %s\n", model, sysconf(_SC_NPROCESSORS_ONLN), system.sysname, system.release);
-    printf("versions  hyperfleet %s (%s, %s), avro-c %s, jansson %s\n\n", HF_VERSION, HF_BUILD_TYPE, HF_COMPILER, HF_AVRO_VERSION, JANSSON_VERSION);
+    printf("machine   %s, %ld processors online, %s %s\n", model, sysconf(_SC_NPROCESSORS_ONLN), system.sysname,
+           system.release);
+    printf("versions  hyperfleet %s (%s, %s), avro-c %s, jansson %s\n\n", HF_VERSION, HF_BUILD_TYPE, HF_COMPILER,
+           HF_AVRO_VERSION, JANSSON_VERSION);
 }
 
 int main(int argc, char **argv) {

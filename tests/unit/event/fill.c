@@ -1,7 +1,7 @@
 #include "tests/unit/event/fill.h"
 
-#include <inttypes.h>
 #include "tests/unit/event/cmocka_all.h"
+#include <inttypes.h>
 
 typedef struct {
     hf_arena *arena;
@@ -62,7 +62,9 @@ static void fill_field(filler *f, const hf_field *field, void *at) {
     uint32_t symbols = 0;
     switch (field->kind) {
     case HF_K_STR: *(hf_str *)at = text(f, field->max, field->name); break;
-    case HF_K_RAW: *(hf_str *)at = hf_str_of(hf_arena_printf(f->arena, "{\"%s\":%" PRIu64 "}", field->name, next(f) % 1000)); break;
+    case HF_K_RAW:
+        *(hf_str *)at = hf_str_of(hf_arena_printf(f->arena, "{\"%s\":%" PRIu64 "}", field->name, next(f) % 1000));
+        break;
     case HF_K_BOOL: *(bool *)at = !field->def; break;
     case HF_K_I32: *(int32_t *)at = (int32_t)(next(f) >> (32 + next(f) % 31)) | 1; break;
     case HF_K_I64: *(int64_t *)at = (int64_t)(next(f) >> (next(f) % 63)) | 1; break;

@@ -17,7 +17,9 @@ typedef struct {
 
 static void check_record(named *n, const json_t *schema, const hf_type *type);
 
-static const char *str(const json_t *object, const char *key) { return json_string_value(json_object_get(object, key)); }
+static const char *str(const json_t *object, const char *key) {
+    return json_string_value(json_object_get(object, key));
+}
 
 static const json_t *resolve(named *n, const json_t *type, bool *ret_known) {
     *ret_known = false;
@@ -87,11 +89,20 @@ static void check_default(const hf_field *f, const json_t *def) {
     switch (f->kind) {
     case HF_K_STR:
     case HF_K_RAW: assert_string_equal(json_string_value(def), ""); break;
-    case HF_K_BOOL: assert_int_equal(json_is_true(def), f->def != 0); assert_true(json_is_boolean(def)); break;
+    case HF_K_BOOL:
+        assert_int_equal(json_is_true(def), f->def != 0);
+        assert_true(json_is_boolean(def));
+        break;
     case HF_K_TIME: assert_int_equal(f->def, 0); /* fall through */
     case HF_K_I32:
-    case HF_K_I64: assert_true(json_is_integer(def)); assert_int_equal(json_integer_value(def), f->def); break;
-    case HF_K_F64: assert_true(json_is_real(def)); assert_true((int64_t)json_real_value(def) == f->def); break;
+    case HF_K_I64:
+        assert_true(json_is_integer(def));
+        assert_int_equal(json_integer_value(def), f->def);
+        break;
+    case HF_K_F64:
+        assert_true(json_is_real(def));
+        assert_true((int64_t)json_real_value(def) == f->def);
+        break;
     case HF_K_ENUM: break; /* check_enum */
     case HF_K_RECORD: assert_true(json_is_object(def) && json_object_size(def) == 0); break;
     case HF_K_OPTION: assert_true(json_is_null(def)); break;
@@ -107,7 +118,10 @@ static void check_field(named *n, const json_t *field, const hf_field *f) {
     check_default(f, def);
     switch (f->kind) {
     case HF_K_STR:
-    case HF_K_RAW: expect_name(type, "string", f->name); assert_true(f->max > 0); break;
+    case HF_K_RAW:
+        expect_name(type, "string", f->name);
+        assert_true(f->max > 0);
+        break;
     case HF_K_BOOL: expect_name(type, "boolean", f->name); break;
     case HF_K_I32: expect_name(type, "int", f->name); break;
     case HF_K_I64: expect_name(type, "long", f->name); break;
@@ -124,7 +138,10 @@ static void check_field(named *n, const json_t *field, const hf_field *f) {
         check_inner(n, json_array_get(type, 1), f->sub);
         break;
     case HF_K_LIST:
-    case HF_K_UNIONS: assert_true(f->max > 0); check_list(n, type, f); break;
+    case HF_K_UNIONS:
+        assert_true(f->max > 0);
+        check_list(n, type, f);
+        break;
     }
 }
 
@@ -136,7 +153,8 @@ static void check_record(named *n, const json_t *schema, const hf_type *type) {
     assert_string_equal(str(schema, "name"), type->name);
     assert_true(str(schema, "doc") && strlen(str(schema, "doc")) > 3);
     if (json_array_size(fields) != type->field_count)
-        fail_msg("%s: %zu fields in the schema, %u in the table", type->name, json_array_size(fields), type->field_count);
+        fail_msg("%s: %zu fields in the schema, %u in the table", type->name, json_array_size(fields),
+                 type->field_count);
     remember(n, schema);
     for (uint32_t i = 0; i < type->field_count; i++)
         check_field(n, json_array_get(fields, i), &type->fields[i]);
@@ -172,6 +190,7 @@ static void the_text_is_the_file(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(schemas_and_tables_agree), cmocka_unit_test(the_text_is_the_file)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(schemas_and_tables_agree),
+                                       cmocka_unit_test(the_text_is_the_file)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

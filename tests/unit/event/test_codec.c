@@ -41,7 +41,10 @@ static void every_field_at_its_default(void **state) {
 
 static void numbers_at_their_ends(void **state) {
     fixture *f = *state;
-    const int64_t numbers[] = {0, -1, 1, 63, 64, -64, -65, 8191, 8192, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, 1LL << 55, (1LL << 55) - 1, -(1LL << 55)};
+    const int64_t numbers[] = {0,           -1,        1,         63,        64,
+                               -64,         -65,       8191,      8192,      INT32_MAX,
+                               INT32_MIN,   INT64_MAX, INT64_MIN, 1LL << 55, (1LL << 55) - 1,
+                               -(1LL << 55)};
     for (size_t i = 0; i < HF_ARRAY_LEN(numbers); i++) {
         hf_job job;
         hf_type_init(&HF_TYPE_JOB, &job);
@@ -64,7 +67,8 @@ static void lists_and_texts_at_their_bounds(void **state) {
     beat.running = (hf_list){running, 8192};
     hf_buf_init(&f->buf, 4 << 20);
     memcpy(f->record, &beat, sizeof beat);
-    assert_int_equal(hf_encode(f->codec, HF_SCHEMA_HEARTBEAT, f->record, &f->buf, &f->err), HF_E_LIMIT); /* the record's own */
+    assert_int_equal(hf_encode(f->codec, HF_SCHEMA_HEARTBEAT, f->record, &f->buf, &f->err),
+                     HF_E_LIMIT); /* the record's own */
     assert_non_null(strstr(f->err.detail, "524288"));
     beat.running.count = 4096;
     memcpy(f->record, &beat, sizeof beat);
@@ -86,7 +90,9 @@ static void lists_and_texts_at_their_bounds(void **state) {
 
 static void what_others_could_not_read_is_not_written(void **state) {
     fixture *f = *state;
-    const char *const bad[] = {"\xff", "abc\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "0123456789abcdef\x80", "12345\xe2\x82", "\xf0\x80\x80\x80"};
+    const char *const bad[] = {"\xff",          "abc\xc3",          "\xc0\xaf",
+                               "\xed\xa0\x80",  "\xf4\x90\x80\x80", "0123456789abcdef\x80",
+                               "12345\xe2\x82", "\xf0\x80\x80\x80"};
     hf_record record;
     hf_type_init(&HF_TYPE_RECORD, &record);
     for (size_t i = 0; i < HF_ARRAY_LEN(bad); i++) {
@@ -127,7 +133,8 @@ static void single_object_framing(void **state) {
     for (int i = 0; i < 8; i++) /* little-endian */
         assert_int_equal(f->buf.data[2 + i], fingerprint >> (8 * i) & 0xff);
     f->buf.data[2] ^= 1;
-    assert_int_equal(hf_decode(f->codec, HF_SCHEMA_RECORD, hf_buf_str(&f->buf), &f->out, f->back, &f->err), HF_E_SCHEMA_UNKNOWN);
+    assert_int_equal(hf_decode(f->codec, HF_SCHEMA_RECORD, hf_buf_str(&f->buf), &f->out, f->back, &f->err),
+                     HF_E_SCHEMA_UNKNOWN);
 }
 
 static void confluent_framing(void **state) {
@@ -139,36 +146,44 @@ static void confluent_framing(void **state) {
     encode_filled(f, HF_SCHEMA_RECORD, 1, 1);
     assert_memory_equal(f->buf.data, frame, sizeof frame);
     f->buf.data[3] = 7; /* an id the registry has not */
-    assert_int_equal(hf_decode(f->codec, HF_SCHEMA_RECORD, hf_buf_str(&f->buf), &f->out, f->back, &f->err), HF_E_SCHEMA_UNKNOWN);
+    assert_int_equal(hf_decode(f->codec, HF_SCHEMA_RECORD, hf_buf_str(&f->buf), &f->out, f->back, &f->err),
+                     HF_E_SCHEMA_UNKNOWN);
     assert_non_null(strstr(f->err.detail, "id 1893"));
     hf_codec *alone;
     check_ok(f, hf_codec_new(NULL, NULL, &alone, &f->err));
-    assert_int_equal(hf_decode(alone, HF_SCHEMA_RECORD, hf_buf_str(&f->buf), &f->out, f->back, &f->err), HF_E_SCHEMA_UNKNOWN);
+    assert_int_equal(hf_decode(alone, HF_SCHEMA_RECORD, hf_buf_str(&f->buf), &f->out, f->back, &f->err),
+                     HF_E_SCHEMA_UNKNOWN);
     hf_codec_free(alone);
 }
 
 static void json_for_submissions_alone(void **state) {
     fixture *f = *state;
-    hf_str json = HF_STR("{\"job_id\": \"a-1\", \"name\": \"n\", \"vm_path\": \"/srv/a.qcow2\", \"output_dir\": \"/out\", \"format\": \"ova\"}");
+    hf_str json = HF_STR(
+        "{\"job_id\": \"a-1\", \"name\": \"n\", \"vm_path\": \"/srv/a.qcow2\", \"output_dir\": \"/out\", \"format\": \"ova\"}");
     hf_submission submission;
     check_ok(f, hf_decode(f->codec, HF_SCHEMA_SUBMISSION, json, &f->out, &submission, &f->err));
     assert_true(hf_str_eqz(submission.job_id, "a-1"));
     assert_true(hf_str_eqz(submission.spec.vm_path, "/srv/a.qcow2"));
     assert_int_equal(hf_decode(f->codec, HF_SCHEMA_RECORD, json, &f->out, f->back, &f->err), HF_E_FRAME_UNKNOWN);
-    assert_int_not_equal(hf_decode(f->codec, HF_SCHEMA_SUBMISSION, HF_STR("{\"vm_path\": "), &f->out, &submission, NULL), HF_OK);
-    assert_int_equal(hf_decode(f->codec, HF_SCHEMA_SUBMISSION, HF_STR("vm_path: /srv"), &f->out, &submission, &f->err), HF_E_FRAME_UNKNOWN);
-    assert_int_equal(hf_decode(f->codec, HF_SCHEMA_SUBMISSION, HF_STR_NONE, &f->out, &submission, &f->err), HF_E_FRAME_UNKNOWN);
+    assert_int_not_equal(
+        hf_decode(f->codec, HF_SCHEMA_SUBMISSION, HF_STR("{\"vm_path\": "), &f->out, &submission, NULL), HF_OK);
+    assert_int_equal(hf_decode(f->codec, HF_SCHEMA_SUBMISSION, HF_STR("vm_path: /srv"), &f->out, &submission, &f->err),
+                     HF_E_FRAME_UNKNOWN);
+    assert_int_equal(hf_decode(f->codec, HF_SCHEMA_SUBMISSION, HF_STR_NONE, &f->out, &submission, &f->err),
+                     HF_E_FRAME_UNKNOWN);
 }
 
 static void a_record_of_another_kind_is_named(void **state) {
     fixture *f = *state;
     encode_filled(f, HF_SCHEMA_PROGRESS, 1, 1);
-    assert_int_equal(hf_decode(f->codec, HF_SCHEMA_SUBMISSION, hf_buf_str(&f->buf), &f->out, f->back, &f->err), HF_E_SCHEMA_UNKNOWN);
+    assert_int_equal(hf_decode(f->codec, HF_SCHEMA_SUBMISSION, hf_buf_str(&f->buf), &f->out, f->back, &f->err),
+                     HF_E_SCHEMA_UNKNOWN);
     assert_non_null(strstr(f->err.detail, "the record is a ProgressEvent, a JobSubmission is read here"));
     hf_codec_use_registry_id(f->codec, HF_SCHEMA_PROGRESS, FIRST_ID + HF_SCHEMA_PROGRESS);
     encode_filled(f, HF_SCHEMA_PROGRESS, 1, 1);
     for (int again = 0; again < 2; again++) {
-        assert_int_equal(hf_decode(f->codec, HF_SCHEMA_SUBMISSION, hf_buf_str(&f->buf), &f->out, f->back, &f->err), HF_E_SCHEMA_UNKNOWN);
+        assert_int_equal(hf_decode(f->codec, HF_SCHEMA_SUBMISSION, hf_buf_str(&f->buf), &f->out, f->back, &f->err),
+                         HF_E_SCHEMA_UNKNOWN);
         assert_non_null(strstr(f->err.detail, "ProgressEvent"));
         check_ok(f, hf_decode(f->codec, HF_SCHEMA_PROGRESS, hf_buf_str(&f->buf), &f->out, f->back, &f->err));
     }
@@ -228,7 +243,8 @@ static void short_memory_is_an_error_and_no_leak(void **state) {
     assert_int_equal(code, HF_OK);
     hf_arena small;
     hf_arena_init(&small, 64);
-    assert_int_equal(hf_decode(f->codec, HF_SCHEMA_RECORD, hf_buf_str(&f->buf), &small, f->back, &f->err), HF_E_NO_MEMORY);
+    assert_int_equal(hf_decode(f->codec, HF_SCHEMA_RECORD, hf_buf_str(&f->buf), &small, f->back, &f->err),
+                     HF_E_NO_MEMORY);
     hf_arena_done(&small);
     hf_buf narrow;
     hf_buf_init(&narrow, 100);

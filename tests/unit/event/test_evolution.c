@@ -57,7 +57,8 @@ static hf_str other_bytes(other *o) {
     return (hf_str){o->bytes, (uint32_t)o->len};
 }
 
-static hf_code read_other(fixture *f, other *o, const char *schema, const hf_type *type, const char *reader, void *ret) {
+static hf_code read_other(fixture *f, other *o, const char *schema, const hf_type *type, const char *reader,
+                          void *ret) {
     hf_plan *plan;
     check_ok(f, hf_plan_new(schema, type, reader, &plan, &f->err));
     hf_code code = hf_plan_read(plan, other_bytes(o), 0, &f->out, ret, &f->err);
@@ -67,10 +68,11 @@ static hf_code read_other(fixture *f, other *o, const char *schema, const hf_typ
 
 /* ---- tests --------------------------------------------------------------------------------------------- */
 static void an_older_writer_lacks_fields(void **state) {
-    static const char schema[] = "{\"type\":\"record\",\"name\":\"JobSubmission\",\"namespace\":\"io.hyperfleet.v1\",\"fields\":["
-                                 "{\"name\":\"spec\",\"type\":{\"type\":\"record\",\"name\":\"JobSpec\",\"fields\":["
-                                 "{\"name\":\"vm_path\",\"type\":\"string\"},{\"name\":\"execution_policy\",\"type\":{\"type\":\"record\","
-                                 "\"name\":\"ExecutionPolicy\",\"fields\":[{\"name\":\"priority\",\"type\":\"int\"}]}}]}}]}";
+    static const char schema[] =
+        "{\"type\":\"record\",\"name\":\"JobSubmission\",\"namespace\":\"io.hyperfleet.v1\",\"fields\":["
+        "{\"name\":\"spec\",\"type\":{\"type\":\"record\",\"name\":\"JobSpec\",\"fields\":["
+        "{\"name\":\"vm_path\",\"type\":\"string\"},{\"name\":\"execution_policy\",\"type\":{\"type\":\"record\","
+        "\"name\":\"ExecutionPolicy\",\"fields\":[{\"name\":\"priority\",\"type\":\"int\"}]}}]}}]}";
     fixture *f = *state;
     other o;
     hf_submission got;
@@ -138,8 +140,9 @@ static void a_newer_writer_has_fields_of_every_kind(void **state) {
 }
 
 static void numbers_are_promoted(void **state) {
-    static const char schema[] = "{\"type\":\"record\",\"name\":\"ProgressEvent\",\"fields\":[{\"name\":\"bytes_per_second\",\"type\":\"long\"},"
-                                 "{\"name\":\"percent\",\"type\":\"float\"},{\"name\":\"bytes_done\",\"type\":\"int\"},{\"name\":\"at\",\"type\":\"int\"}]}";
+    static const char schema[] =
+        "{\"type\":\"record\",\"name\":\"ProgressEvent\",\"fields\":[{\"name\":\"bytes_per_second\",\"type\":\"long\"},"
+        "{\"name\":\"percent\",\"type\":\"float\"},{\"name\":\"bytes_done\",\"type\":\"int\"},{\"name\":\"at\",\"type\":\"int\"}]}";
     fixture *f = *state;
     other o;
     hf_progress got;
@@ -158,8 +161,9 @@ static void numbers_are_promoted(void **state) {
 }
 
 static void symbols_are_matched_by_name(void **state) {
-    static const char schema[] = "{\"type\":\"record\",\"name\":\"WorkerHeartbeat\",\"fields\":[{\"name\":\"state\",\"type\":{\"type\":\"enum\",\"name\":\"S\","
-                                 "\"symbols\":[\"draining\",\"hibernating\",\"active\"]}}]}";
+    static const char schema[] =
+        "{\"type\":\"record\",\"name\":\"WorkerHeartbeat\",\"fields\":[{\"name\":\"state\",\"type\":{\"type\":\"enum\",\"name\":\"S\","
+        "\"symbols\":[\"draining\",\"hibernating\",\"active\"]}}]}";
     fixture *f = *state;
     other o;
     hf_heartbeat got;
@@ -236,13 +240,15 @@ static void optional_fields_of_others(void **state) {
     set_str(field(field(o.value, "error"), "code"), "io");
     branch(field(o.value, "spec"), 0);
     check_ok(f, read_other(f, &o, schema, &HF_TYPE_JOB, NULL, &got));
-    assert_true(got.worker.len == 0 && got.lease_ms == 1LL << 33 && got.last.offset == 9 && hf_str_eqz(got.error->code, "io") && !got.spec);
+    assert_true(got.worker.len == 0 && got.lease_ms == 1LL << 33 && got.last.offset == 9 &&
+                hf_str_eqz(got.error->code, "io") && !got.spec);
     set_str(branch(field(o.value, "worker"), 1), "w");
     set_int(branch(field(o.value, "lease_ms"), 0), 7);
     branch(field(o.value, "last"), 1);
     set_str(field(branch(field(o.value, "spec"), 1), "name"), "n");
     check_ok(f, read_other(f, &o, schema, &HF_TYPE_JOB, NULL, &got));
-    assert_true(hf_str_eqz(got.worker, "w") && got.lease_ms == 7 && got.last.offset == 0 && hf_str_eqz(got.spec->name, "n"));
+    assert_true(hf_str_eqz(got.worker, "w") && got.lease_ms == 7 && got.last.offset == 0 &&
+                hf_str_eqz(got.spec->name, "n"));
     assert_true(got.spec->options.compress);
     set_str(branch(field(o.value, "lease_ms"), 2), "7");
     assert_int_equal(read_other(f, &o, schema, &HF_TYPE_JOB, NULL, &got), HF_E_RECORD_MALFORMED);
@@ -253,18 +259,22 @@ static void optional_fields_of_others(void **state) {
 static void what_narrows_is_refused(void **state) {
     fixture *f = *state;
     hf_plan *plan;
-    assert_int_equal(hf_plan_new("{\"type\":\"record\",\"name\":\"JobEvent\",\"fields\":[{\"name\":\"attempt\",\"type\":\"long\"}]}", &HF_TYPE_RECORD, NULL, &plan, &f->err),
-                     HF_E_SCHEMA_UNKNOWN);
+    assert_int_equal(
+        hf_plan_new("{\"type\":\"record\",\"name\":\"JobEvent\",\"fields\":[{\"name\":\"attempt\",\"type\":\"long\"}]}",
+                    &HF_TYPE_RECORD, NULL, &plan, &f->err),
+        HF_E_SCHEMA_UNKNOWN);
     assert_string_equal(f->err.detail, "field attempt is written as long, int is read here");
 }
 
 /* ---- schemas of the past, by fingerprint; others' through a registry ------------------------------------- */
-static const char older_control[] = "{\"type\":\"record\",\"name\":\"Control\",\"namespace\":\"io.hyperfleet.v1\",\"fields\":["
-                                    "{\"name\":\"reason\",\"type\":\"string\"},{\"name\":\"key\",\"type\":\"string\"}]}";
+static const char older_control[] =
+    "{\"type\":\"record\",\"name\":\"Control\",\"namespace\":\"io.hyperfleet.v1\",\"fields\":["
+    "{\"name\":\"reason\",\"type\":\"string\"},{\"name\":\"key\",\"type\":\"string\"}]}";
 
 static void a_schema_of_the_past_stays_readable(void **state) {
     fixture *f = *state;
-    const hf_schema_source sources[] = {{HF_SCHEMA_CONTROL, hf_schema_text(HF_SCHEMA_CONTROL)}, {HF_SCHEMA_CONTROL, older_control}};
+    const hf_schema_source sources[] = {{HF_SCHEMA_CONTROL, hf_schema_text(HF_SCHEMA_CONTROL)},
+                                        {HF_SCHEMA_CONTROL, older_control}};
     hf_catalog *catalog;
     hf_codec *codec;
     hf_control got;
@@ -280,7 +290,8 @@ static void a_schema_of_the_past_stays_readable(void **state) {
     hf_buf_put(&f->buf, body.p, body.len);
     check_ok(f, hf_decode(codec, HF_SCHEMA_CONTROL, hf_buf_str(&f->buf), &f->out, &got, &f->err));
     assert_true(hf_str_eqz(got.reason, "old") && hf_str_eqz(got.key, "fleet"));
-    assert_int_equal(hf_decode(f->codec, HF_SCHEMA_CONTROL, hf_buf_str(&f->buf), &f->out, &got, &f->err), HF_E_SCHEMA_UNKNOWN);
+    assert_int_equal(hf_decode(f->codec, HF_SCHEMA_CONTROL, hf_buf_str(&f->buf), &f->out, &got, &f->err),
+                     HF_E_SCHEMA_UNKNOWN);
     other_done(&o);
     hf_codec_free(codec);
     hf_catalog_free(catalog);
@@ -313,7 +324,8 @@ static void a_registry_is_asked_once_per_id_and_again_after_it_failed(void **sta
     assert_int_equal(asked, 1);
     f->buf.data[1] = 1;
     for (int i = 0; i < 2; i++)
-        assert_int_equal(hf_decode(codec, HF_SCHEMA_RECORD, hf_buf_str(&f->buf), &f->out, &got, &f->err), HF_E_UNREACHABLE);
+        assert_int_equal(hf_decode(codec, HF_SCHEMA_RECORD, hf_buf_str(&f->buf), &f->out, &got, &f->err),
+                         HF_E_UNREACHABLE);
     assert_int_equal(asked, 3);
     f->buf.data[1] = 0;
     for (int id = 0; id < 300; id++) { /* the codec holds 256 and says so, those it has stay */

@@ -78,7 +78,8 @@ static void bytes_are_those_of_the_golden_files(void **state) {
         golden_path(path, (hf_schema)s, last_version((hf_schema)s));
         read_hex(path, &golden);
         if (!same(&golden, &f->buf))
-            fail_msg("%s is written with other bytes than %s holds (see the head of this test)", hf_schema_name((hf_schema)s), path);
+            fail_msg("%s is written with other bytes than %s holds (see the head of this test)",
+                     hf_schema_name((hf_schema)s), path);
     }
     hf_buf_done(&golden);
 }

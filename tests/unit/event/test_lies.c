@@ -73,40 +73,53 @@ typedef struct lie {
     const char *bytes; /* job_id, attempt, at, by, transitions */
     size_t len;
 } lie;
-#define LIE(what_, bytes_) {what_, bytes_, sizeof(bytes_) - 1}
+#define LIE(what_, bytes_)                                                                                             \
+    { what_, bytes_, sizeof(bytes_) - 1 }
 
 static void lies_made_by_hand(void **state) {
     static const lie lies[] = {
-        LIE("job_id: a string of 64 bytes where 2 are left", "\x80\x01" "ab"),
+        LIE("job_id: a string of 64 bytes where 2 are left", "\x80\x01"
+                                                             "ab"),
         LIE("job_id: a string of -1 bytes", "\x01"),
-        LIE("job_id: a string of 9223372036854775807 bytes", "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01" "ab"),
-        LIE("job_id: a string of -9223372036854775808 bytes", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01" "ab"),
-        LIE("job_id: a number longer than 64 bits", "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x02" "ab"),
-        LIE("job_id: a number longer than 64 bits", "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01" "ab"),
+        LIE("job_id: a string of 9223372036854775807 bytes", "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+                                                             "ab"),
+        LIE("job_id: a string of -9223372036854775808 bytes", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+                                                              "ab"),
+        LIE("job_id: a number longer than 64 bits", "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x02"
+                                                    "ab"),
+        LIE("job_id: a number longer than 64 bits", "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"
+                                                    "ab"),
         LIE("job_id: the bytes end within a number", "\x80\x80"),
         LIE("job_id: the bytes end within a number", ""),
         LIE("job_id: a string that is not UTF-8", "\x02\xff\x00\x00\x00\x00"),
-        LIE("job_id: a string that is not UTF-8, or holds a NUL", "\x06" "a\0b" "\x00\x00\x00\x00"),
+        LIE("job_id: a string that is not UTF-8, or holds a NUL", "\x06"
+                                                                  "a\0b"
+                                                                  "\x00\x00\x00\x00"),
         LIE("attempt: 2147483648 is no 32-bit number", "\x00\x80\x80\x80\x80\x10\x00\x00\x00"),
         LIE("attempt: -2147483649 is no 32-bit number", "\x00\x81\x80\x80\x80\x10\x00\x00\x00"),
-        LIE("transitions: 17 elements, the limit is 16", "\x00\x00\x00\x00\x22" "\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00"
-                                                          "\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x00"),
-        LIE("transitions: 4503599627370496 elements where 1 bytes are left", "\x00\x00\x00\x00\x80\x80\x80\x80\x80\x80\x80\x10\x00"),
+        LIE("transitions: 17 elements, the limit is 16",
+            "\x00\x00\x00\x00\x22"
+            "\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00"
+            "\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x00"),
+        LIE("transitions: 4503599627370496 elements where 1 bytes are left",
+            "\x00\x00\x00\x00\x80\x80\x80\x80\x80\x80\x80\x10\x00"),
         LIE("transitions: index 15 where the schema has 15", "\x00\x00\x00\x00\x02\x1e\x00\x00"),
         LIE("transitions: index -1 where the schema has 15", "\x00\x00\x00\x00\x02\x01\x00\x00"),
         LIE("transitions[0]", "\x00\x00\x00\x00\x02\x1e\x00\x00"),
-        LIE("transitions: a block of another size", "\x00\x00\x00\x00\x01\x02\x06\x00\x00"),     /* says 1 byte, takes 2 */
-        LIE("transitions: a block of another size", "\x00\x00\x00\x00\x01\x06\x06\x00\x00"),     /* says 3 bytes */
+        LIE("transitions: a block of another size", "\x00\x00\x00\x00\x01\x02\x06\x00\x00"), /* says 1 byte, takes 2 */
+        LIE("transitions: a block of another size", "\x00\x00\x00\x00\x01\x06\x06\x00\x00"), /* says 3 bytes */
         LIE("transitions: a block of 4 bytes where 3 are left", "\x00\x00\x00\x00\x01\x08\x06\x00\x00"),
         LIE("transitions: a block of -1 bytes", "\x00\x00\x00\x00\x01\x01\x06\x00\x00"),
-        LIE("transitions: a block of", "\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x04\x06\x00\x00"), /* INT64_MIN elements */
+        LIE("transitions: a block of",
+            "\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x04\x06\x00\x00"), /* INT64_MIN elements */
         LIE("JobEvent: end: 2 bytes too many", "\x00\x00\x00\x00\x00\x00\x00"),
     };
     fixture *f = *state;
     hf_record record;
     check_ok(f, hf_decode_body(HF_SCHEMA_RECORD, HF_STR("\x00\x00\x00\x00\x00"), &f->out, &record, &f->err));
     /* one Queued, in a block that says its size, which is right */
-    check_ok(f, hf_decode_body(HF_SCHEMA_RECORD, HF_STR("\x00\x00\x00\x00\x01\x04\x06\x00\x00"), &f->out, &record, &f->err));
+    check_ok(
+        f, hf_decode_body(HF_SCHEMA_RECORD, HF_STR("\x00\x00\x00\x00\x01\x04\x06\x00\x00"), &f->out, &record, &f->err));
     assert_int_equal(record.transitions.count, 1);
     assert_int_equal(hf_record_event(&record, 0), HF_EV_QUEUED);
     for (size_t i = 0; i < HF_ARRAY_LEN(lies); i++) {
@@ -123,7 +136,8 @@ static void booleans_and_enums_outside_their_range(void **state) {
     check_ok(f, hf_encode_body(HF_SCHEMA_CONTROL, &control, &f->buf, &f->err));
     assert_int_equal(f->buf.data[2], 6); /* key, scope, action */
     f->buf.data[2] = 8;
-    assert_int_equal(hf_decode_body(HF_SCHEMA_CONTROL, hf_buf_str(&f->buf), &f->out, f->back, &f->err), HF_E_RECORD_MALFORMED);
+    assert_int_equal(hf_decode_body(HF_SCHEMA_CONTROL, hf_buf_str(&f->buf), &f->out, f->back, &f->err),
+                     HF_E_RECORD_MALFORMED);
     assert_non_null(strstr(f->err.detail, "action: index 4 where the schema has 4"));
     hf_job job;
     hf_type_init(&HF_TYPE_JOB, &job);
@@ -133,7 +147,8 @@ static void booleans_and_enums_outside_their_range(void **state) {
     size_t at = 1 + 2 + 2 + 1 + 1 + 1;
     assert_int_equal(f->buf.data[at], 1);
     f->buf.data[at] = 2;
-    assert_int_equal(hf_decode_body(HF_SCHEMA_JOB, hf_buf_str(&f->buf), &f->out, f->back, &f->err), HF_E_RECORD_MALFORMED);
+    assert_int_equal(hf_decode_body(HF_SCHEMA_JOB, hf_buf_str(&f->buf), &f->out, f->back, &f->err),
+                     HF_E_RECORD_MALFORMED);
     assert_non_null(strstr(f->err.detail, "cancel_requested: a boolean"));
 }
 
@@ -189,15 +204,22 @@ static void lies_in_what_is_walked_over(void **state) {
     fixture *f = *state;
     hf_plan *plan;
     check_ok(f, hf_plan_new(walked, &HF_TYPE_CONTROL, NULL, &plan, &f->err));
-    check_ok(f, READ_WALKED("\x02\x02\x00" "\x00" "\x00" "\x02x"));
+    check_ok(f, READ_WALKED("\x02\x02\x00"
+                            "\x00"
+                            "\x00"
+                            "\x02x"));
     /* as many nulls as a long can count: no byte each, so they cost nothing */
-    check_ok(f, READ_WALKED("\x00" "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00" "\x02\x02k\x02v\x00" "\x02x"));
-    assert_int_equal(READ_WALKED("\x00\x00\x02\x01k\x02v\x00\x02x"), HF_E_RECORD_MALFORMED);     /* key of -1 bytes */
-    assert_int_equal(READ_WALKED("\x00\x00\x02\x02k\x7fv\x00\x02x"), HF_E_RECORD_MALFORMED);     /* value of -64 */
-    assert_int_equal(READ_WALKED("\x00\x00\x02\x02k\x7ev\x00\x02x"), HF_E_RECORD_MALFORMED);     /* value past the end */
-    assert_int_equal(READ_WALKED("\x00\x00\x7e\x02k\x02v\x00\x02x"), HF_E_RECORD_MALFORMED);     /* 63 entries */
-    assert_int_equal(READ_WALKED("\x00\x00\x01\x06\x02k\x02v\x00\x02x"), HF_E_RECORD_MALFORMED); /* block of 3, takes 4 */
-    assert_int_equal(READ_WALKED("\x04\x00\x00\x02x"), HF_E_RECORD_MALFORMED);                   /* branch 2 of 2 */
+    check_ok(f, READ_WALKED("\x00"
+                            "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00"
+                            "\x02\x02k\x02v\x00"
+                            "\x02x"));
+    assert_int_equal(READ_WALKED("\x00\x00\x02\x01k\x02v\x00\x02x"), HF_E_RECORD_MALFORMED); /* key of -1 bytes */
+    assert_int_equal(READ_WALKED("\x00\x00\x02\x02k\x7fv\x00\x02x"), HF_E_RECORD_MALFORMED); /* value of -64 */
+    assert_int_equal(READ_WALKED("\x00\x00\x02\x02k\x7ev\x00\x02x"), HF_E_RECORD_MALFORMED); /* value past the end */
+    assert_int_equal(READ_WALKED("\x00\x00\x7e\x02k\x02v\x00\x02x"), HF_E_RECORD_MALFORMED); /* 63 entries */
+    assert_int_equal(READ_WALKED("\x00\x00\x01\x06\x02k\x02v\x00\x02x"),
+                     HF_E_RECORD_MALFORMED);                                   /* block of 3, takes 4 */
+    assert_int_equal(READ_WALKED("\x04\x00\x00\x02x"), HF_E_RECORD_MALFORMED); /* branch 2 of 2 */
     char deep[200];
     memset(deep, 2, sizeof deep); /* a list of 200 nodes, each in the one before */
     assert_int_equal(read_walked(f, plan, deep, sizeof deep), HF_E_RECORD_MALFORMED);
@@ -207,7 +229,12 @@ static void lies_in_what_is_walked_over(void **state) {
 
 static void schemas_that_lie(void **state) {
     static const char *const bad[] = {
-        "", "{", "[]", "\"string\"", "{\"type\":\"record\",\"name\":\"Control\"}", "{\"type\":\"record\",\"name\":\"Other\",\"fields\":[]}",
+        "",
+        "{",
+        "[]",
+        "\"string\"",
+        "{\"type\":\"record\",\"name\":\"Control\"}",
+        "{\"type\":\"record\",\"name\":\"Other\",\"fields\":[]}",
         "{\"type\":\"record\",\"name\":\"Control\",\"fields\":[{\"name\":\"key\",\"type\":\"int\"}]}",
         "{\"type\":\"record\",\"name\":\"Control\",\"fields\":[{\"name\":\"at\",\"type\":\"string\"}]}",
         "{\"type\":\"record\",\"name\":\"Control\",\"fields\":[{\"name\":\"at\",\"type\":\"double\"}]}",
