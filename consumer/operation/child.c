@@ -51,6 +51,21 @@ _Noreturn static void become(const hf_child_options *o, const char *path, const 
     _exit(127);
 }
 
+/* A pipe whose ends are not 0, 1 or 2, as they can be in a parent that closed its own: the child's dup2 would cut them off. */
+static int high_pipe(int ends[2]) {
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return -1;
+    for (int i = 0; i < 2; i++)
+        if (ends[i] <= 2) {
+            int low = ends[i];
+            ends[i] = fcntl(low, F_DUPFD_CLOEXEC, 3);
+            close(low);
+            if (ends[i] < 0)
+                return -1;
+        }
+    return 0;
+}
+
 static void close_all(int *fds, int count) {
     for (int i = 0; i < count; i++)
         hf_close_p(&fds[i]);
@@ -63,12 +78,11 @@ hf_code hf_child_start(const hf_child_options *options, hf_child *ret, hf_err *r
         return rc;
     int p[8] = {-1, -1, -1, -1, -1, -1, -1, -1}; /* in, out, err, report: read end, write end */
     for (int i = 0; i < 4; i++)
-        if (pipe2(p + 2 * (size_t)i, O_CLOEXEC) != 0) {
+        if (high_pipe(p + 2 * (size_t)i) != 0) {
             rc = hf_fail_errno(reterr, errno, "pipes to program %s", path);
             close_all(p, 8);
             return rc;
         }
-    /* A pipe end may be 0, 1 or 2 in a parent that closed its own; then dup2 would cut another one off. */
     const int theirs[3] = {p[0], p[3], p[5]};
     pid_t parent = getpid(), pid = fork();
     if (pid == 0)

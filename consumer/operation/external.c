@@ -3,7 +3,6 @@
 #include "consumer/operation/external.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -98,8 +97,8 @@ static hf_code check_limits(const session *s, hf_err *reterr) {
     if (s->run->cancel && atomic_load(s->run->cancel))
         return hf_fail(reterr, HF_E_CANCELLED, "cancelled on request");
     if (s->deadline_ns && hf_mono_ns() > s->deadline_ns)
-        return hf_fail(reterr, HF_E_TIMEOUT, "the program did not end within its timeout of %" PRId64 " s (worker.operations.%s.timeout)",
-                       s->program->timeout_ms / 1000, s->program->name);
+        return hf_fail(reterr, HF_E_TIMEOUT, "the program did not end within its timeout of %.1f s (worker.operations.%s.timeout)",
+                       (double)s->program->timeout_ms / 1000, s->program->name);
     return HF_OK;
 }
 

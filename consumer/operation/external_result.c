@@ -42,7 +42,7 @@ hf_code hf_external_line(hf_external_talk *talk, hf_str line, hf_err *reterr) {
     hf_err why;
     json_t *json = hf_json_parse(line, HF_EXTERNAL_LINE_MAX, &why);
     if (!json)
-        return hf_fail(reterr, HF_E_PROTOCOL, "the program wrote a line that is not JSON: %s", why.detail);
+        return hf_fail(reterr, HF_E_PROTOCOL, "the program wrote a line that cannot be read: %s", why.detail);
     hf_code rc = HF_OK;
     hf_str job_id = text_of(json, "job_id");
     if (!json_is_object(json))

@@ -8,34 +8,10 @@
 #include <sys/syscall.h>
 
 #include "consumer/operation/operation.h"
+#include "consumer/provider/path.h"
 #include "schemas/base/mem.h"
 
 enum { ROOTS_MAX = 64 };
-
-/* A path as text with its URL form taken off: file:///a%20b -> /a b. */
-static hf_code plain_path(hf_str path, char to[HF_MAX_PATH + 1], hf_err *reterr) {
-    bool url = hf_str_starts(path, HF_STR("file://"));
-    if (url) {
-        path = (hf_str){path.p + 7, path.len - 7};
-        if (hf_str_starts(path, HF_STR("localhost/")))
-            path = (hf_str){path.p + 9, path.len - 9};
-    }
-    size_t n = 0;
-    for (uint32_t i = 0; i < path.len; i++) {
-        unsigned byte = (unsigned char)path.p[i];
-        if (url && byte == '%' && (i + 2 >= path.len || sscanf((char[]){path.p[i + 1], path.p[i + 2], 0}, "%2x", &byte) != 1))
-            return hf_fail(reterr, HF_E_INVALID, "path %.*s: %% must be followed by two hex digits in a URL", HF_STR_ARG(path));
-        if (url && path.p[i] == '%')
-            i += 2;
-        if (byte == 0 || n == HF_MAX_PATH)
-            return hf_fail(reterr, HF_E_INVALID, "path %.*s: it has a NUL or more than %d bytes", HF_STR_ARG(path), HF_MAX_PATH);
-        to[n++] = (char)byte;
-    }
-    to[n] = 0;
-    if (to[0] != '/')
-        return hf_fail(reterr, HF_E_INVALID, "path \"%s\": give an absolute path or a file:/// URL", to);
-    return HF_OK;
-}
 
 static hf_code outside(const hf_roots *roots, const char *path, hf_err *reterr) {
     char list[256] = "";
@@ -71,7 +47,7 @@ static int open_below(const hf_root *root, const char *path, int flags, unsigned
 }
 
 static hf_code locate(const hf_roots *roots, hf_str path, char text[HF_MAX_PATH + 1], const hf_root **ret_root, const char **ret_rest, hf_err *reterr) {
-    hf_code rc = plain_path(path, text, reterr);
+    hf_code rc = hf_path_plain(path, text, reterr);
     if (rc != HF_OK)
         return rc;
     *ret_root = NULL;

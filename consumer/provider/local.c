@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "consumer/pipeline/out.h"
+#include "consumer/provider/path.h"
 #include "schemas/base/mem.h"
 
 static hf_str extension_of(hf_str path) {
@@ -84,12 +85,19 @@ static hf_code open_flat(const hf_disk *disk, const hf_opener *opener, hf_vm_dis
     return HF_OK;
 }
 
-static hf_code open_disk(const hf_disk *disk, const hf_opener *opener, const hf_flow *flow, hf_vm_disk *ret, hf_err *reterr) {
+static hf_code open_disk(const hf_disk *named, const hf_opener *opener, const hf_flow *flow, hf_vm_disk *ret, hf_err *reterr) {
     hf_auto_fd int fd = -1;
     hf_source_id id = {0};
-    ret->path = disk->path;
-    hf_code rc = opener->open(opener->ctx, disk->path, &fd, reterr);
-    if (rc != HF_OK || (rc = hf_source_identify(fd, &id, reterr)) != HF_OK)
+    char path[HF_MAX_PATH + 1];
+    ret->path = named->path;
+    hf_code rc = hf_path_plain(named->path, path, reterr);
+    if (rc != HF_OK)
+        return rc;
+    hf_disk plain = *named, *disk = &plain;
+    disk->path = hf_str_of(path);
+    if ((rc = opener->open(opener->ctx, disk->path, &fd, reterr)) != HF_OK)
+        return rc;
+    if ((rc = hf_source_identify(fd, &id, reterr)) != HF_OK)
         return rc;
     hf_format wanted;
     if (hf_format_parse(disk->format, &wanted) && wanted == HF_F_RAW)
@@ -104,7 +112,11 @@ static hf_code open_disk(const hf_disk *disk, const hf_opener *opener, const hf_
 }
 
 /* "web-01.qcow2" -> "web-01": what the VM is called when the job has no name. */
-static void name_from_path(hf_str path, char *name, size_t size) {
+static void name_from_path(hf_str named, char *name, size_t size) {
+    char plain[HF_MAX_PATH + 1];
+    if (hf_path_plain(named, plain, NULL) != HF_OK)
+        return;
+    hf_str path = hf_str_of(plain);
     uint32_t from = path.len;
     while (from > 0 && path.p[from - 1] != '/')
         from--;

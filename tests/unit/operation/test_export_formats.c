@@ -78,7 +78,7 @@ static void every_input_to_every_output(void **state) {
     if (!rig_have("qemu-img") || !rig_have("qemu-nbd"))
         skip();
     rig_open(&r);
-    rig_image(&r, "base.raw", 40 << 20, 1); /* two grain tables */
+    rig_image(&r, "base.raw", 34 << 20, 1); /* two grain tables */
     for (size_t i = 0; i < HF_ARRAY_LEN(inputs); i++) {
         char name[64];
         snprintf(name, sizeof name, "disk%zu.%s", i, inputs[i].name);
@@ -97,7 +97,7 @@ static void odd_sizes(void **state) {
         skip();
     rig_open(&r);
     for (size_t i = 0; i < HF_ARRAY_LEN(sizes); i++)
-        for (size_t o = 0; o < HF_ARRAY_LEN(outputs); o++) {
+        for (size_t o = i % 4 == 0 ? 0 : 2; o < HF_ARRAY_LEN(outputs); o++) { /* ova and ovf hold the same VMDK */
             const char *qemu;
             rig_image(&r, "base.raw", sizes[i], 3 + i);
             hf_spec spec = rig_spec(&r, "export", "base.raw", outputs[o]);
