@@ -33,6 +33,7 @@ void hf_held_end(hf_worker_core *core, hf_held *held, hf_now now) {
     if (held->pending >= 0)
         core->in_flight--;
     held->pending = -1;
+    held->resend = false;
     held->state = HF_HELD_FREE;
     held->job = NULL;
     forget(held);

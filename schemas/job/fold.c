@@ -28,12 +28,18 @@ static const struct rule {
 #undef HF_EVENT
 };
 
+/* tests/sim compiles this file again with one rule broken, to see that it would notice. */
+#ifndef HF_FOLD_MUTATION
+#define HF_FOLD_MUTATION 0
+#endif
+enum { STALE_ATTEMPTS_ARE_REFUSED = HF_FOLD_MUTATION != 1, OTHER_WORKERS_ARE_REFUSED = HF_FOLD_MUTATION != 2, AN_END_IS_FINAL = HF_FOLD_MUTATION != 3 };
+
 /* ---- may it happen? ----------------------------------------------------------------------------- */
 static hf_verdict check_attempt(unsigned guards, const hf_job *job, const hf_record *r) {
     if (!(guards & (G_ATTEMPT | G_NEXT)))
         return HF_V_ACCEPTED;
     int32_t expected = job->attempt + (guards & G_NEXT ? 1 : 0);
-    if (r->attempt < expected)
+    if (r->attempt < expected && STALE_ATTEMPTS_ARE_REFUSED)
         return HF_V_STALE_ATTEMPT;
     return r->attempt > expected ? HF_V_FUTURE_ATTEMPT : HF_V_ACCEPTED;
 }
@@ -43,15 +49,17 @@ static hf_verdict check(hf_event event, const hf_job *job, const hf_record *r) {
     hf_state state = (hf_state)job->state;
     if (job->deleted)
         return HF_V_DELETED;
-    if (hf_state_terminal(state) && !(rule->from & F_TERMINAL))
+    bool ended = hf_state_terminal(state);
+    if (ended && !(rule->from & F_TERMINAL) && AN_END_IS_FINAL)
         return HF_V_TERMINAL;
     hf_verdict v = check_attempt(rule->guards, job, r);
     if (v != HF_V_ACCEPTED)
         return v;
-    if (!(rule->from & (1u << state)))
+    if (!(rule->from & (1u << state)) && (AN_END_IS_FINAL || !ended))
         return HF_V_WRONG_STATE;
     bool same_worker = hf_str_eq(r->by, job->worker);
-    if ((rule->guards & G_WORKER || (rule->guards & G_WORKER_IF && hf_state_has_attempt(state))) && !same_worker)
+    if ((rule->guards & G_WORKER || (rule->guards & G_WORKER_IF && hf_state_has_attempt(state))) && !same_worker &&
+        OTHER_WORKERS_ARE_REFUSED)
         return HF_V_WRONG_WORKER;
     if (rule->guards & G_BUDGET && hf_job_attempts_left(job) <= 0)
         return HF_V_NO_ATTEMPTS_LEFT;

@@ -1,0 +1,99 @@
+/* sim [--seeds N] [--from SEED] [--seed SEED [--verbose]] [--expect-violation]
+ *   runs N schedules from seed FROM on (default 20000 from 1) and prints how many a second; the first that fails is
+ *   printed with its seed and the command that replays it. --expect-violation: fails unless one fails, for builds
+ *   whose fold is broken on purpose. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "schemas/base/clock.h"
+#include "tests/sim/sim.h"
+
+static sim_world world;
+
+/* A crash in what is tested is a failing seed, too. */
+static void say_seed(void) { fprintf(stderr, "sim: died in seed %" PRIu64 "\n", world.seed); }
+static void on_death(int number) {
+    say_seed();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+/* The sanitizers end a program in ways of their own unless told to abort. */
+const char *__ubsan_default_options(void);
+const char *__ubsan_default_options(void) { return "abort_on_error=1:print_stacktrace=1"; }
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) { return "abort_on_error=1"; }
+
+static void print_counts(const sim_world *w, uint64_t seeds, double seconds, uint64_t steps) {
+    printf("%" PRIu64 " schedules in %.1f s: %.0f schedules/s, %.0f steps/s\n", seeds, seconds, (double)seeds / seconds,
+           (double)steps / seconds);
+    printf("%" PRIu64 " records (%" PRIu64 " proposals accepted), %" PRIu64 " lost, %" PRIu64 " doubled, %" PRIu64 " forged; %" PRIu64
+           " runs, %" PRIu64 " crashes, %" PRIu64 " sleeps, %" PRIu64 " restarts\n",
+           w->counts.records, w->counts.accepted, w->counts.lost, w->counts.duplicates, w->counts.forged, w->counts.runs,
+           w->counts.crashes, w->counts.pauses, w->counts.restarts);
+}
+
+/* Schedules in which some kind of event never happens prove nothing about it. */
+static bool print_coverage(const sim_world *w) {
+    bool all = true;
+    fputs("accepted:", stdout);
+    for (int e = 0; e < HF_EVENT_COUNT; e++) {
+        printf(" %s %" PRIu64, hf_event_name((hf_event)e), w->happened[e]);
+        all = all && w->happened[e];
+    }
+    fputs("\nverdicts:", stdout);
+    for (int v = 0; v < HF_VERDICT_COUNT; v++)
+        if (w->verdicts[v])
+            printf(" %s %" PRIu64, hf_verdict_name((hf_verdict)v), w->verdicts[v]);
+    putchar('\n');
+    return all;
+}
+
+int main(int argc, char **argv) {
+    static const struct option options[] = {{"seeds", required_argument, NULL, 'n'},  {"from", required_argument, NULL, 'f'},
+                                            {"seed", required_argument, NULL, 's'},   {"verbose", no_argument, NULL, 'v'},
+                                            {"expect-violation", no_argument, NULL, 'x'}, {NULL, 0, NULL, 0}};
+    uint64_t seeds = 20000, from = 1, steps = 0, ran = 0;
+    bool expect = false, failed = false;
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (c) {
+        case 'n': seeds = strtoull(optarg, NULL, 0); break;
+        case 'f': from = strtoull(optarg, NULL, 0); break;
+        case 's': from = strtoull(optarg, NULL, 0), seeds = 1; break;
+        case 'v': world.verbose = setvbuf(stdout, NULL, _IOLBF, 0) == 0; break;
+        case 'x': expect = true; break;
+        default: return 64;
+        }
+    }
+    hf_err err;
+    if (hf_codec_new(NULL, NULL, &world.codec, &err) != HF_OK)
+        return fprintf(stderr, "sim: %s\n", err.detail), 70;
+    hf_arena_init(&world.arena, (size_t)256 << 20);
+    hf_arena_init(&world.scratch, (size_t)16 << 20);
+    hf_buf_init(&world.bytes, HF_MAX_RECORD);
+    signal(SIGABRT, on_death);
+    signal(SIGSEGV, on_death);
+    int64_t began = hf_mono_ns();
+    for (uint64_t i = 0; i < seeds && !failed; i++, ran++) {
+        failed = !sim_schedule(&world, from + i);
+        steps += world.steps;
+    }
+    print_counts(&world, ran, (double)(hf_mono_ns() - began) / 1e9, steps);
+    bool covered = print_coverage(&world) || ran < 1000;
+    if (!covered && !failed)
+        puts("a kind of event never happened in all these schedules");
+    if (failed)
+        printf("seed %" PRIu64 ": %s\nreplay: %s --seed %" PRIu64 " --verbose\n", world.seed, world.violation, argv[0], world.seed);
+    free(world.events);
+    for (int t = 0; t < SIM_TOPICS; t++)
+        for (int p = 0; p < SIM_PARTITIONS; p++)
+            free(world.log[t][p].entries);
+    hf_buf_done(&world.bytes);
+    hf_arena_done(&world.arena);
+    hf_arena_done(&world.scratch);
+    hf_codec_free(world.codec);
+    if (expect)
+        puts(failed ? "broken on purpose, and found" : "broken on purpose, and NOT found");
+    return failed == expect && (covered || failed) ? 0 : 1;
+}

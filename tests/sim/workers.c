@@ -1,0 +1,191 @@
+/* A worker: the real core, and runners that take their time, fail, hang, crash and publish. */
+#include "tests/sim/sim.h"
+
+enum { ACTIONS_MAX = 64 };
+
+static const hf_str operations[] = {HF_STR_INIT("sleep")};
+
+void sim_worker_start(sim_world *w, sim_actor *a) {
+    hf_err err = {0};
+    hf_worker_options o = {
+        .worker_id = hf_str_of(a->name), .incarnation = hf_str_of(a->incarnation_name), .hostname = HF_STR("sim"),
+        .version = HF_STR("1"), .capabilities = {.operations = {operations, 1}, .memory_gb = 8, .disk_space_gb = 100},
+        .slots = SIM_SLOTS, .claims_max = 8, .lease_ms = 30000, .heartbeat_ms = 10000, .stranger_wait_ms = 500,
+        .ageing_ms = 600000, .retry_base_ms = 2000, .retry_max_ms = 20000, .kill_grace_ms = 5000, .quick_ms = 25};
+    if (hf_worker_core_new(&o, sim_now(w, a), &a->worker, &err) != HF_OK)
+        sim_violation(w, "%s: %s", a->identity, err.detail);
+    memset(a->slots, 0, sizeof a->slots);
+}
+
+void sim_worker_stop(sim_actor *a) {
+    hf_worker_core_free(a->worker);
+    a->worker = NULL;
+}
+
+void sim_worker_change(sim_world *w, sim_actor *a, const hf_record *record, hf_verdict verdict, const hf_job *after) {
+    if (hf_worker_core_change(a->worker, record, verdict, after, sim_now(w, a)) != HF_OK)
+        sim_must(NULL);
+}
+
+void sim_worker_news(sim_world *w, sim_actor *a, const sim_news *n) {
+    char marker[96];
+    snprintf(marker, sizeof marker, "%d %s", n->attempt, a->identity);
+    hf_result result = {.vm_name = hf_str_of(marker)};
+    hf_outcome outcome = {.code = n->code, .message = HF_STR("as the seed has it"), .phase = HF_STR("sim"), .result = &result};
+    switch (n->kind) {
+    case SIM_NEWS_ACK: hf_worker_core_ack(a->worker, n->tag, n->code, sim_now(w, a)); break;
+    case SIM_NEWS_DONE: hf_worker_core_done(a->worker, n->slot, n->job_id, n->attempt, &outcome, sim_now(w, a)); break;
+    case SIM_NEWS_CRASHED: hf_worker_core_crashed(a->worker, n->slot, HF_STR("killed"), sim_now(w, a)); break;
+    case SIM_NEWS_RETURNED: hf_worker_core_returned(a->worker, n->slot, n->job_id, n->attempt, sim_now(w, a)); break;
+    case SIM_NEWS_PHASE: hf_worker_core_phase(a->worker, n->slot, n->job_id, n->attempt, HF_STR("copy")); break;
+    }
+}
+
+/* ---- runners ---------------------------------------------------------------------------------------------- */
+static void runner_at(sim_world *w, sim_actor *a, int slot, int64_t in_ms) {
+    sim_event e = {.kind = SIM_AT_RUNNER, .actor = a->index, .incarnation = a->incarnation, .slot = slot, .serial = ++a->slots[slot].serial};
+    sim_at(w, w->now_ms + in_ms, e);
+}
+
+static hf_code draw_outcome(sim_world *w) {
+    int64_t n = w->calm ? 0 : sim_roll(w, 100);
+    return n < 70 ? HF_OK : n < 85 ? HF_E_IO : n < 92 ? HF_E_RUNNER_CRASHED : HF_E_SOURCE_INVALID;
+}
+
+static void begin(sim_world *w, sim_actor *a, int slot) {
+    sim_slot *s = &a->slots[slot];
+    if (s->count == 0)
+        return;
+    int64_t kind = w->calm ? 0 : sim_roll(w, 10);
+    int64_t duration = kind < 5 ? 1 + sim_roll(w, 40) : kind < 8 ? sim_roll(w, 5000) : sim_roll(w, 90000);
+    s->outcome = draw_outcome(w);
+    s->hangs = sim_storm_chance(w, 40);
+    w->counts.runs++;
+    if (sim_chance(w, 300))
+        sim_actor_news(w, a, (sim_news){.kind = SIM_NEWS_PHASE, .slot = slot, .job_id = s->runs[0].job_id, .attempt = s->runs[0].attempt});
+    runner_at(w, a, slot, duration);
+}
+
+/* RENAME_NOREPLACE; only a newer attempt replaces what an older one left. */
+static hf_code publish(sim_world *w, const sim_run *run) {
+    sim_model *m = sim_referee_model(w, run->job_id);
+    if (m->published > run->attempt)
+        return HF_E_CONFLICT;
+    m->published = run->attempt;
+    return HF_OK;
+}
+
+static void shift(sim_slot *s) {
+    memmove(&s->runs[0], &s->runs[1], (size_t)--s->count * sizeof s->runs[0]);
+}
+
+/* What runs ends now: published before anybody is told, and told whether or not the program sleeps. */
+void sim_worker_runner(sim_world *w, sim_actor *a, int slot, uint32_t serial) {
+    sim_slot *s = &a->slots[slot];
+    if (s->serial != serial || s->count == 0)
+        return;
+    if (a->whole_machine_sleeps && w->now_ms < a->resume_at) {
+        runner_at(w, a, slot, a->resume_at - w->now_ms);
+        return;
+    }
+    if (s->hangs && !w->calm) {
+        runner_at(w, a, slot, 20000);
+        return;
+    }
+    sim_run run = s->runs[0];
+    hf_code code = s->outcome == HF_OK ? publish(w, &run) : s->outcome;
+    SIM_SAY(w, "%s slot %d: %.*s #%d ends, %s", a->identity, slot, HF_STR_ARG(run.job_id), run.attempt, hf_code_name(code));
+    sim_news news = {.kind = SIM_NEWS_DONE, .slot = slot, .job_id = run.job_id, .attempt = run.attempt, .code = code};
+    if (code == HF_E_RUNNER_CRASHED) { /* those behind it come back, too */
+        news.kind = SIM_NEWS_CRASHED;
+        s->count = 0;
+    } else {
+        shift(s);
+    }
+    sim_actor_news(w, a, news);
+    begin(w, a, slot);
+}
+
+static void start(sim_world *w, sim_actor *a, const hf_action *act) {
+    sim_slot *s = &a->slots[act->slot];
+    const hf_job *job = sim_replica_job(&a->replica, act->job_id);
+    if (!job || !hf_state_has_attempt((hf_state)job->state) || job->attempt != act->attempt || !hf_str_eqz(job->worker, a->identity))
+        sim_violation(w, "%s starts %.*s #%d, which it has not read to be its own", a->identity, HF_STR_ARG(act->job_id), act->attempt);
+    if (s->count == SIM_SLOT_DEPTH) {
+        sim_violation(w, "%s gives a runner more than %d jobs", a->identity, SIM_SLOT_DEPTH);
+        return;
+    }
+    s->runs[s->count++] = (sim_run){hf_arena_str(&w->arena, act->job_id), act->attempt};
+    if (s->count == 1)
+        begin(w, a, act->slot);
+}
+
+static int place_of(const sim_slot *s, const hf_action *act) {
+    for (int i = 0; i < s->count; i++)
+        if (s->runs[i].attempt == act->attempt && hf_str_eq(s->runs[i].job_id, act->job_id))
+            return i;
+    return -1;
+}
+
+static void recall(sim_world *w, sim_actor *a, const hf_action *act) {
+    sim_slot *s = &a->slots[act->slot];
+    int i = place_of(s, act);
+    if (i < 1) /* it began: done() will tell */
+        return;
+    sim_run run = s->runs[i];
+    memmove(&s->runs[i], &s->runs[i + 1], (size_t)(--s->count - i) * sizeof run);
+    sim_actor_news(w, a, (sim_news){.kind = SIM_NEWS_RETURNED, .slot = act->slot, .job_id = run.job_id, .attempt = run.attempt});
+}
+
+static void stop(sim_world *w, sim_actor *a, const hf_action *act) {
+    sim_slot *s = &a->slots[act->slot];
+    if (place_of(s, act) != 0)
+        return;
+    if (!s->hangs && sim_chance(w, 200))
+        return; /* it is about to end by itself */
+    s->outcome = s->hangs || sim_chance(w, 200) ? HF_E_RUNNER_CRASHED : HF_E_CANCELLED;
+    s->hangs = false;
+    runner_at(w, a, act->slot, s->outcome == HF_E_CANCELLED ? sim_roll(w, act->grace_ms + 1) : 2 * act->grace_ms);
+}
+
+/* ---- deciding ------------------------------------------------------------------------------------------------ */
+/* A worker that has read that its attempt is over never says that it completed. */
+static void check_proposal(sim_world *w, const sim_actor *a, const hf_record *r) {
+    const hf_job *job = sim_replica_job(&a->replica, r->job_id);
+    hf_event last = hf_record_event(r, r->transitions.count - 1);
+    if (last == HF_EV_COMPLETED && (!job || !hf_state_has_attempt((hf_state)job->state) || job->attempt != r->attempt ||
+                                    !hf_str_eqz(job->worker, a->identity)))
+        sim_violation(w, "%s completes %.*s #%d, of which it has read that it is over", a->identity, HF_STR_ARG(r->job_id), r->attempt);
+}
+
+static void act(sim_world *w, sim_actor *a, const hf_action *action) {
+    switch (action->kind) {
+    case HF_ACT_PROPOSE:
+        check_proposal(w, a, action->record);
+        sim_send(w, a, SIM_EVENTS, sim_partition_of(action->record->job_id), action->record, action->tag);
+        break;
+    case HF_ACT_HEARTBEAT: sim_send(w, a, SIM_HEARTBEATS, 0, action->heartbeat, action->tag); break;
+    case HF_ACT_START: start(w, a, action); break;
+    case HF_ACT_RECALL: recall(w, a, action); break;
+    case HF_ACT_STOP: stop(w, a, action); break;
+    }
+}
+
+int64_t sim_worker_decide(sim_world *w, sim_actor *a) {
+    hf_action actions[ACTIONS_MAX];
+    size_t count;
+    hf_err err = {0};
+    do {
+        if (hf_worker_core_step(a->worker, sim_now(w, a), actions, ACTIONS_MAX, &count, &err) != HF_OK)
+            sim_must(NULL);
+        for (size_t i = 0; i < count; i++)
+            act(w, a, &actions[i]);
+    } while (count == ACTIONS_MAX);
+    if (a->draining && hf_worker_core_idle(a->worker)) {
+        sim_actor_stop(w, a);
+        sim_at(w, w->now_ms + sim_roll(w, 5000), (sim_event){.kind = SIM_AT_RESTART, .actor = a->index});
+        return SIM_NEVER;
+    }
+    int64_t wake = hf_worker_core_wake_ms(a->worker, sim_now(w, a));
+    return wake == INT64_MAX ? SIM_NEVER : wake - 1; /* sim_now's monotonic time is one ahead: 0 means never there */
+}
