@@ -10,7 +10,7 @@
 #include "schemas/base/id.h"
 #include "schemas/base/mem.h"
 
-enum { LIST_LIMIT = 100, LIST_MAX = 1000000, PATH_BYTES = 256 };
+enum { LIST_LIMIT = 100, LIST_MAX = 10000 /* the sidecar's bound */, PATH_BYTES = 256 };
 
 /* An id goes into a URL as it stands: its characters are the harmless ones, or it is none. */
 static hf_code id_path(const hf_ctl *ctl, const char *format_before, const char *after, char path[PATH_BYTES], hf_err *reterr) {
@@ -44,7 +44,7 @@ static const char *text_in(const json_t *object, const char *member) { return js
 static hf_code list_request(const hf_ctl *ctl, json_t **ret, hf_err *reterr) {
     long limit;
     bool all = hf_args_get(&ctl->args, HF_OPT_ALL);
-    hf_code code = hf_args_int(&ctl->args, HF_OPT_LIMIT, 1, LIST_MAX, all ? 0 : LIST_LIMIT, &limit, reterr);
+    hf_code code = hf_args_int(&ctl->args, HF_OPT_LIMIT, 1, LIST_MAX, all ? LIST_MAX : LIST_LIMIT, &limit, reterr);
     json_t *request = code ? NULL : json_object(), *list = json_array();
     size_t cursor = 0;
     for (const char *status; request && (status = hf_args_next(&ctl->args, HF_OPT_STATUS, &cursor));)
@@ -53,7 +53,7 @@ static hf_code list_request(const hf_ctl *ctl, json_t **ret, hf_err *reterr) {
         json_object_set(request, "status", list);
     else if (request)
         json_object_set_new(request, "all", json_true());
-    if (request && limit)
+    if (request)
         json_object_set_new(request, "limit", json_integer(limit));
     json_decref(list);
     if (!code && !request)
@@ -78,7 +78,6 @@ static void put_job(hf_table *table, const json_t *json) {
     hf_table_put(table, v.error ? v.error : v.vm_path);
 }
 
-/* The sidecar may answer with more than the limit where it knows none for `all`: it is ours to keep, too. */
 static hf_code print_jobs(hf_ctl *ctl, const json_t *answer, hf_err *reterr) {
     static const char *const headings[] = {"ID", "NAME", "STATE", "DONE", "CREATED", "UPDATED", "VM OR ERROR"};
     const json_t *jobs = json_object_get(answer, "jobs");
@@ -92,9 +91,8 @@ static hf_code print_jobs(hf_ctl *ctl, const json_t *answer, hf_err *reterr) {
         return HF_OK;
     }
     hf_code code = print_table(ctl, table, reterr);
-    json_int_t total = json_integer_value(json_object_get(answer, "total"));
-    if (total > (json_int_t)json_array_size(jobs) && ctl->terminal)
-        fprintf(ctl->out, "%zu of %" JSON_INTEGER_FORMAT "; --limit N or --all shows more\n", json_array_size(jobs), total);
+    if (!code && json_is_true(json_object_get(answer, "truncated")))
+        fprintf(stderr, "hyperctl list: there are more than these %zu; --limit N (up to %d), --all or --status say which\n", json_array_size(jobs), LIST_MAX);
     return code;
 }
 

@@ -153,7 +153,7 @@ static hf_code put_all(hf_submitter *submitter, const json_t *jobs, hf_err *rete
 static hf_code send_on(hf_klog *log, const json_t *jobs, outcome *o, hf_err *reterr) {
     hf_codec *codec = NULL;
     hf_submitter *submitter = NULL;
-    const hf_submitter_options options = {.done = on_submitted, .ctx = o};
+    const hf_submitter_options options = {.expected = o->count, .done = on_submitted, .ctx = o};
     hf_code code = hf_codec_new(NULL, NULL, &codec, reterr);
     if (!code)
         code = hf_submitter_open(log, codec, &options, &submitter, reterr);
@@ -195,22 +195,27 @@ static hf_code via_kafka(hf_ctl *ctl, const hf_where *where, const json_t *jobs,
 }
 
 /* ---- to the sidecar ---------------------------------------------------------------------------------- */
-/* The sidecar's answer names the ids it took; everything else of this request was refused. */
+/* "job 2: text" of several, "text" of one: the number is of the request and is left out. */
+static const char *without_number(const char *text) {
+    size_t digits = strncmp(text, "job ", 4) == 0 ? strspn(text + 4, "0123456789") : 0;
+    return digits && strncmp(text + 4 + digits, ": ", 2) == 0 ? text + 4 + digits + 2 : text;
+}
+
+/* The answer has the ids that were taken and an error for each of the others, both in the order of the request. */
 static void take_answer(const json_t *answer, size_t from, size_t to, outcome *o) {
     const json_t *ids = json_object_get(answer, "job_ids"), *errors = json_object_get(answer, "errors");
-    size_t next = 0;
+    size_t taken = 0, refused = 0;
     for (size_t i = from; i < to; i++) {
-        const char *id = json_string_value(json_array_get(ids, next));
-        o->codes[i] = id && strcmp(id, o->ids[i]) == 0 ? HF_OK : HF_E_INVALID;
-        next += o->codes[i] == HF_OK;
+        const char *id = json_string_value(json_array_get(ids, taken));
+        if (id && strcmp(id, o->ids[i]) == 0) {
+            o->codes[i] = HF_OK;
+            taken++;
+            continue;
+        }
+        const char *why = json_string_value(json_array_get(errors, refused++));
+        why = why ? without_number(why) : "refused";
+        note_error(o, i, strstr(why, "already exists") ? HF_E_EXISTS : HF_E_INVALID, why);
     }
-    size_t k;
-    json_t *error;
-    json_array_foreach(errors, k, error) json_array_append(o->errors, error);
-    const char *key;
-    void *at;
-    json_object_foreach_safe((json_t *)(uintptr_t)errors, at, key, error)
-        json_array_append_new(o->errors, json_sprintf("%s: %s", key, json_string_value(error) ? json_string_value(error) : "refused"));
 }
 
 /* Jobs from `from` that fit one request. */
@@ -284,6 +289,12 @@ static hf_code choose_way(hf_ctl *ctl, const hf_where *where, bool *ret_http, hf
     return HF_OK;
 }
 
+/* Of the only job: without its number and id, which the user gave or does not know. */
+static const char *first_error(const outcome *o) {
+    const char *text = json_string_value(json_array_get(o->errors, 0)), *after = text ? strstr(text, "): ") : NULL;
+    return after ? after + 3 : "the job was refused";
+}
+
 static hf_code submit(hf_ctl *ctl, json_t *jobs, outcome *o, hf_err *reterr) {
     hf_where where;
     bool http = false;
@@ -300,7 +311,6 @@ static hf_code submit(hf_ctl *ctl, json_t *jobs, outcome *o, hf_err *reterr) {
         accepted += o->codes[i] == HF_OK;
     hf_err print_err;
     hf_code printed = print_outcome(ctl, o, accepted, &print_err);
-    const char *first = json_string_value(json_array_get(o->errors, 0));
     if (code)
         return code;
     if (printed) {
@@ -308,7 +318,7 @@ static hf_code submit(hf_ctl *ctl, json_t *jobs, outcome *o, hf_err *reterr) {
         return printed;
     }
     if (accepted < o->count)
-        code = o->count == 1 ? hf_fail(reterr, HF_E_INVALID, "%s", first ? first : "the job was refused")
+        code = o->count == 1 ? hf_fail(reterr, o->codes[0], "%s", first_error(o))
                              : hf_fail(reterr, HF_E_INVALID, "%zu of %zu jobs were refused", o->count - accepted, o->count);
     if (hf_args_get(&ctl->args, HF_OPT_WAIT) && !code)
         code = wait_for(ctl, o, reterr);

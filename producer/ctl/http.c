@@ -93,6 +93,8 @@ static hf_code code_of_curl(CURLcode c) {
 /* What a refused request says: the sidecar's own words, with the error's wire name where it gave one. */
 static hf_code refused(const json_t *answer, const char *method, const char *path, long status, hf_err *reterr) {
     const char *words = json_string_value(json_object_get(answer, "error"));
+    if (!words) /* a submission of which nothing was taken */
+        words = json_string_value(json_array_get(json_object_get(answer, "errors"), 0));
     const char *name = json_string_value(json_object_get(answer, "code"));
     hf_code code = hf_http_code_of(status);
     if (name && hf_code_from_name(name, strlen(name)) != HF_E_INTERNAL)

@@ -29,8 +29,6 @@ static void read_progress(const json_t *progress, hf_job_view *v) {
     if (v->bytes_done < 0)
         v->bytes_done = number_of(progress, "bytes_downloaded");
     v->bytes_total = number_of(progress, "total_bytes");
-    v->bytes_per_second = number_of(progress, "bytes_per_second");
-    v->remaining = text_of(progress, "estimated_remaining");
 }
 
 /* Some tell the error as text, some as {code, message}. */

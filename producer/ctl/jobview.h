@@ -11,8 +11,7 @@ typedef struct hf_job_view {
     const char *phase, *worker, *error;
     int64_t attempt;         /* -1: not told */
     double percent;          /* negative: not known */
-    double bytes_done, bytes_total, bytes_per_second; /* negative: not known */
-    const char *remaining;
+    double bytes_done, bytes_total; /* negative: not known */
     int64_t created_ms, started_ms, finished_ms, updated_ms; /* wall, 0: none */
     bool ended;
 } hf_job_view;

@@ -32,6 +32,14 @@ static void on_report(void *ctx, uint64_t tag, const hf_report *report) {
         s->options.done(s->options.ctx, tag, report);
 }
 
+static uint64_t in_flight(const hf_submitter *s) { return s->put - s->reported; }
+
+static void choose_linger(hf_submitter *s, uint64_t to_come) {
+    bool bulk = in_flight(s) + to_come >= BULK_FROM;
+    if (bulk != s->bulk)
+        hf_klog_bulk(s->log, s->bulk = bulk);
+}
+
 hf_code hf_submitter_open(hf_klog *log, const hf_codec *codec, const hf_submitter_options *options, hf_submitter **ret, hf_err *reterr) {
     hf_submitter *s = hf_alloc(sizeof *s);
     if (!s)
@@ -45,6 +53,7 @@ hf_code hf_submitter_open(hf_klog *log, const hf_codec *codec, const hf_submitte
         s->options.stall_timeout_ms = STALL_DEFAULT_MS;
     hf_buf_init(&s->bytes, HF_MAX_RECORD);
     hf_klog_on_report(log, on_report, s);
+    choose_linger(s, s->options.expected);
     *ret = s;
     return HF_OK;
 }
@@ -58,8 +67,6 @@ void hf_submitter_close(hf_submitter *submitter) {
 }
 
 uint64_t hf_submitter_acknowledged(const hf_submitter *submitter) { return submitter->acknowledged; }
-
-static uint64_t in_flight(const hf_submitter *s) { return s->put - s->reported; }
 
 /* Takes reports until at most `most` are in flight. The time-out starts anew with every report. */
 static hf_code wait_below(hf_submitter *s, uint64_t most, hf_err *reterr) {
@@ -75,12 +82,6 @@ static hf_code wait_below(hf_submitter *s, uint64_t most, hf_err *reterr) {
                            s->options.stall_timeout_ms / 1000, in_flight(s), s->put);
     }
     return HF_OK;
-}
-
-static void choose_linger(hf_submitter *s) {
-    bool bulk = in_flight(s) >= BULK_FROM;
-    if (bulk != s->bulk)
-        hf_klog_bulk(s->log, s->bulk = bulk);
 }
 
 hf_code hf_submitter_put(hf_submitter *s, const hf_submission *submission, uint64_t tag, hf_err *reterr) {
@@ -103,14 +104,14 @@ hf_code hf_submitter_put(hf_submitter *s, const hf_submission *submission, uint6
     s->put++;
     if (s->put % POLL_EVERY == 0) {
         hf_klog_poll_reports(s->log, 0);
-        choose_linger(s);
+        choose_linger(s, s->options.expected > s->put ? s->options.expected - s->put : 0);
     }
     return HF_OK;
 }
 
 hf_code hf_submitter_finish(hf_submitter *s, hf_err *reterr) {
     hf_code code = wait_below(s, 0, reterr);
-    choose_linger(s);
+    choose_linger(s, 0);
     if (!code && s->first_error.code)
         code = hf_fail(reterr, s->first_error.code, "%s", s->first_error.detail);
     return code;

@@ -16,6 +16,7 @@ typedef void (*hf_submitted_cb)(void *ctx, uint64_t tag, const hf_report *report
 
 typedef struct hf_submitter_options {
     uint32_t max_in_flight;  /* 0: 50,000, half of the log's own bound */
+    uint64_t expected;       /* how many will be put, where known: many fill requests up from the first on */
     int stall_timeout_ms;    /* fail when no report came for so long; 0: 30,000 */
     hf_submitted_cb done;    /* may be NULL */
     void *ctx;

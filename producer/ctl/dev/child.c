@@ -54,8 +54,10 @@ hf_code hf_child_arg(hf_child *child, hf_err *reterr, const char *format, ...) {
 }
 
 /* ---- starting -------------------------------------------------------------------------------------- */
+enum { READY_FD = 3 };
 /* The environment, without what is said to hyperctl alone, with the descriptor to say READY on. malloc'd list; strings borrow. */
-static char **environment(char *ready) {
+static char **environment(void) {
+    static char ready[] = "HF_READY_FD=3"; /* one digit: a shell can write to it, too */
     size_t n = 0, at = 0;
     while (environ[n])
         n++;
@@ -82,7 +84,8 @@ static void become(const hf_child *child, char **envp, int out, int ready, int n
     dup2(out, STDOUT_FILENO);
     dup2(out, STDERR_FILENO);
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC); /* libraries' sockets are not always close-on-exec */
-    fcntl(ready, F_SETFD, 0);
+    if (ready == READY_FD ? fcntl(ready, F_SETFD, 0) != 0 : dup2(ready, READY_FD) != READY_FD)
+        _exit(127);
     execve(child->path, child->argv, envp);
     _exit(127);
 }
@@ -98,9 +101,7 @@ static hf_code open_log(hf_child *child, hf_err *reterr) {
 }
 
 static hf_code fork_it(hf_child *child, int out[2], int ready[2], hf_err *reterr) {
-    char text[32];
-    snprintf(text, sizeof text, "HF_READY_FD=%d", ready[1]);
-    hf_auto_free char **envp = environment(text);
+    hf_auto_free char **envp = environment();
     hf_auto_fd int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (!envp || null < 0)
         return hf_fail(reterr, HF_E_NO_MEMORY, "start %s", child->name);
