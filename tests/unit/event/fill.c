@@ -73,7 +73,8 @@ static void fill_field(filler *f, const hf_field *field, void *at) {
     case HF_K_ENUM:
         while (field->symbols[symbols])
             symbols++;
-        *(int32_t *)at = (int32_t)(1 + next(f) % (symbols - 1));
+        assert_true(symbols > 1);
+        *(int32_t *)at = 1 + (int32_t)(next(f) % (symbols > 1 ? symbols - 1 : 1));
         break;
     case HF_K_RECORD: fill(f, field->sub, at); break;
     case HF_K_OPTION:
