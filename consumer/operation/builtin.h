@@ -3,7 +3,7 @@
 #include "consumer/operation/operation.h"
 #include "consumer/provider/provider.h"
 
-#define HF_OPERATION(name, function, needs, summary) \
+#define HF_OPERATION(name, function, needs, summary)                                                                   \
     hf_code function(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr);
 #include "consumer/operation/operations.def"
 #undef HF_OPERATION

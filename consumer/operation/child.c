@@ -34,7 +34,8 @@ static hf_code find_program(const char *name, char path[4096], hf_err *reterr) {
 }
 
 /* In the child, between fork and exec: only calls that are safe there. */
-_Noreturn static void become(const hf_child_options *o, const char *path, const int fds[3], int report_fd, pid_t parent) {
+_Noreturn static void become(const hf_child_options *o, const char *path, const int fds[3], int report_fd,
+                             pid_t parent) {
     sigset_t none;
     sigemptyset(&none);
     setpgid(0, 0);

@@ -22,8 +22,9 @@ static void print_progress(void *ctx, const hf_progress *p) {
     else if (p->percent < 0)
         fprintf(stderr, "%s%.*s%s\n", terminal ? "\r\033[K" : "", HF_STR_ARG(p->phase), p->message.len ? " …" : "");
     else
-        fprintf(stderr, terminal ? "\r\033[K%.*s %5.1f%% %.0f MB/s, %lld s left" : "%.*s %5.1f%% %.0f MB/s, %lld s left\n", HF_STR_ARG(p->phase),
-                p->percent, p->bytes_per_second / 1e6, (long long)p->eta_seconds);
+        fprintf(stderr,
+                terminal ? "\r\033[K%.*s %5.1f%% %.0f MB/s, %lld s left" : "%.*s %5.1f%% %.0f MB/s, %lld s left\n",
+                HF_STR_ARG(p->phase), p->percent, p->bytes_per_second / 1e6, (long long)p->eta_seconds);
 }
 
 static void print_outcome(hf_code rc, const hf_result *result, hf_str phase, const hf_err *err) {
@@ -31,8 +32,8 @@ static void print_outcome(hf_code rc, const hf_result *result, hf_str phase, con
     if (rc == HF_OK)
         out = hf_json_of(&HF_TYPE_RESULT, result, 0);
     else
-        out = json_pack("{s:{s:s, s:s, s:s%}}", "error", "code", hf_code_name(rc), "message", err->detail, "phase", phase.p ? phase.p : "",
-                        (size_t)phase.len);
+        out = json_pack("{s:{s:s, s:s, s:s%}}", "error", "code", hf_code_name(rc), "message", err->detail, "phase",
+                        phase.p ? phase.p : "", (size_t)phase.len);
     hf_auto_free char *text = out ? json_dumps(out, JSON_INDENT(2)) : NULL;
     json_decref(out);
     printf("%s\n", text ? text : "{}");
@@ -40,7 +41,8 @@ static void print_outcome(hf_code rc, const hf_result *result, hf_str phase, con
         fprintf(stderr, "%s: %s\n", hf_code_name(rc), err->detail);
 }
 
-int hf_operation_run_direct(hf_str job_id, const hf_spec *spec, const hf_config *config, const hf_roots *roots, int threads) {
+int hf_operation_run_direct(hf_str job_id, const hf_spec *spec, const hf_config *config, const hf_roots *roots,
+                            int threads) {
     hf_arena arena;
     hf_arena_init(&arena, ARENA_MAX);
     bool terminal = isatty(STDERR_FILENO) == 1;

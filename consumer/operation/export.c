@@ -12,8 +12,8 @@
 #include "schemas/base/mem.h"
 
 static const hf_export_format formats[] = {
-    {"ova", ".ova", false, hf_export_write_ova},     {"ovf", "", false, hf_export_write_ovf},
-    {"vmdk", ".vmdk", true, hf_export_write_vmdk},   {"qcow2", ".qcow2", true, hf_export_write_qcow2},
+    {"ova", ".ova", false, hf_export_write_ova},   {"ovf", "", false, hf_export_write_ovf},
+    {"vmdk", ".vmdk", true, hf_export_write_vmdk}, {"qcow2", ".qcow2", true, hf_export_write_qcow2},
     {"raw", ".raw", true, hf_export_write_raw},
 };
 
@@ -36,12 +36,15 @@ hf_code hf_export_run_disk(hf_export *x, uint32_t i, hf_sink *sink, hf_err *rete
     return HF_OK;
 }
 
-hf_code hf_export_add(hf_export *x, const char *path, const char *kind, int64_t size_bytes, const char *sha256, hf_err *reterr) {
-    hf_str full = hf_str_of(hf_arena_printf(x->run->arena, "%s/%s", strcmp(x->stage.out_path, "/") == 0 ? "" : x->stage.out_path, path));
+hf_code hf_export_add(hf_export *x, const char *path, const char *kind, int64_t size_bytes, const char *sha256,
+                      hf_err *reterr) {
+    hf_str full = hf_str_of(
+        hf_arena_printf(x->run->arena, "%s/%s", strcmp(x->stage.out_path, "/") == 0 ? "" : x->stage.out_path, path));
     hf_str hash = hf_arena_str(x->run->arena, hf_str_of(sha256));
     if (!full.p || !hash.p)
         return hf_fail(reterr, HF_E_NO_MEMORY, "the list of artifacts");
-    x->artifacts[x->artifact_count++] = (hf_artifact){.path = full, .kind = hf_str_of(kind), .size_bytes = size_bytes, .sha256 = hash};
+    x->artifacts[x->artifact_count++] =
+        (hf_artifact){.path = full, .kind = hf_str_of(kind), .size_bytes = size_bytes, .sha256 = hash};
     return HF_OK;
 }
 
@@ -75,7 +78,11 @@ void hf_export_ovf(const hf_export *x, hf_ovf_disk *disks, hf_ovf *ret) {
                                  .file_bytes = x->disks[i].file_bytes,
                                  .capacity_bytes = x->vm.disks[i].source->size_bytes,
                                  .populated_bytes = x->disks[i].populated_bytes};
-    *ret = (hf_ovf){.name = x->vm_name, .os_type = x->os_type, .cpus = x->cpus, .memory_mb = x->memory_mb, .disks = disks,
+    *ret = (hf_ovf){.name = x->vm_name,
+                    .os_type = x->os_type,
+                    .cpus = x->cpus,
+                    .memory_mb = x->memory_mb,
+                    .disks = disks,
                     .disk_count = x->vm.disk_count};
 }
 
@@ -89,27 +96,34 @@ static hf_code choose_format(hf_export *x, const char *otherwise, hf_err *reterr
             x->format = &formats[i];
             return HF_OK;
         }
-    return hf_fail(reterr, HF_E_UNSUPPORTED, "output format %.*s: use one of ova, ovf, vmdk, qcow2, raw", HF_STR_ARG(wanted));
+    return hf_fail(reterr, HF_E_UNSUPPORTED, "output format %.*s: use one of ova, ovf, vmdk, qcow2, raw",
+                   HF_STR_ARG(wanted));
 }
 
 static hf_code choose_codec(hf_export *x, hf_err *reterr) {
     const hf_options *o = &x->run->spec->options;
-    x->codec = !o->compress ? hf_codec_find(HF_STR("none")) : o->codec.len ? hf_codec_find(o->codec) : hf_codec_for_level(o->compress_level);
+    x->codec = !o->compress   ? hf_codec_find(HF_STR("none"))
+               : o->codec.len ? hf_codec_find(o->codec)
+                              : hf_codec_for_level(o->compress_level);
     if (!x->codec)
-        return hf_fail(reterr, HF_E_INVALID, "options.codec %.*s: use one of fast, balanced, small, none", HF_STR_ARG(o->codec));
+        return hf_fail(reterr, HF_E_INVALID, "options.codec %.*s: use one of fast, balanced, small, none",
+                       HF_STR_ARG(o->codec));
     static const struct {
         const char *name;
         hf_digest_kind kind;
-    } kinds[] = {{"", HF_DIGEST_SHA256}, {"sha256", HF_DIGEST_SHA256}, {"sha1", HF_DIGEST_SHA1}, {"sha512", HF_DIGEST_SHA512}};
+    } kinds[] = {
+        {"", HF_DIGEST_SHA256}, {"sha256", HF_DIGEST_SHA256}, {"sha1", HF_DIGEST_SHA1}, {"sha512", HF_DIGEST_SHA512}};
     for (size_t i = 0; i < HF_ARRAY_LEN(kinds); i++)
         if (hf_str_eqz(o->manifest, kinds[i].name)) {
             x->manifest = kinds[i].kind;
             return HF_OK;
         }
-    return hf_fail(reterr, HF_E_INVALID, "options.manifest %.*s: use one of sha256, sha1, sha512", HF_STR_ARG(o->manifest));
+    return hf_fail(reterr, HF_E_INVALID, "options.manifest %.*s: use one of sha256, sha1, sha512",
+                   HF_STR_ARG(o->manifest));
 }
 
-static hf_code int_parameter(const json_t *parameters, const char *name, int32_t otherwise, int32_t max, int32_t *ret, hf_err *reterr) {
+static hf_code int_parameter(const json_t *parameters, const char *name, int32_t otherwise, int32_t max, int32_t *ret,
+                             hf_err *reterr) {
     const json_t *value = json_object_get(parameters, name);
     json_int_t n = value ? json_integer_value(value) : otherwise;
     if (n < 1 || n > max)
@@ -127,7 +141,8 @@ static hf_code choose_hardware(hf_export *x, hf_err *reterr) {
     x->space_check = !json_is_false(json_object_get(parameters, "space_check"));
     hf_code rc = int_parameter(parameters, "cpus", x->vm.cpus ? x->vm.cpus : 1, 1024, &x->cpus, reterr);
     if (rc == HF_OK)
-        rc = int_parameter(parameters, "memory_mb", x->vm.memory_mb ? x->vm.memory_mb : 1024, 64 << 20, &x->memory_mb, reterr);
+        rc = int_parameter(parameters, "memory_mb", x->vm.memory_mb ? x->vm.memory_mb : 1024, 64 << 20, &x->memory_mb,
+                           reterr);
     json_decref(parameters);
     return rc;
 }
@@ -147,7 +162,8 @@ static void choose_names(hf_export *x) {
         if (x->format->entry_per_disk && x->vm.disk_count == 1)
             snprintf(x->disks[i].file_name, sizeof x->disks[i].file_name, "%s%s", x->file_name, suffix);
         else
-            snprintf(x->disks[i].file_name, sizeof x->disks[i].file_name, "%s-disk%" PRIu32 "%s", x->file_name, i + 1, suffix);
+            snprintf(x->disks[i].file_name, sizeof x->disks[i].file_name, "%s-disk%" PRIu32 "%s", x->file_name, i + 1,
+                     suffix);
         if (x->format->entry_per_disk)
             memcpy(x->entries[x->entry_count++], x->disks[i].file_name, sizeof x->entries[0]);
     }
@@ -175,7 +191,8 @@ static hf_code prepare(hf_export *x, const char *default_format, hf_err *reterr)
     hf_report_phase(&x->reporter, "prepare");
     hf_opener opener = hf_run_opener(x->run);
     hf_code rc = choose_format(x, default_format, reterr);
-    if (rc != HF_OK || (rc = choose_codec(x, reterr)) != HF_OK || (rc = hf_vm_open(x->run->spec, &opener, &x->flow, &x->vm, reterr)) != HF_OK ||
+    if (rc != HF_OK || (rc = choose_codec(x, reterr)) != HF_OK ||
+        (rc = hf_vm_open(x->run->spec, &opener, &x->flow, &x->vm, reterr)) != HF_OK ||
         (rc = choose_hardware(x, reterr)) != HF_OK)
         return rc;
     choose_names(x);
@@ -199,10 +216,12 @@ static char *report_text(const hf_export *x) {
     json_t *disks = json_array();
     for (uint32_t i = 0; i < x->vm.disk_count; i++) {
         const hf_vm_disk *d = &x->vm.disks[i];
-        json_array_append_new(disks, json_pack("{s:s%, s:s, s:s, s:I, s:I, s:I, s:s}", "source", d->path.p, (size_t)d->path.len, "source_format",
-                                               hf_format_name(d->probe.format), "file", x->disks[i].file_name, "capacity_bytes",
-                                               (json_int_t)d->source->size_bytes, "populated_bytes", (json_int_t)x->disks[i].populated_bytes,
-                                               "file_bytes", (json_int_t)x->disks[i].file_bytes, "sha256", x->disks[i].sha256));
+        json_array_append_new(disks,
+                              json_pack("{s:s%, s:s, s:s, s:I, s:I, s:I, s:s}", "source", d->path.p,
+                                        (size_t)d->path.len, "source_format", hf_format_name(d->probe.format), "file",
+                                        x->disks[i].file_name, "capacity_bytes", (json_int_t)d->source->size_bytes,
+                                        "populated_bytes", (json_int_t)x->disks[i].populated_bytes, "file_bytes",
+                                        (json_int_t)x->disks[i].file_bytes, "sha256", x->disks[i].sha256));
     }
     json_t *report = json_pack("{s:s, s:s, s:o}", "format", x->format->name, "codec", x->codec->name, "disks", disks);
     char *text = report ? json_dumps(report, JSON_COMPACT) : NULL;
@@ -243,7 +262,8 @@ static hf_code run_all(hf_export *x, const char *default_format, hf_result *ret,
     return publish(x, reterr);
 }
 
-static hf_code run_export(hf_run *run, const char *default_format, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr) {
+static hf_code run_export(hf_run *run, const char *default_format, hf_result *ret_result, hf_str *ret_phase,
+                          hf_err *reterr) {
     hf_export *x = hf_alloc(sizeof *x);
     if (!x)
         return hf_fail(reterr, HF_E_NO_MEMORY, "an export");

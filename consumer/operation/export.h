@@ -44,7 +44,8 @@ struct hf_export {
 /* Runs disk i into sink and checks that the source did not change meanwhile. */
 hf_code hf_export_run_disk(hf_export *x, uint32_t i, hf_sink *sink, hf_err *reterr);
 /* Records a finished file; strings are copied into the run's arena. */
-hf_code hf_export_add(hf_export *x, const char *path, const char *kind, int64_t size_bytes, const char *sha256, hf_err *reterr);
+hf_code hf_export_add(hf_export *x, const char *path, const char *kind, int64_t size_bytes, const char *sha256,
+                      hf_err *reterr);
 /* Makes a file durable; with sha256 not NULL also reads it back for its hash, while the disk is busy anyway. */
 hf_code hf_export_seal(const hf_export *x, int fd, int64_t size_bytes, char *sha256, hf_err *reterr);
 /* The descriptor's data, with the numbers known so far; disks must have room for x->vm.disk_count. */

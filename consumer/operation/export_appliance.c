@@ -10,7 +10,8 @@
 /* Streams disk i as a VMDK into out. */
 static hf_code stream_disk(hf_export *x, uint32_t i, hf_out *out, hf_err *reterr) {
     hf_sink *sink = NULL;
-    hf_code rc = hf_sink_vmdk_new(out, x->codec, x->vm.disks[i].source->size_bytes, x->disks[i].file_name, &sink, reterr);
+    hf_code rc =
+        hf_sink_vmdk_new(out, x->codec, x->vm.disks[i].source->size_bytes, x->disks[i].file_name, &sink, reterr);
     if (rc == HF_OK)
         rc = hf_export_run_disk(x, i, sink, reterr);
     hf_sink_free(sink);
@@ -73,7 +74,8 @@ static hf_code ovf_disk(hf_export *x, int dir_fd, uint32_t i, hf_buf *manifest, 
     hf_code rc = hf_stage_create(dir_fd, disk->file_name, &fd, reterr);
     if (rc != HF_OK || (rc = hf_out_init(&out, fd, 0, x->manifest, &x->flow, reterr)) != HF_OK)
         return rc;
-    if ((rc = stream_disk(x, i, &out, reterr)) == HF_OK && (rc = hf_out_end(&out, disk->sha256, other, reterr)) == HF_OK &&
+    if ((rc = stream_disk(x, i, &out, reterr)) == HF_OK &&
+        (rc = hf_out_end(&out, disk->sha256, other, reterr)) == HF_OK &&
         (rc = hf_vmdk_check_end(fd, 0, out.len, reterr)) == HF_OK)
         rc = hf_export_seal(x, fd, out.len, NULL, reterr);
     disk->file_bytes = out.len;
@@ -87,7 +89,8 @@ static hf_code ovf_disk(hf_export *x, int dir_fd, uint32_t i, hf_buf *manifest, 
 }
 
 /* A small text file in the directory, durable, and its artifact. */
-static hf_code put_text(hf_export *x, int dir_fd, const char *suffix, const char *kind, const hf_buf *text, hf_err *reterr) {
+static hf_code put_text(hf_export *x, int dir_fd, const char *suffix, const char *kind, const hf_buf *text,
+                        hf_err *reterr) {
     char name[HF_TAR_NAME_ROOM], path[2 * HF_TAR_NAME_ROOM + 1], sha256[HF_DIGEST_HEX_MAX];
     snprintf(name, sizeof name, "%s%s", x->file_name, suffix);
     snprintf(path, sizeof path, "%s/%s", x->entries[0], name);
@@ -110,7 +113,8 @@ static hf_code ovf_texts(hf_export *x, int dir_fd, hf_buf *descriptor, hf_buf *d
     snprintf(name, sizeof name, "%s.ovf", x->file_name);
     hf_code rc = hf_ovf_write(&ovf, descriptor, reterr);
     if (rc == HF_OK && (rc = hf_digest_bytes(x->manifest, descriptor->data, descriptor->len, hex, reterr)) == HF_OK &&
-        (rc = hf_manifest_add(&manifest, x->manifest, name, hex, reterr)) == HF_OK && !hf_buf_put(&manifest, disk_lines->data, disk_lines->len))
+        (rc = hf_manifest_add(&manifest, x->manifest, name, hex, reterr)) == HF_OK &&
+        !hf_buf_put(&manifest, disk_lines->data, disk_lines->len))
         rc = hf_fail(reterr, HF_E_NO_MEMORY, "the manifest");
     if (rc == HF_OK && (rc = put_text(x, dir_fd, ".ovf", "ovf", descriptor, reterr)) == HF_OK)
         rc = put_text(x, dir_fd, ".mf", "manifest", &manifest, reterr);

@@ -12,8 +12,11 @@ static hf_code write_vmdk(hf_export *x, uint32_t i, int fd, hf_err *reterr) {
     hf_sink *sink = NULL;
     char other[HF_DIGEST_HEX_MAX];
     hf_code rc = hf_out_init(&out, fd, 0, HF_DIGEST_NONE, &x->flow, reterr);
-    if (rc == HF_OK && (rc = hf_sink_vmdk_new(&out, x->codec, x->vm.disks[i].source->size_bytes, x->disks[i].file_name, &sink, reterr)) == HF_OK &&
-        (rc = hf_export_run_disk(x, i, sink, reterr)) == HF_OK && (rc = hf_out_end(&out, x->disks[i].sha256, other, reterr)) == HF_OK)
+    if (rc == HF_OK &&
+        (rc = hf_sink_vmdk_new(&out, x->codec, x->vm.disks[i].source->size_bytes, x->disks[i].file_name, &sink,
+                               reterr)) == HF_OK &&
+        (rc = hf_export_run_disk(x, i, sink, reterr)) == HF_OK &&
+        (rc = hf_out_end(&out, x->disks[i].sha256, other, reterr)) == HF_OK)
         rc = hf_vmdk_check_end(fd, 0, out.len, reterr);
     hf_sink_free(sink);
     hf_out_done(&out);

@@ -33,7 +33,8 @@ static void feed(session *s) {
     ssize_t n = write(s->child.in, s->spec + s->spec_sent, s->spec_len - s->spec_sent);
     if (n > 0)
         s->spec_sent += (size_t)n;
-    if (s->spec_sent == s->spec_len || (n < 0 && errno != EAGAIN && errno != EINTR)) /* EPIPE: it does not want to know */
+    if (s->spec_sent == s->spec_len ||
+        (n < 0 && errno != EAGAIN && errno != EINTR)) /* EPIPE: it does not want to know */
         hf_close_p(&s->child.in);
 }
 
@@ -43,7 +44,8 @@ static hf_code take_stdout(session *s, const char *bytes, size_t len, hf_err *re
     for (size_t i = 0; i < len; i++) {
         if (bytes[i] != '\n') {
             if (s->line_len == sizeof s->line)
-                return hf_fail(reterr, HF_E_PROTOCOL, "the program wrote a line longer than %d KiB", HF_EXTERNAL_LINE_MAX >> 10);
+                return hf_fail(reterr, HF_E_PROTOCOL, "the program wrote a line longer than %d KiB",
+                               HF_EXTERNAL_LINE_MAX >> 10);
             s->line[s->line_len++] = bytes[i];
             continue;
         }
@@ -80,7 +82,9 @@ static hf_code drain(session *s, int *fd, hf_code (*take)(session *, const char 
 }
 
 static hf_code pump(session *s, int wait_ms, hf_err *reterr) {
-    struct pollfd fds[3] = {{.fd = s->child.in, .events = POLLOUT}, {.fd = s->child.out, .events = POLLIN}, {.fd = s->child.err, .events = POLLIN}};
+    struct pollfd fds[3] = {{.fd = s->child.in, .events = POLLOUT},
+                            {.fd = s->child.out, .events = POLLIN},
+                            {.fd = s->child.err, .events = POLLIN}};
     if (poll(fds, 3, wait_ms) <= 0)
         return HF_OK;
     hf_code rc = HF_OK;
@@ -97,7 +101,8 @@ static hf_code check_limits(const session *s, hf_err *reterr) {
     if (s->run->cancel && atomic_load(s->run->cancel))
         return hf_fail(reterr, HF_E_CANCELLED, "cancelled on request");
     if (s->deadline_ns && hf_mono_ns() > s->deadline_ns)
-        return hf_fail(reterr, HF_E_TIMEOUT, "the program did not end within its timeout of %.1f s (worker.operations.%s.timeout)",
+        return hf_fail(reterr, HF_E_TIMEOUT,
+                       "the program did not end within its timeout of %.1f s (worker.operations.%s.timeout)",
                        (double)s->program->timeout_ms / 1000, s->program->name);
     return HF_OK;
 }
@@ -115,7 +120,8 @@ static hf_code converse(session *s, hf_err *reterr) {
         if (rc == HF_OK && !ended)
             rc = check_limits(s, reterr);
     }
-    int64_t until = hf_mono_ns() + DRAIN_MS * 1000000LL; /* what is still in the pipes; a grandchild may hold them open */
+    int64_t until =
+        hf_mono_ns() + DRAIN_MS * 1000000LL; /* what is still in the pipes; a grandchild may hold them open */
     if (rc == HF_OK)
         hf_child_signal(&s->child, SIGKILL);
     while (rc == HF_OK && (s->child.out >= 0 || s->child.err >= 0) && hf_mono_ns() < until)
@@ -159,16 +165,20 @@ static hf_code run_session(session *s, const hf_child_options *options, hf_str *
 }
 
 /* argv and envp in the run's arena. */
-static hf_code make_options(const hf_run *run, const hf_external *program, const hf_stage *stage, hf_child_options *ret, hf_err *reterr) {
+static hf_code make_options(const hf_run *run, const hf_external *program, const hf_stage *stage, hf_child_options *ret,
+                            hf_err *reterr) {
     hf_arena *arena = run->arena;
     size_t argc = json_array_size(program->command), envc = json_object_size(program->environment), n = 0;
-    char **argv = hf_arena_alloc(arena, (argc + 1) * sizeof *argv), **envp = hf_arena_alloc(arena, (envc + 8) * sizeof *envp);
+    char **argv = hf_arena_alloc(arena, (argc + 1) * sizeof *argv),
+         **envp = hf_arena_alloc(arena, (envc + 8) * sizeof *envp);
     if (!argv || !envp)
         return hf_fail(reterr, HF_E_NO_MEMORY, "the program's command line");
     bool fine = true;
     for (size_t i = 0; i < argc; i++)
-        fine &= (argv[i] = hf_arena_printf(arena, "%s", json_string_value(json_array_get(program->command, i)))) != NULL;
-    fine &= (envp[n++] = hf_arena_printf(arena, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")) != NULL;
+        fine &=
+            (argv[i] = hf_arena_printf(arena, "%s", json_string_value(json_array_get(program->command, i)))) != NULL;
+    fine &= (envp[n++] = hf_arena_printf(arena, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")) !=
+            NULL;
     fine &= (envp[n++] = hf_arena_printf(arena, "LANG=C.UTF-8")) != NULL;
     fine &= (envp[n++] = hf_arena_printf(arena, "HOME=%s/%s", stage->out_path, stage->dir_name)) != NULL;
     fine &= (envp[n++] = hf_arena_printf(arena, "TMPDIR=%s/%s", stage->out_path, stage->dir_name)) != NULL;
@@ -179,12 +189,14 @@ static hf_code make_options(const hf_run *run, const hf_external *program, const
     } e = {.given = program->environment};
     const char *key;
     json_t *value;
-    json_object_foreach(e.walk, key, value) fine &= (envp[n++] = hf_arena_printf(arena, "%s=%s", key, json_string_value(value))) != NULL;
+    json_object_foreach(e.walk, key, value)
+        fine &= (envp[n++] = hf_arena_printf(arena, "%s=%s", key, json_string_value(value))) != NULL;
     *ret = (hf_child_options){.argv = argv, .envp = envp, .cwd_fd = stage->dir_fd};
     return fine ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "the program's command line");
 }
 
-static hf_code run_in_stage(hf_run *run, const hf_external *program, hf_stage *stage, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr) {
+static hf_code run_in_stage(hf_run *run, const hf_external *program, hf_stage *stage, hf_result *ret_result,
+                            hf_str *ret_phase, hf_err *reterr) {
     hf_child_options options;
     hf_auto_free char *spec = hf_external_job_spec(run, stage, reterr);
     hf_auto_free session *s = hf_alloc(sizeof *s);
@@ -192,7 +204,12 @@ static hf_code run_in_stage(hf_run *run, const hf_external *program, hf_stage *s
         return reterr ? reterr->code : HF_E_INTERNAL;
     if (!s)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a session with a program");
-    *s = (session){.run = run, .program = program, .child = {.in = -1, .out = -1, .err = -1}, .talk = {.run = run}, .spec = spec, .spec_len = strlen(spec)};
+    *s = (session){.run = run,
+                   .program = program,
+                   .child = {.in = -1, .out = -1, .err = -1},
+                   .talk = {.run = run},
+                   .spec = spec,
+                   .spec_len = strlen(spec)};
     hf_code rc = make_options(run, program, stage, &options, reterr);
     *ret_phase = HF_STR("run");
     if (rc == HF_OK && (rc = run_session(s, &options, ret_phase, reterr)) == HF_OK) {

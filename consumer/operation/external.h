@@ -24,6 +24,7 @@ enum {
 hf_code hf_external_check(const hf_config *config, hf_err *reterr);
 bool hf_external_has(const hf_config *config, hf_str name);
 /* Calls each(ctx, name, needs) for every declared program; needs is a JSON array of strings or NULL. */
-void hf_external_each(const hf_config *config, void (*each)(void *ctx, const char *name, const json_t *needs), void *ctx);
+void hf_external_each(const hf_config *config, void (*each)(void *ctx, const char *name, const json_t *needs),
+                      void *ctx);
 /* Runs the program of run->spec->operation. */
 hf_code hf_external_run(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr);

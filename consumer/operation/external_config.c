@@ -27,7 +27,9 @@ static bool is_environment(const json_t *object) {
         const json_t *given;
         json_t *walk; /* jansson's iteration wants it not const; it only reads */
     } o = {.given = object};
-    json_object_foreach(o.walk, key, value) if (!json_is_string(value) || strchr(key, '=') || !*key) return false;
+    json_object_foreach(o.walk, key, value)
+        if (!json_is_string(value) || strchr(key, '=') || !*key)
+            return false;
     return true;
 }
 
@@ -60,7 +62,9 @@ static hf_code read_program(const char *name, const json_t *declared, hf_externa
         for (size_t i = 0; i < HF_ARRAY_LEN(known); i++)
             found |= strcmp(key, known[i]) == 0;
         if (!found)
-            return hf_fail(reterr, HF_E_CONFIG, "worker.operations.%s.%s is not known: there are command, needs, timeout and environment", name, key);
+            return hf_fail(reterr, HF_E_CONFIG,
+                           "worker.operations.%s.%s is not known: there are command, needs, timeout and environment",
+                           name, key);
     }
     *ret = (hf_external){.name = name,
                          .command = json_object_get(declared, "command"),
@@ -80,7 +84,9 @@ hf_code hf_external_check(const hf_config *config, hf_err *reterr) {
     if (!all || json_is_null(all))
         return HF_OK;
     if (!json_is_object(all) || json_object_size(all) > HF_EXTERNAL_MAX)
-        return hf_fail(reterr, HF_E_CONFIG, "worker.operations must be an object of at most %d programs: {name: {command: [...]}}", HF_EXTERNAL_MAX);
+        return hf_fail(reterr, HF_E_CONFIG,
+                       "worker.operations must be an object of at most %d programs: {name: {command: [...]}}",
+                       HF_EXTERNAL_MAX);
     union {
         const json_t *given;
         json_t *walk;
@@ -107,14 +113,16 @@ static const json_t *declared_of(const hf_config *config, hf_str name) {
 
 bool hf_external_has(const hf_config *config, hf_str name) { return declared_of(config, name) != NULL; }
 
-void hf_external_each(const hf_config *config, void (*each)(void *ctx, const char *name, const json_t *needs), void *ctx) {
+void hf_external_each(const hf_config *config, void (*each)(void *ctx, const char *name, const json_t *needs),
+                      void *ctx) {
     union {
         const json_t *given;
         json_t *walk;
     } o = {.given = hf_config_json(config, HF_C_WORKER_OPERATIONS)};
     const char *name;
     json_t *declared;
-    json_object_foreach(o.walk, name, declared) each(ctx, name, json_object_get(declared, "needs"));
+    json_object_foreach(o.walk, name, declared)
+        each(ctx, name, json_object_get(declared, "needs"));
 }
 
 hf_code hf_external_find(const hf_config *config, hf_str name, hf_external *ret, hf_err *reterr) {
@@ -127,6 +135,8 @@ hf_code hf_external_find(const hf_config *config, hf_str name, hf_external *ret,
     } o = {.given = hf_config_json(config, HF_C_WORKER_OPERATIONS)};
     const char *key;
     json_t *value;
-    json_object_foreach(o.walk, key, value) if (value == declared) return read_program(key, declared, ret, reterr);
+    json_object_foreach(o.walk, key, value)
+        if (value == declared)
+            return read_program(key, declared, ret, reterr);
     return hf_fail(reterr, HF_E_INTERNAL, "worker.operations changed while it was read");
 }

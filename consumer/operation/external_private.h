@@ -7,7 +7,7 @@
 typedef struct hf_external {
     const char *name;
     const json_t *command, *needs, *environment; /* borrowed from the configuration */
-    int64_t timeout_ms;                           /* 0: none */
+    int64_t timeout_ms;                          /* 0: none */
 } hf_external;
 
 hf_code hf_external_find(const hf_config *config, hf_str name, hf_external *ret, hf_err *reterr);
@@ -15,8 +15,8 @@ hf_code hf_external_find(const hf_config *config, hf_str name, hf_external *ret,
 /* What came over stdout so far. */
 typedef struct hf_external_talk {
     hf_run *run;
-    json_t *result;  /* the JobResult, owned; NULL until it came */
-    hf_str phase;    /* of the last ProgressEvent, in the run's arena */
+    json_t *result; /* the JobResult, owned; NULL until it came */
+    hf_str phase;   /* of the last ProgressEvent, in the run's arena */
     char phase_text[128];
 } hf_external_talk;
 

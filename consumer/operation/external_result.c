@@ -48,14 +48,15 @@ hf_code hf_external_line(hf_external_talk *talk, hf_str line, hf_err *reterr) {
     if (!json_is_object(json))
         rc = hf_fail(reterr, HF_E_PROTOCOL, "the program wrote a line that is not a JSON object");
     else if (!hf_str_eq(job_id, talk->run->job_id))
-        rc = hf_fail(reterr, HF_E_PROTOCOL, "the program wrote of job \"%.*s\", and was given %.*s", (int)cut(job_id, 128).len, job_id.p ? job_id.p : "",
-                     HF_STR_ARG(talk->run->job_id));
+        rc = hf_fail(reterr, HF_E_PROTOCOL, "the program wrote of job \"%.*s\", and was given %.*s",
+                     (int)cut(job_id, 128).len, job_id.p ? job_id.p : "", HF_STR_ARG(talk->run->job_id));
     else if (json_object_get(json, "status"))
         talk->result = json_incref(json);
     else if (text_of(json, "phase").len > 0)
         report_event(talk, json);
     else
-        rc = hf_fail(reterr, HF_E_PROTOCOL, "the program wrote an object that is neither a ProgressEvent (phase) nor a JobResult (status)");
+        rc = hf_fail(reterr, HF_E_PROTOCOL,
+                     "the program wrote an object that is neither a ProgressEvent (phase) nor a JobResult (status)");
     json_decref(json);
     return rc;
 }
@@ -83,16 +84,19 @@ hf_code hf_external_judge(hf_external_talk *talk, int status, const char *tail, 
     if (!talk->result)
         return hf_fail(reterr, HF_E_TOOL_FAILED, "the program %s and gave no JobResult%s%s", end, colon, tail);
     if (says_success(talk->result))
-        return clean ? HF_OK : hf_fail(reterr, HF_E_PROTOCOL, "the program reported success and then %s%s%s", end, colon, tail);
+        return clean ? HF_OK
+                     : hf_fail(reterr, HF_E_PROTOCOL, "the program reported success and then %s%s%s", end, colon, tail);
     const json_t *error = json_object_get(talk->result, "error");
-    hf_str code = cut(text_of(error, "code"), 64), message = cut(text_of(error, "message"), 300), phase = cut(text_of(error, "phase"), 127);
+    hf_str code = cut(text_of(error, "code"), 64), message = cut(text_of(error, "message"), 300),
+           phase = cut(text_of(error, "phase"), 127);
     if (phase.len > 0) {
         hf_str kept = hf_arena_str(talk->run->arena, phase);
         if (kept.p)
             *ret_phase = kept;
     }
-    return hf_fail(reterr, HF_E_TOOL_FAILED, "the program reported %.*s: %.*s%s%.*s%s%s", HF_STR_ARG(cut(text_of(talk->result, "status"), 32)),
-                   HF_STR_ARG(code), code.len ? ": " : "", HF_STR_ARG(message), message.len ? "" : colon, message.len ? "" : tail);
+    return hf_fail(reterr, HF_E_TOOL_FAILED, "the program reported %.*s: %.*s%s%.*s%s%s",
+                   HF_STR_ARG(cut(text_of(talk->result, "status"), 32)), HF_STR_ARG(code), code.len ? ": " : "",
+                   HF_STR_ARG(message), message.len ? "" : colon, message.len ? "" : tail);
 }
 
 /* ---- outputs ------------------------------------------------------------------------------------------------- */
@@ -114,9 +118,12 @@ static hf_code plain_output(const outputs *o, hf_str given, const char **ret, hf
     hf_str name = hf_str_starts(given, prefix) ? (hf_str){given.p + prefix.len, given.len - prefix.len} : given;
     if (hf_str_starts(name, HF_STR("./")))
         name = (hf_str){name.p + 2, name.len - 2};
-    if (name.len == 0 || name.len > HF_STAGE_NAME_MAX || memchr(name.p, '/', name.len) || *name.p == '.' || memchr(name.p, 0, name.len))
-        return hf_fail(reterr, HF_E_PROTOCOL, "the program names the output \"%.*s\": only plain names of files in its working directory are taken",
-                       HF_STR_ARG(cut(given, 200)));
+    if (name.len == 0 || name.len > HF_STAGE_NAME_MAX || memchr(name.p, '/', name.len) || *name.p == '.' ||
+        memchr(name.p, 0, name.len))
+        return hf_fail(
+            reterr, HF_E_PROTOCOL,
+            "the program names the output \"%.*s\": only plain names of files in its working directory are taken",
+            HF_STR_ARG(cut(given, 200)));
     *ret = hf_arena_str(o->talk->run->arena, name).p;
     return *ret ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "the list of outputs");
 }
@@ -146,18 +153,21 @@ static hf_code add_output(outputs *o, hf_str given, const char *kind, hf_err *re
             return hf_fail(reterr, HF_E_PROTOCOL, "the program names the output %s twice", name);
     hf_auto_fd int fd = openat(o->stage->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-        return hf_fail(reterr, HF_E_PROTOCOL, "the program names the output %s, which is no regular file in its working directory", name);
+        return hf_fail(reterr, HF_E_PROTOCOL,
+                       "the program names the output %s, which is no regular file in its working directory", name);
     if ((rc = hf_hash_file(fd, st.st_size, &o->flow, hex, reterr)) != HF_OK)
         return hf_context(reterr, "output %s", name);
     if (fsync(fd) != 0)
         return hf_fail_errno(reterr, errno, "output %s", name);
-    hf_str path = hf_str_of(hf_arena_printf(arena, "%s/%s", o->stage->out_path, name)), sum = hf_arena_str(arena, hf_str_of(hex));
+    hf_str path = hf_str_of(hf_arena_printf(arena, "%s/%s", o->stage->out_path, name)),
+           sum = hf_arena_str(arena, hf_str_of(hex));
     if (!path.p || !sum.p)
         return hf_fail(reterr, HF_E_NO_MEMORY, "the list of outputs");
     if (strcmp(kind, "report") == 0)
         keep_report(o, fd, st.st_size);
     o->names[o->count] = name;
-    o->artifacts[o->count++] = (hf_artifact){.path = path, .kind = hf_str_of(kind), .size_bytes = st.st_size, .sha256 = sum};
+    o->artifacts[o->count++] =
+        (hf_artifact){.path = path, .kind = hf_str_of(kind), .size_bytes = st.st_size, .sha256 = sum};
     return HF_OK;
 }
 
@@ -167,11 +177,14 @@ static hf_code add_member(outputs *o, const json_t *value, const char *kind, hf_
         return HF_OK;
     if (json_is_string(value))
         return add_output(o, (hf_str){json_string_value(value), (uint32_t)json_string_length(value)}, kind, reterr);
-    hf_code rc = json_is_array(value) ? HF_OK : hf_fail(reterr, HF_E_PROTOCOL, "outputs of the JobResult must be strings or lists of strings");
+    hf_code rc = json_is_array(value)
+                     ? HF_OK
+                     : hf_fail(reterr, HF_E_PROTOCOL, "outputs of the JobResult must be strings or lists of strings");
     for (size_t i = 0; rc == HF_OK && i < json_array_size(value); i++) {
         const json_t *item = json_array_get(value, i);
-        rc = json_is_string(item) ? add_output(o, (hf_str){json_string_value(item), (uint32_t)json_string_length(item)}, kind, reterr)
-                                  : hf_fail(reterr, HF_E_PROTOCOL, "outputs of the JobResult must be strings or lists of strings");
+        rc = json_is_string(item)
+                 ? add_output(o, (hf_str){json_string_value(item), (uint32_t)json_string_length(item)}, kind, reterr)
+                 : hf_fail(reterr, HF_E_PROTOCOL, "outputs of the JobResult must be strings or lists of strings");
     }
     return rc;
 }

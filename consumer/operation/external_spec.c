@@ -9,12 +9,14 @@
 #include "schemas/event/json.h"
 
 /* The image's real path, after it was opened below the roots and its header was found to name no other file. */
-static hf_code checked_path(const hf_run *run, hf_str path, char real[HF_MAX_PATH + 1], hf_probe *ret_probe, hf_err *reterr) {
+static hf_code checked_path(const hf_run *run, hf_str path, char real[HF_MAX_PATH + 1], hf_probe *ret_probe,
+                            hf_err *reterr) {
     hf_opener opener = hf_run_opener(run);
     hf_source_id id = {0};
     hf_auto_fd int fd = -1;
     hf_code rc = opener.open(opener.ctx, path, &fd, reterr);
-    if (rc != HF_OK || (rc = hf_source_identify(fd, &id, reterr)) != HF_OK || (rc = hf_probe_fd(fd, id.size_bytes, ret_probe, reterr)) != HF_OK)
+    if (rc != HF_OK || (rc = hf_source_identify(fd, &id, reterr)) != HF_OK ||
+        (rc = hf_probe_fd(fd, id.size_bytes, ret_probe, reterr)) != HF_OK)
         return rc;
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -49,8 +51,11 @@ static hf_code put_images(const hf_run *run, json_t *out, hf_err *reterr) {
     const hf_disk one = {.path = spec->vm_path};
     const hf_disk *disks = spec->disks.count ? spec->disks.items : &one;
     uint32_t count = spec->disks.count ? spec->disks.count : spec->vm_path.len ? 1 : 0;
-    if (count > 0 && spec->provider.len > 0 && !hf_str_eqz(spec->provider, "local")) { /* an inventory path, not a file */
-        json_object_set_new(out, "image", json_pack("{s:s%}", "path", spec->vm_path.p ? spec->vm_path.p : "", (size_t)spec->vm_path.len));
+    if (count > 0 && spec->provider.len > 0 &&
+        !hf_str_eqz(spec->provider, "local")) { /* an inventory path, not a file */
+        json_object_set_new(
+            out, "image",
+            json_pack("{s:s%}", "path", spec->vm_path.p ? spec->vm_path.p : "", (size_t)spec->vm_path.len));
         return HF_OK;
     }
     json_t *all = json_array();
@@ -71,8 +76,17 @@ static hf_code put_images(const hf_run *run, json_t *out, hf_err *reterr) {
 }
 
 char *hf_external_job_spec(const hf_run *run, const hf_stage *stage, hf_err *reterr) {
-    static const char *const taken[] = {"name",     "operation", "format", "requested_actions", "capability_requirements", "execution_policy", "options",
-                                        "artifacts", "audit",     "parameters", "metadata"};
+    static const char *const taken[] = {"name",
+                                        "operation",
+                                        "format",
+                                        "requested_actions",
+                                        "capability_requirements",
+                                        "execution_policy",
+                                        "options",
+                                        "artifacts",
+                                        "audit",
+                                        "parameters",
+                                        "metadata"};
     char cwd[2 * HF_MAX_PATH], at[HF_RFC3339_BYTES];
     json_t *whole = hf_json_of(&HF_TYPE_SPEC, run->spec, 0), *out = json_object();
     snprintf(cwd, sizeof cwd, "%s/%s", stage->out_path, stage->dir_name);

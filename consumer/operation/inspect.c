@@ -15,9 +15,10 @@ static json_t *disk_report(const hf_vm_disk *d, hf_err *reterr) {
     json_t *report = hf_partitions_report(d->source, reterr);
     if (!report)
         return NULL;
-    json_t *head = json_pack("{s:s%, s:s, s:s, s:I, s:I, s:I, s:i}", "path", d->path.p, (size_t)d->path.len, "format", hf_format_name(d->probe.format),
-                             "variant", d->probe.detail, "virtual_bytes", (json_int_t)s->size_bytes, "allocated_bytes", (json_int_t)s->allocated_bytes,
-                             "file_bytes", (json_int_t)s->id.size_bytes, "snapshots", (int)d->probe.snapshots);
+    json_t *head = json_pack("{s:s%, s:s, s:s, s:I, s:I, s:I, s:i}", "path", d->path.p, (size_t)d->path.len, "format",
+                             hf_format_name(d->probe.format), "variant", d->probe.detail, "virtual_bytes",
+                             (json_int_t)s->size_bytes, "allocated_bytes", (json_int_t)s->allocated_bytes, "file_bytes",
+                             (json_int_t)s->id.size_bytes, "snapshots", (int)d->probe.snapshots);
     if (!head) {
         json_decref(report);
         hf_fail(reterr, HF_E_NO_MEMORY, "the report");
@@ -59,7 +60,8 @@ static hf_code put_file(hf_run *run, const char *stem, const char *text, hf_resu
     if (rc != HF_OK)
         return rc;
     hf_auto_fd int fd = -1;
-    if ((rc = hf_stage_create(stage.dir_fd, file, &fd, reterr)) == HF_OK && (rc = hf_write_fully(fd, text, strlen(text), 0, reterr)) == HF_OK &&
+    if ((rc = hf_stage_create(stage.dir_fd, file, &fd, reterr)) == HF_OK &&
+        (rc = hf_write_fully(fd, text, strlen(text), 0, reterr)) == HF_OK &&
         (rc = hf_digest_bytes(HF_DIGEST_SHA256, text, strlen(text), hex, reterr)) == HF_OK) {
         hf_artifact *artifact = hf_arena_alloc(run->arena, sizeof *artifact);
         char *path = hf_arena_printf(run->arena, "%s/%s", stage.out_path, file);
@@ -69,7 +71,8 @@ static hf_code put_file(hf_run *run, const char *stem, const char *text, hf_resu
         else if (fsync(fd) != 0)
             rc = hf_fail_errno(reterr, errno, "%s", file);
         else if ((rc = hf_stage_publish(&stage, names, 1, reterr)) == HF_OK) {
-            *artifact = (hf_artifact){.path = hf_str_of(path), .kind = HF_STR("report"), .size_bytes = (int64_t)strlen(text), .sha256 = sum};
+            *artifact = (hf_artifact){
+                .path = hf_str_of(path), .kind = HF_STR("report"), .size_bytes = (int64_t)strlen(text), .sha256 = sum};
             result->artifacts = (hf_list){artifact, 1};
             result->bytes_written = artifact->size_bytes;
         }
@@ -93,7 +96,8 @@ hf_code hf_op_inspect(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_
     if (rc == HF_OK && !text)
         rc = reterr ? reterr->code : HF_E_INTERNAL;
     if (rc == HF_OK && strlen(text) > HF_MAX_JSON)
-        rc = hf_fail(reterr, HF_E_LIMIT, "the report has %zu bytes and may have %d: inspect fewer disks at once", strlen(text), HF_MAX_JSON);
+        rc = hf_fail(reterr, HF_E_LIMIT, "the report has %zu bytes and may have %d: inspect fewer disks at once",
+                     strlen(text), HF_MAX_JSON);
     if (rc == HF_OK && run->spec->output_dir.len > 0)
         rc = put_file(run, vm.name, text, &result, reterr);
     if (rc == HF_OK) {

@@ -24,7 +24,8 @@ const hf_operation *hf_operation_find(hf_str name) {
 }
 
 bool hf_operation_offered(const hf_config *config, const hf_operation *operation) {
-    return operation->run != hf_op_sleep || hf_config_bool(config, HF_C_WORKER_SLEEP) || hf_config_bool(config, HF_C_DEV);
+    return operation->run != hf_op_sleep || hf_config_bool(config, HF_C_WORKER_SLEEP) ||
+           hf_config_bool(config, HF_C_DEV);
 }
 
 hf_code hf_operation_run(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr) {
@@ -35,7 +36,8 @@ hf_code hf_operation_run(hf_run *run, hf_result *ret_result, hf_str *ret_phase, 
         return operation->run(run, ret_result, ret_phase, reterr);
     if (!operation && hf_external_has(run->config, name))
         return hf_external_run(run, ret_result, ret_phase, reterr);
-    return hf_fail(reterr, HF_E_OPERATION_UNKNOWN, "operation %.*s: this worker offers it neither built in nor in worker.operations", HF_STR_ARG(name));
+    return hf_fail(reterr, HF_E_OPERATION_UNKNOWN,
+                   "operation %.*s: this worker offers it neither built in nor in worker.operations", HF_STR_ARG(name));
 }
 
 static hf_code open_allowed(void *ctx, hf_str path, int *ret_fd, hf_err *reterr) {
@@ -55,7 +57,8 @@ static void report(hf_reporter *r, const hf_flow_progress *p) {
     if (!r->run->report)
         return;
     hf_progress progress = {.phase = hf_str_of(r->phase),
-                            .percent = p && p->bytes_total > 0 ? 100.0 * (double)p->bytes_done / (double)p->bytes_total : -1,
+                            .percent =
+                                p && p->bytes_total > 0 ? 100.0 * (double)p->bytes_done / (double)p->bytes_total : -1,
                             .bytes_done = p ? p->bytes_done : 0,
                             .bytes_total = p ? p->bytes_total : 0,
                             .bytes_per_second = p ? p->bytes_per_second : 0,
@@ -103,7 +106,8 @@ void hf_file_name(hf_str text, char name[81]) {
     size_t n = 0;
     for (uint32_t i = 0; i < text.len && n < 80; i++) {
         char c = text.p[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+                     c == '_' || c == '-';
         if (!plain)
             c = '-';
         if ((c == '-' && (n == 0 || name[n - 1] == '-')) || (c == '.' && n == 0))

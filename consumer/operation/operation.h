@@ -9,8 +9,15 @@
 #include "schemas/job/job.h"
 
 /* A directory tree a worker may use, opened once (openat2 RESOLVE_BENEATH below it). */
-typedef struct hf_root { char *path; int fd; } hf_root;
-typedef struct hf_roots { hf_root *roots; size_t count; bool any; /* dev: every path is allowed */ } hf_roots;
+typedef struct hf_root {
+    char *path;
+    int fd;
+} hf_root;
+typedef struct hf_roots {
+    hf_root *roots;
+    size_t count;
+    bool any; /* dev: every path is allowed */
+} hf_roots;
 
 typedef struct hf_run {
     hf_str job_id;
@@ -32,10 +39,10 @@ typedef struct hf_run {
 typedef hf_code (*hf_operation_fn)(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr);
 
 typedef struct hf_operation {
-    const char *name;     /* "export" */
-    const char *summary;  /* one line for `hyperworker capabilities` and the docs */
+    const char *name;    /* "export" */
+    const char *summary; /* one line for `hyperworker capabilities` and the docs */
     hf_operation_fn run;
-    const char *needs;    /* capabilities it cannot do without: "", "qemu_img", … */
+    const char *needs; /* capabilities it cannot do without: "", "qemu_img", … */
 } hf_operation;
 
 /* The built-in operation of that name, or NULL. */

@@ -15,13 +15,13 @@ static const struct {
     const char *bytes;
     size_t len;
 } magics[] = {
-    {"ext", 1024 + 56, "\x53\xef", 2},        {"xfs", 0, "XFSB", 4},
-    {"btrfs", 65536 + 64, "_BHRfS_M", 8},     {"ntfs", 3, "NTFS    ", 8},
-    {"vfat", 82, "FAT32   ", 8},              {"vfat", 54, "FAT16   ", 8},
-    {"vfat", 54, "FAT12   ", 8},              {"exfat", 3, "EXFAT   ", 8},
-    {"swap", 4096 - 10, "SWAPSPACE2", 10},    {"lvm2", 512 + 24, "LVM2 001", 8},
-    {"crypto_LUKS", 0, "LUKS\xba\xbe", 6},    {"iso9660", 32769, "CD001", 5},
-    {"f2fs", 1024, "\x10\x20\xf5\xf2", 4},    {"squashfs", 0, "hsqs", 4},
+    {"ext", 1024 + 56, "\x53\xef", 2},     {"xfs", 0, "XFSB", 4},
+    {"btrfs", 65536 + 64, "_BHRfS_M", 8},  {"ntfs", 3, "NTFS    ", 8},
+    {"vfat", 82, "FAT32   ", 8},           {"vfat", 54, "FAT16   ", 8},
+    {"vfat", 54, "FAT12   ", 8},           {"exfat", 3, "EXFAT   ", 8},
+    {"swap", 4096 - 10, "SWAPSPACE2", 10}, {"lvm2", 512 + 24, "LVM2 001", 8},
+    {"crypto_LUKS", 0, "LUKS\xba\xbe", 6}, {"iso9660", 32769, "CD001", 5},
+    {"f2fs", 1024, "\x10\x20\xf5\xf2", 4}, {"squashfs", 0, "hsqs", 4},
 };
 
 /* Less than len where the disk ends; *ret_len says how much. */
@@ -48,22 +48,24 @@ static hf_code find_filesystem(hf_source *s, int64_t start, const char **ret, hf
     return HF_OK;
 }
 
-static hf_code add_partition(hf_source *s, json_t *list, int number, uint64_t first, uint64_t sectors, const char *type, hf_err *reterr) {
+static hf_code add_partition(hf_source *s, json_t *list, int number, uint64_t first, uint64_t sectors, const char *type,
+                             hf_err *reterr) {
     const char *fs = NULL;
     if (first > INT64_MAX / SECTOR || sectors > INT64_MAX / SECTOR)
         return HF_OK; /* lies outside any disk */
     int64_t start = (int64_t)first * SECTOR;
     hf_code rc = find_filesystem(s, start, &fs, reterr);
     if (rc == HF_OK)
-        json_array_append_new(list, json_pack("{s:i, s:I, s:I, s:s, s:s*}", "number", number, "start", (json_int_t)start, "size_bytes",
-                                              (json_int_t)sectors * SECTOR, "type", type, "filesystem", fs));
+        json_array_append_new(list,
+                              json_pack("{s:i, s:I, s:I, s:s, s:s*}", "number", number, "start", (json_int_t)start,
+                                        "size_bytes", (json_int_t)sectors * SECTOR, "type", type, "filesystem", fs));
     return rc;
 }
 
 /* Mixed-endian, as EFI prints it. */
 static void guid_text(const uint8_t *g, char text[37]) {
-    snprintf(text, 37, "%08" PRIx32 "-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x", hf_le32(g), hf_le16(g + 4), hf_le16(g + 6), g[8], g[9], g[10], g[11],
-             g[12], g[13], g[14], g[15]);
+    snprintf(text, 37, "%08" PRIx32 "-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x", hf_le32(g), hf_le16(g + 4),
+             hf_le16(g + 6), g[8], g[9], g[10], g[11], g[12], g[13], g[14], g[15]);
 }
 
 static hf_code read_gpt(hf_source *s, const uint8_t *header, json_t *list, hf_err *reterr) {

@@ -17,7 +17,8 @@ static hf_code outside(const hf_roots *roots, const char *path, hf_err *reterr) 
     char list[256] = "";
     for (size_t i = 0, n = 0; i < roots->count && n < sizeof list; i++)
         n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", roots->roots[i].path);
-    return hf_fail(reterr, HF_E_OUTSIDE_ROOT, "%s is not below the directories this worker may use (worker.roots: %s)", path, *list ? list : "none");
+    return hf_fail(reterr, HF_E_OUTSIDE_ROOT, "%s is not below the directories this worker may use (worker.roots: %s)",
+                   path, *list ? list : "none");
 }
 
 /* The root path lies in, and what is left of path behind it ("." for the root itself). */
@@ -46,7 +47,8 @@ static int open_below(const hf_root *root, const char *path, int flags, unsigned
     return (int)fd;
 }
 
-static hf_code locate(const hf_roots *roots, hf_str path, char text[HF_MAX_PATH + 1], const hf_root **ret_root, const char **ret_rest, hf_err *reterr) {
+static hf_code locate(const hf_roots *roots, hf_str path, char text[HF_MAX_PATH + 1], const hf_root **ret_root,
+                      const char **ret_rest, hf_err *reterr) {
     hf_code rc = hf_path_plain(path, text, reterr);
     if (rc != HF_OK)
         return rc;
@@ -125,7 +127,8 @@ hf_code hf_roots_open_dir(const hf_roots *roots, hf_str path, bool make, int *re
 
 static hf_code add_root(hf_roots *roots, const char *path, hf_err *reterr) {
     if (!path || path[0] != '/')
-        return hf_fail(reterr, HF_E_CONFIG, "worker.roots: \"%s\" is not an absolute path", path ? path : "(not a string)");
+        return hf_fail(reterr, HF_E_CONFIG, "worker.roots: \"%s\" is not an absolute path",
+                       path ? path : "(not a string)");
     hf_root *root = &roots->roots[roots->count];
     *root = (hf_root){.path = hf_strndup(path, strlen(path)), .fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)};
     roots->count++;

@@ -28,12 +28,14 @@ hf_code hf_op_sleep(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_er
     *ret_phase = HF_STR("sleep");
     hf_code rc = ms >= 0 && ms <= sleep_ms_max && steps >= 0 && steps <= STEPS_MAX
                      ? HF_OK
-                     : hf_fail(reterr, HF_E_INVALID, "sleep takes ms from 0 to %" PRId64 " and steps from 0 to %d", sleep_ms_max, STEPS_MAX);
+                     : hf_fail(reterr, HF_E_INVALID, "sleep takes ms from 0 to %" PRId64 " and steps from 0 to %d",
+                               sleep_ms_max, STEPS_MAX);
     int64_t start = hf_mono_ns();
     for (int64_t i = 0; rc == HF_OK && i < (steps ? steps : 1); i++) {
         rc = sleep_until(run, start + ms * 1000000 * (i + 1) / (steps ? steps : 1), reterr);
         if (rc == HF_OK && steps > 0 && run->report) {
-            hf_progress p = {.phase = *ret_phase, .percent = 100.0 * (double)(i + 1) / (double)steps, .eta_seconds = -1};
+            hf_progress p = {
+                .phase = *ret_phase, .percent = 100.0 * (double)(i + 1) / (double)steps, .eta_seconds = -1};
             run->report(run->report_ctx, &p);
         }
     }

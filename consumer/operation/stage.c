@@ -38,7 +38,8 @@ void hf_remove_tree(int dir_fd, const char *name) { remove_level(dir_fd, name, T
 /* The attempt in `.hf-<job_id>-<attempt>.partial`, or -1 if name is not one of this job's. */
 static int64_t attempt_of_name(const hf_stage *stage, const char *name) {
     char *end;
-    if (strncmp(name, ".hf-", 4) != 0 || strncmp(name + 4, stage->job_id.p, stage->job_id.len) != 0 || name[4 + stage->job_id.len] != '-')
+    if (strncmp(name, ".hf-", 4) != 0 || strncmp(name + 4, stage->job_id.p, stage->job_id.len) != 0 ||
+        name[4 + stage->job_id.len] != '-')
         return -1;
     const char *digits = name + 5 + stage->job_id.len;
     if (*digits < '0' || *digits > '9')
@@ -60,7 +61,8 @@ static hf_code clear_older(const hf_stage *stage, hf_err *reterr) {
     for (struct dirent *e; rc == HF_OK && (e = readdir(dir)) != NULL;) {
         int64_t attempt = attempt_of_name(stage, e->d_name);
         if (attempt > stage->attempt)
-            rc = hf_fail(reterr, HF_E_CONFLICT, "attempt %" PRId64 " of this job is at work in %s, and this is attempt %" PRId32, attempt,
+            rc = hf_fail(reterr, HF_E_CONFLICT,
+                         "attempt %" PRId64 " of this job is at work in %s, and this is attempt %" PRId32, attempt,
                          stage->out_path, stage->attempt);
         else if (attempt >= 0)
             hf_remove_tree(stage->out_fd, e->d_name);
@@ -70,7 +72,8 @@ static hf_code clear_older(const hf_stage *stage, hf_err *reterr) {
 }
 
 static hf_code make_private(hf_stage *stage, hf_err *reterr) {
-    snprintf(stage->dir_name, sizeof stage->dir_name, ".hf-%.*s-%" PRId32 ".partial", HF_STR_ARG(stage->job_id), stage->attempt);
+    snprintf(stage->dir_name, sizeof stage->dir_name, ".hf-%.*s-%" PRId32 ".partial", HF_STR_ARG(stage->job_id),
+             stage->attempt);
     if (mkdirat(stage->out_fd, stage->dir_name, 0700) != 0)
         return hf_fail_errno(reterr, errno, "making %s/%s", stage->out_path, stage->dir_name);
     stage->dir_fd = openat(stage->out_fd, stage->dir_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -123,7 +126,8 @@ hf_code hf_stage_check_space(const hf_stage *stage, int64_t needed_bytes, hf_err
     int64_t room = (int64_t)(fs.f_bavail * fs.f_frsize);
     if (room >= needed_bytes)
         return HF_OK;
-    return hf_fail(reterr, HF_E_NO_SPACE, "%s has %" PRId64 " MiB free and the job may need %" PRId64
+    return hf_fail(reterr, HF_E_NO_SPACE,
+                   "%s has %" PRId64 " MiB free and the job may need %" PRId64
                    " MiB: free some, or set parameters.space_check to false if the data is known to compress well",
                    stage->out_path, room >> 20, (needed_bytes + (1 << 20) - 1) >> 20);
 }
@@ -138,7 +142,9 @@ static hf_code mark_in_file(const hf_stage *stage, const struct stat *st, hf_err
     char name[HF_STAGE_NAME_MAX + 1];
     mark_file_name(stage, name);
     hf_auto_fd int fd = openat(stage->out_fd, name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (fd < 0 || dprintf(fd, "%" PRId32 " %llu %llu\n", stage->attempt, (unsigned long long)st->st_dev, (unsigned long long)st->st_ino) < 0 ||
+    if (fd < 0 ||
+        dprintf(fd, "%" PRId32 " %llu %llu\n", stage->attempt, (unsigned long long)st->st_dev,
+                (unsigned long long)st->st_ino) < 0 ||
         fsync(fd) != 0)
         return hf_fail_errno(reterr, errno, "marking what attempt %" PRId32 " publishes", stage->attempt);
     return HF_OK;
@@ -184,7 +190,8 @@ static int64_t attempt_in_place(const hf_stage *stage, const char *name, struct 
     if (n < 0)
         return attempt_in_mark_file(stage, ret_st);
     mark[n] = 0;
-    if ((size_t)n <= stage->job_id.len + 1 || strncmp(mark, stage->job_id.p, stage->job_id.len) != 0 || mark[stage->job_id.len] != ' ')
+    if ((size_t)n <= stage->job_id.len + 1 || strncmp(mark, stage->job_id.p, stage->job_id.len) != 0 ||
+        mark[stage->job_id.len] != ' ')
         return -1;
     return strtoll(mark + stage->job_id.len + 1, NULL, 10);
 }
@@ -192,11 +199,14 @@ static int64_t attempt_in_place(const hf_stage *stage, const char *name, struct 
 static hf_code check_replaceable(const hf_stage *stage, const char *name, struct stat *ret_st, hf_err *reterr) {
     int64_t attempt = attempt_in_place(stage, name, ret_st);
     if (attempt < 0)
-        return hf_fail(reterr, HF_E_EXISTS, "%s/%s is there already, and not from an earlier attempt of this job: move it away, or give the job another "
-                                            "name or output_dir", stage->out_path, name);
+        return hf_fail(
+            reterr, HF_E_EXISTS,
+            "%s/%s is there already, and not from an earlier attempt of this job: move it away, or give the job another "
+            "name or output_dir",
+            stage->out_path, name);
     if (attempt > stage->attempt)
-        return hf_fail(reterr, HF_E_LEASE_LOST, "attempt %" PRId64 " has published %s/%s, and this is attempt %" PRId32, attempt, stage->out_path, name,
-                       stage->attempt);
+        return hf_fail(reterr, HF_E_LEASE_LOST, "attempt %" PRId64 " has published %s/%s, and this is attempt %" PRId32,
+                       attempt, stage->out_path, name, stage->attempt);
     return HF_OK;
 }
 
@@ -241,12 +251,14 @@ static hf_code place(const hf_stage *stage, const char *name, placed *ret_how, h
         return rc;
     if (exchange(stage, name) != 0)
         return hf_fail_errno(reterr, errno, "replacing %s/%s", stage->out_path, name);
-    if (fstatat(stage->dir_fd, name, &out, AT_SYMLINK_NOFOLLOW) == 0 && out.st_ino == old.st_ino && out.st_dev == old.st_dev) {
+    if (fstatat(stage->dir_fd, name, &out, AT_SYMLINK_NOFOLLOW) == 0 && out.st_ino == old.st_ino &&
+        out.st_dev == old.st_dev) {
         *ret_how = PLACED_OVER;
         return HF_OK;
     }
     exchange(stage, name); /* somebody put another file there between look and rename: give it back */
-    return hf_fail(reterr, HF_E_EXISTS, "%s/%s was changed by somebody else just now: move it away", stage->out_path, name);
+    return hf_fail(reterr, HF_E_EXISTS, "%s/%s was changed by somebody else just now: move it away", stage->out_path,
+                   name);
 }
 
 static void take_back(const hf_stage *stage, const char *name, placed how) {
@@ -258,7 +270,9 @@ static void take_back(const hf_stage *stage, const char *name, placed how) {
 
 hf_code hf_stage_publish(hf_stage *stage, const char *const *names, uint32_t count, hf_err *reterr) {
     placed how[HF_STAGE_ENTRIES_MAX] = {NOT_PLACED};
-    hf_code rc = count <= HF_STAGE_ENTRIES_MAX ? HF_OK : hf_fail(reterr, HF_E_LIMIT, "%" PRIu32 " files to publish; at most %d", count, HF_STAGE_ENTRIES_MAX);
+    hf_code rc = count <= HF_STAGE_ENTRIES_MAX ? HF_OK
+                                               : hf_fail(reterr, HF_E_LIMIT, "%" PRIu32 " files to publish; at most %d",
+                                                         count, HF_STAGE_ENTRIES_MAX);
     for (uint32_t i = 0; rc == HF_OK && i < count; i++)
         rc = mark_entry(stage, names[i], reterr);
     if (rc == HF_OK && fsync(stage->dir_fd) != 0)

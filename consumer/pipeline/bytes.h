@@ -4,16 +4,16 @@
 #include <stdint.h>
 #include <string.h>
 
-#define HF_BYTES_GET(name, type, convert)            \
-    static inline type name(const void *p) {         \
-        type v;                                      \
-        memcpy(&v, p, sizeof v);                     \
-        return convert(v);                           \
+#define HF_BYTES_GET(name, type, convert)                                                                              \
+    static inline type name(const void *p) {                                                                           \
+        type v;                                                                                                        \
+        memcpy(&v, p, sizeof v);                                                                                       \
+        return convert(v);                                                                                             \
     }
-#define HF_BYTES_PUT(name, type, convert)            \
-    static inline void name(void *p, type v) {       \
-        v = convert(v);                              \
-        memcpy(p, &v, sizeof v);                     \
+#define HF_BYTES_PUT(name, type, convert)                                                                              \
+    static inline void name(void *p, type v) {                                                                         \
+        v = convert(v);                                                                                                \
+        memcpy(p, &v, sizeof v);                                                                                       \
     }
 HF_BYTES_GET(hf_le16, uint16_t, le16toh)
 HF_BYTES_GET(hf_le32, uint32_t, le32toh)

@@ -81,7 +81,7 @@ static size_t zlib_compress(void *lane, const void *in, size_t in_len, void *out
 }
 
 #define isal_lane_free free
-#define HF_CODEC(name_, lib_, level_, summary_) \
+#define HF_CODEC(name_, lib_, level_, summary_)                                                                        \
     {name_, #lib_, summary_, level_, lib_##_lane_new, lib_##_lane_free, lib_##_compress},
 static const hf_codec codecs[] = {
 #include "consumer/pipeline/codec.def"

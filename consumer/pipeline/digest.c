@@ -6,14 +6,10 @@
 
 static const EVP_MD *md_of(hf_digest_kind kind) {
     switch (kind) {
-    case HF_DIGEST_SHA256:
-        return EVP_sha256();
-    case HF_DIGEST_SHA1:
-        return EVP_sha1();
-    case HF_DIGEST_SHA512:
-        return EVP_sha512();
-    case HF_DIGEST_NONE:
-        break;
+    case HF_DIGEST_SHA256: return EVP_sha256();
+    case HF_DIGEST_SHA1: return EVP_sha1();
+    case HF_DIGEST_SHA512: return EVP_sha512();
+    case HF_DIGEST_NONE: break;
     }
     return NULL;
 }
@@ -66,7 +62,8 @@ size_t hf_digest_hex_len(hf_digest_kind kind) {
     return lengths[kind];
 }
 
-hf_code hf_digest_bytes(hf_digest_kind kind, const void *bytes, size_t len, char hex[HF_DIGEST_HEX_MAX], hf_err *reterr) {
+hf_code hf_digest_bytes(hf_digest_kind kind, const void *bytes, size_t len, char hex[HF_DIGEST_HEX_MAX],
+                        hf_err *reterr) {
     hf_digest digest;
     hf_code rc = hf_digest_init(&digest, kind, reterr);
     if (rc == HF_OK && (rc = hf_digest_add(&digest, bytes, len, reterr)) == HF_OK)

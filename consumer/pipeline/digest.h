@@ -20,4 +20,5 @@ hf_code hf_digest_end(hf_digest *digest, char hex[HF_DIGEST_HEX_MAX], hf_err *re
 const char *hf_digest_label(hf_digest_kind kind); /* "SHA256", as in a manifest */
 size_t hf_digest_hex_len(hf_digest_kind kind);
 /* The hash of bytes in memory. */
-hf_code hf_digest_bytes(hf_digest_kind kind, const void *bytes, size_t len, char hex[HF_DIGEST_HEX_MAX], hf_err *reterr);
+hf_code hf_digest_bytes(hf_digest_kind kind, const void *bytes, size_t len, char hex[HF_DIGEST_HEX_MAX],
+                        hf_err *reterr);

@@ -68,6 +68,7 @@ void hf_flow_advance(hf_flow *flow, int64_t bytes) {
     hf_flow_progress progress = {.bytes_done = done,
                                  .bytes_total = total,
                                  .bytes_per_second = flow->rate,
-                                 .eta_seconds = flow->rate >= 1 ? (int64_t)((double)(total - done) / flow->rate + 0.5) : -1};
+                                 .eta_seconds =
+                                     flow->rate >= 1 ? (int64_t)((double)(total - done) / flow->rate + 0.5) : -1};
     flow->progress(flow->progress_ctx, &progress);
 }

@@ -17,7 +17,8 @@ typedef struct hf_flow_progress {
 typedef struct hf_flow {
     const atomic_bool *cancel;           /* may be NULL */
     const atomic_llong *bandwidth_limit; /* bytes/s, 0 none; may be NULL */
-    void (*progress)(void *ctx, const hf_flow_progress *progress); /* at most 10 times a second, from one thread; may be NULL */
+    void (*progress)(void *ctx,
+                     const hf_flow_progress *progress); /* at most 10 times a second, from one thread; may be NULL */
     void *progress_ctx;
     int64_t bytes_total;
     atomic_llong bytes_read, bytes_written;

@@ -9,7 +9,7 @@
 enum { PAYLOAD_ALIGN = 4096 };
 
 typedef struct member {
-    int64_t base, len; /* of the payload */
+    int64_t base, len;           /* of the payload */
     char hex[HF_DIGEST_HEX_MAX]; /* of the manifest's kind */
     char sha256[HF_DIGEST_HEX_MAX];
 } member;
@@ -52,8 +52,8 @@ static hf_code lay_out(hf_ova *ova, hf_err *reterr) {
     return HF_OK;
 }
 
-hf_code hf_ova_new(int fd, const char *ovf_name, const char *mf_name, const hf_ovf *plan, hf_digest_kind manifest, hf_flow *flow,
-                   hf_ova **ret, hf_err *reterr) {
+hf_code hf_ova_new(int fd, const char *ovf_name, const char *mf_name, const hf_ovf *plan, hf_digest_kind manifest,
+                   hf_flow *flow, hf_ova **ret, hf_err *reterr) {
     hf_ova *ova = hf_alloc(sizeof *ova);
     if (!ova)
         return hf_fail(reterr, HF_E_NO_MEMORY, "an OVA writer");
@@ -138,7 +138,8 @@ hf_code hf_ova_finish(hf_ova *ova, const hf_ovf *ovf, int64_t *ret_bytes, hf_err
     char hex[HF_DIGEST_HEX_MAX];
     static const uint8_t end_of_archive[2 * HF_TAR_BLOCK];
     if (ova->ended != ova->plan->disk_count)
-        return hf_fail(reterr, HF_E_INTERNAL, "%" PRIu32 " of %" PRIu32 " disks are in the archive", ova->ended, ova->plan->disk_count);
+        return hf_fail(reterr, HF_E_INTERNAL, "%" PRIu32 " of %" PRIu32 " disks are in the archive", ova->ended,
+                       ova->plan->disk_count);
     hf_code rc = put_ovf(ova, ovf, hex, reterr);
     if (rc != HF_OK || (rc = put_manifest(ova, hex, reterr)) != HF_OK ||
         (rc = hf_write_fully(ova->fd, end_of_archive, sizeof end_of_archive, ova->end, reterr)) != HF_OK)

@@ -11,8 +11,8 @@ typedef struct hf_ova hf_ova;
 
 /* Into the empty file fd (borrowed). `plan` has the disks with the largest numbers they can get: it fixes the OVF's room.
  * Strings and disks of plan must outlive the writer. */
-hf_code hf_ova_new(int fd, const char *ovf_name, const char *mf_name, const hf_ovf *plan, hf_digest_kind manifest, hf_flow *flow,
-                   hf_ova **ret, hf_err *reterr);
+hf_code hf_ova_new(int fd, const char *ovf_name, const char *mf_name, const hf_ovf *plan, hf_digest_kind manifest,
+                   hf_flow *flow, hf_ova **ret, hf_err *reterr);
 /* The next disk's payload goes through *ret_out until hf_ova_disk_end. */
 hf_code hf_ova_disk_begin(hf_ova *ova, hf_out **ret_out, hf_err *reterr);
 hf_code hf_ova_disk_end(hf_ova *ova, hf_err *reterr);

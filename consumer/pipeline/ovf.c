@@ -19,7 +19,7 @@ enum { TYPE_CPU = 3, TYPE_MEMORY = 4, TYPE_SCSI = 6, TYPE_DISK = 17 };
 typedef struct builder {
     xmlNodePtr root;
     xmlNsPtr plain, ovf, rasd, vssd, vmw; /* plain and ovf are the same name space: elements, attributes */
-    bool failed; /* sticky: checked once at the end */
+    bool failed;                          /* sticky: checked once at the end */
 } builder;
 
 #define X(text) ((const xmlChar *)(text))
@@ -112,10 +112,26 @@ static void put_processor_and_memory(builder *b, xmlNodePtr hardware, const hf_o
     char cpus[48], memory[48];
     snprintf(cpus, sizeof cpus, "%" PRId32 " virtual CPU(s)", ovf->cpus);
     snprintf(memory, sizeof memory, "%" PRId32 "MB of memory", ovf->memory_mb);
-    put_item(b, hardware, &(item){.type = TYPE_CPU, .units = "hertz * 10^6", .description = "Number of Virtual CPUs", .name = cpus,
-                                  .address = -1, .address_on_parent = -1, .instance = 1, .parent = -1, .quantity = ovf->cpus});
-    put_item(b, hardware, &(item){.type = TYPE_MEMORY, .units = "byte * 2^20", .description = "Memory Size", .name = memory,
-                                  .address = -1, .address_on_parent = -1, .instance = 2, .parent = -1, .quantity = ovf->memory_mb});
+    put_item(b, hardware,
+             &(item){.type = TYPE_CPU,
+                     .units = "hertz * 10^6",
+                     .description = "Number of Virtual CPUs",
+                     .name = cpus,
+                     .address = -1,
+                     .address_on_parent = -1,
+                     .instance = 1,
+                     .parent = -1,
+                     .quantity = ovf->cpus});
+    put_item(b, hardware,
+             &(item){.type = TYPE_MEMORY,
+                     .units = "byte * 2^20",
+                     .description = "Memory Size",
+                     .name = memory,
+                     .address = -1,
+                     .address_on_parent = -1,
+                     .instance = 2,
+                     .parent = -1,
+                     .quantity = ovf->memory_mb});
 }
 
 static void put_storage(builder *b, xmlNodePtr hardware, const hf_ovf *ovf) {
@@ -123,16 +139,30 @@ static void put_storage(builder *b, xmlNodePtr hardware, const hf_ovf *ovf) {
     char name[48], resource[48];
     for (uint32_t c = 0; c < controllers; c++) {
         snprintf(name, sizeof name, "SCSI Controller %" PRIu32, c);
-        put_item(b, hardware, &(item){.type = TYPE_SCSI, .description = "SCSI Controller", .name = name, .sub_type = "lsilogic",
-                                      .address = c, .address_on_parent = -1, .instance = 3 + c, .parent = -1, .quantity = -1});
+        put_item(b, hardware,
+                 &(item){.type = TYPE_SCSI,
+                         .description = "SCSI Controller",
+                         .name = name,
+                         .sub_type = "lsilogic",
+                         .address = c,
+                         .address_on_parent = -1,
+                         .instance = 3 + c,
+                         .parent = -1,
+                         .quantity = -1});
     }
     for (uint32_t i = 0; i < ovf->disk_count; i++) {
         uint32_t unit = i % DISKS_PER_CONTROLLER;
         snprintf(name, sizeof name, "Hard Disk %" PRIu32, i + 1);
         snprintf(resource, sizeof resource, "ovf:/disk/vmdisk%" PRIu32, i + 1);
-        put_item(b, hardware, &(item){.type = TYPE_DISK, .name = name, .host_resource = resource, .address = -1,
-                                      .address_on_parent = unit < CONTROLLER_UNIT ? unit : unit + 1, .instance = 3 + controllers + i,
-                                      .parent = 3 + i / DISKS_PER_CONTROLLER, .quantity = -1});
+        put_item(b, hardware,
+                 &(item){.type = TYPE_DISK,
+                         .name = name,
+                         .host_resource = resource,
+                         .address = -1,
+                         .address_on_parent = unit < CONTROLLER_UNIT ? unit : unit + 1,
+                         .instance = 3 + controllers + i,
+                         .parent = 3 + i / DISKS_PER_CONTROLLER,
+                         .quantity = -1});
     }
 }
 

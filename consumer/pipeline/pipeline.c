@@ -162,7 +162,8 @@ static hf_code chunk_read(hf_pipeline *p, hf_chunk *chunk, hf_err *reterr) {
         size_t at = (size_t)from * HF_GRAIN_BYTES, end = (size_t)i * HF_GRAIN_BYTES;
         size_t len = (end < chunk->len ? end : chunk->len) - at;
         hf_code rc = hf_flow_charge(p->flow, (int64_t)len, reterr);
-        if (rc != HF_OK || (rc = hf_source_read(p->source, chunk->data + at, len, chunk->offset + (int64_t)at, reterr)) != HF_OK)
+        if (rc != HF_OK ||
+            (rc = hf_source_read(p->source, chunk->data + at, len, chunk->offset + (int64_t)at, reterr)) != HF_OK)
             return rc;
         atomic_fetch_add_explicit(&p->flow->bytes_read, (long long)len, memory_order_relaxed);
         memset(chunk->data + at + len, 0, end - at - len);
@@ -272,7 +273,8 @@ static void run_threads(hf_pipeline *p, worker *workers) {
     pthread_t planner;
     unsigned started = 0;
     bool planning = pthread_create(&planner, NULL, planner_main, p) == 0;
-    while (planning && started < p->threads && pthread_create(&workers[started].thread, NULL, worker_main, &workers[started]) == 0)
+    while (planning && started < p->threads &&
+           pthread_create(&workers[started].thread, NULL, worker_main, &workers[started]) == 0)
         started++;
     if (started == 0) {
         hf_err error;

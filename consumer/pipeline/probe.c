@@ -14,8 +14,8 @@ enum { HEAD_BYTES = 64 * 1024, SECTOR = 512 };
 static const struct {
     const char *name, *qemu, *other;
 } formats[HF_F_COUNT] = {
-    [HF_F_RAW] = {"raw", "raw", "img"},   [HF_F_QCOW2] = {"qcow2", "qcow2", "qcow"}, [HF_F_VMDK] = {"vmdk", "vmdk", ""},
-    [HF_F_VDI] = {"vdi", "vdi", ""},      [HF_F_VHD] = {"vhd", "vpc", "vpc"},        [HF_F_VHDX] = {"vhdx", "vhdx", ""},
+    [HF_F_RAW] = {"raw", "raw", "img"}, [HF_F_QCOW2] = {"qcow2", "qcow2", "qcow"}, [HF_F_VMDK] = {"vmdk", "vmdk", ""},
+    [HF_F_VDI] = {"vdi", "vdi", ""},    [HF_F_VHD] = {"vhd", "vpc", "vpc"},        [HF_F_VHDX] = {"vhdx", "vhdx", ""},
 };
 
 const char *hf_format_name(hf_format format) { return formats[format].name; }
@@ -41,8 +41,11 @@ typedef struct image {
 } image;
 
 static hf_code refuse(hf_err *reterr, const char *what) {
-    return hf_fail(reterr, HF_E_SOURCE_INVALID, "%s: such an image is not opened, because its header would choose which files of this host are read; "
-                                                "flatten it first (qemu-img convert)", what);
+    return hf_fail(
+        reterr, HF_E_SOURCE_INVALID,
+        "%s: such an image is not opened, because its header would choose which files of this host are read; "
+        "flatten it first (qemu-img convert)",
+        what);
 }
 
 /* ---- qcow2 ------------------------------------------------------------------------------------- */
@@ -59,7 +62,8 @@ static hf_code check_qcow2_extensions(const image *m, uint32_t at, hf_err *reter
             break;
         at += 8 + (len + 7) / 8 * 8;
     }
-    return hf_fail(reterr, HF_E_SOURCE_INVALID, "the qcow2 header's extensions have no end in its first %zu bytes", m->head_len);
+    return hf_fail(reterr, HF_E_SOURCE_INVALID, "the qcow2 header's extensions have no end in its first %zu bytes",
+                   m->head_len);
 }
 
 static hf_code probe_qcow2(const image *m, hf_probe *ret, hf_err *reterr) {
@@ -67,7 +71,8 @@ static hf_code probe_qcow2(const image *m, hf_probe *ret, hf_err *reterr) {
     uint32_t version = hf_be32(h + 4);
     ret->format = HF_F_QCOW2;
     if (m->head_len < 112 || version < 2 || version > 3)
-        return hf_fail(reterr, HF_E_SOURCE_INVALID, "a qcow image of version %" PRIu32 ": versions 2 and 3 are read", version);
+        return hf_fail(reterr, HF_E_SOURCE_INVALID, "a qcow image of version %" PRIu32 ": versions 2 and 3 are read",
+                       version);
     if (hf_be64(h + 8) != 0 || hf_be32(h + 16) != 0)
         return refuse(reterr, "the qcow2 image has a backing file");
     if (hf_be32(h + 32) != 0)
@@ -102,7 +107,9 @@ static hf_code probe_vmdk_sparse(const image *m, hf_probe *ret, hf_err *reterr) 
         return HF_OK;
     if (sectors > HF_VMDK_DESCRIPTOR_MAX / SECTOR || at > (uint64_t)m->size / SECTOR ||
         sectors > (uint64_t)m->size / SECTOR - at)
-        return hf_fail(reterr, HF_E_SOURCE_INVALID, "the VMDK's descriptor (sector %" PRIu64 ", %" PRIu64 " sectors) does not lie in the file or is over %d KiB",
+        return hf_fail(reterr, HF_E_SOURCE_INVALID,
+                       "the VMDK's descriptor (sector %" PRIu64 ", %" PRIu64
+                       " sectors) does not lie in the file or is over %d KiB",
                        at, sectors, HF_VMDK_DESCRIPTOR_MAX / 1024);
     /* QEMU reads up to 20 KiB from there, whatever the size says: look at all it may see. */
     int64_t offset = (int64_t)at * SECTOR, room = m->size - offset;
@@ -117,8 +124,8 @@ static hf_code probe_vmdk_sparse(const image *m, hf_probe *ret, hf_err *reterr) 
 static hf_code probe_vmdk_descriptor(const image *m, hf_probe *ret, hf_err *reterr) {
     ret->format = HF_F_VMDK;
     if (m->size > HF_VMDK_DESCRIPTOR_MAX)
-        return hf_fail(reterr, HF_E_SOURCE_INVALID, "a VMDK descriptor of %" PRId64 " bytes: at most %d KiB are read", m->size,
-                       HF_VMDK_DESCRIPTOR_MAX / 1024);
+        return hf_fail(reterr, HF_E_SOURCE_INVALID, "a VMDK descriptor of %" PRId64 " bytes: at most %d KiB are read",
+                       m->size, HF_VMDK_DESCRIPTOR_MAX / 1024);
     return hf_vmdk_check_descriptor_file((hf_str){(const char *)m->head, (uint32_t)m->head_len}, ret, reterr);
 }
 
@@ -130,7 +137,8 @@ static hf_code probe_vdi(const image *m, hf_probe *ret, hf_err *reterr) {
     ret->format = HF_F_VDI;
     if (type != 1 && type != 2)
         return type == 4 ? refuse(reterr, "the VDI image is a difference to another one")
-                         : hf_fail(reterr, HF_E_SOURCE_INVALID, "a VDI image of type %" PRIu32 ": 1 (dynamic) and 2 (fixed) are read", type);
+                         : hf_fail(reterr, HF_E_SOURCE_INVALID,
+                                   "a VDI image of type %" PRIu32 ": 1 (dynamic) and 2 (fixed) are read", type);
     if (memcmp(m->head + 424, none, sizeof none) != 0 || memcmp(m->head + 440, none, sizeof none) != 0)
         return refuse(reterr, "the VDI image is linked to a parent");
     if (m->head_len < SECTOR || size > INT64_MAX)
@@ -147,22 +155,27 @@ static hf_code probe_vhd(const uint8_t *footer, hf_probe *ret, hf_err *reterr) {
     if (type == 4)
         return refuse(reterr, "the VHD image is a difference to another one");
     if ((type != 2 && type != 3) || size > INT64_MAX)
-        return hf_fail(reterr, HF_E_SOURCE_INVALID, "a VHD image of type %" PRIu32 " and %" PRIu64 " bytes", type, size);
+        return hf_fail(reterr, HF_E_SOURCE_INVALID, "a VHD image of type %" PRIu32 " and %" PRIu64 " bytes", type,
+                       size);
     ret->detail = type == 2 ? "fixed" : "dynamic";
     ret->virtual_bytes = -1; /* QEMU takes it from the size or the geometry, by who wrote the image */
     return HF_OK;
 }
 
 /* ---- VHDX ------------------------------------------------------------------------------------------- */
-static const uint8_t guid_metadata_region[16] = {0x06, 0xa2, 0x7c, 0x8b, 0x90, 0x47, 0x9a, 0x4b, 0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e};
-static const uint8_t guid_file_parameters[16] = {0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d, 0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b};
-static const uint8_t guid_disk_size[16] = {0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48, 0xb2, 0x11, 0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8};
+static const uint8_t guid_metadata_region[16] = {0x06, 0xa2, 0x7c, 0x8b, 0x90, 0x47, 0x9a, 0x4b,
+                                                 0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e};
+static const uint8_t guid_file_parameters[16] = {0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d,
+                                                 0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b};
+static const uint8_t guid_disk_size[16] = {0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48,
+                                           0xb2, 0x11, 0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8};
 enum { VHDX_REGION_AT = 192 * 1024, VHDX_TABLE = 64 * 1024, VHDX_REGIONS_MAX = 2047 };
 
 /* Reads len bytes into to, or says that the image is too short for what its tables say. */
 static hf_code read_within(const image *m, void *to, size_t len, uint64_t at, hf_err *reterr) {
     if (at > (uint64_t)m->size || len > (uint64_t)m->size - at)
-        return hf_fail(reterr, HF_E_SOURCE_INVALID, "the image ends before what its header names (offset %" PRIu64 ")", at);
+        return hf_fail(reterr, HF_E_SOURCE_INVALID, "the image ends before what its header names (offset %" PRIu64 ")",
+                       at);
     return m->read(m->ctx, to, len, (int64_t)at, reterr);
 }
 
@@ -243,7 +256,10 @@ hf_code hf_probe_with(hf_probe_read read, void *ctx, int64_t size_bytes, hf_prob
     hf_auto_free uint8_t *head = hf_alloc(HEAD_BYTES);
     if (!head)
         return hf_fail(reterr, HF_E_NO_MEMORY, "the head of an image");
-    image m = {.read = read, .ctx = ctx, .size = size_bytes, .head = head,
+    image m = {.read = read,
+               .ctx = ctx,
+               .size = size_bytes,
+               .head = head,
                .head_len = size_bytes < HEAD_BYTES ? (size_t)size_bytes : HEAD_BYTES};
     hf_probe found = {.format = HF_F_RAW, .detail = "", .virtual_bytes = -1};
     hf_code rc = m.head_len ? read(ctx, head, m.head_len, 0, reterr) : HF_OK;
@@ -260,4 +276,6 @@ static hf_code read_fd(void *ctx, void *to, size_t len, int64_t offset, hf_err *
     return hf_read_fully(*(int *)ctx, to, len, offset, reterr);
 }
 
-hf_code hf_probe_fd(int fd, int64_t size_bytes, hf_probe *ret, hf_err *reterr) { return hf_probe_with(read_fd, &fd, size_bytes, ret, reterr); }
+hf_code hf_probe_fd(int fd, int64_t size_bytes, hf_probe *ret, hf_err *reterr) {
+    return hf_probe_with(read_fd, &fd, size_bytes, ret, reterr);
+}

@@ -54,14 +54,17 @@ bool hf_vmdk_is_descriptor(hf_str text) {
     lines l = {text};
     hf_str line, value;
     for (int i = 0; i < 16 && next_line(&l, &line); i++)
-        if (starts_nocase(line, "# Disk DescriptorFile") || key_value(line, "parentCID", &value) || key_value(line, "createType", &value))
+        if (starts_nocase(line, "# Disk DescriptorFile") || key_value(line, "parentCID", &value) ||
+            key_value(line, "createType", &value))
             return true;
     return false;
 }
 
 static const char *create_type(hf_str value) {
-    static const char *const known[] = {"streamOptimized", "monolithicSparse", "monolithicFlat", "vmfs", "vmfsSparse", "vmfsThin",
-                                        "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "fullDevice", "partitionedDevice", "custom"};
+    static const char *const known[] = {
+        "streamOptimized", "monolithicSparse",     "monolithicFlat",     "vmfs",       "vmfsSparse",
+        "vmfsThin",        "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "fullDevice", "partitionedDevice",
+        "custom"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (value.len == strlen(known[i]) && strncasecmp(value.p, known[i], value.len) == 0)
             return known[i];
@@ -76,10 +79,12 @@ static hf_code check_parent(hf_str text, hf_probe *ret, hf_err *reterr) {
         if (key_value(line, "createType", &value))
             ret->detail = create_type(value);
         if (starts_nocase(line, "parentFileNameHint"))
-            return hf_fail(reterr, HF_E_SOURCE_INVALID,
-                           "the VMDK is a child of another image (parentFileNameHint), which is not opened: consolidate it first");
+            return hf_fail(
+                reterr, HF_E_SOURCE_INVALID,
+                "the VMDK is a child of another image (parentFileNameHint), which is not opened: consolidate it first");
         if (key_value(line, "parentCID", &value) && !starts_nocase(value, "ffffffff"))
-            return hf_fail(reterr, HF_E_SOURCE_INVALID, "the VMDK is a child of another image (parentCID %.*s): consolidate it first",
+            return hf_fail(reterr, HF_E_SOURCE_INVALID,
+                           "the VMDK is a child of another image (parentCID %.*s): consolidate it first",
                            HF_STR_ARG(value));
     }
     return HF_OK;
@@ -100,12 +105,14 @@ typedef struct extent_line {
 /* ACCESS SECTORS TYPE ["NAME" [OFFSET]] */
 static bool parse_extent(hf_str line, extent_line *ret) {
     char z[512], access[16];
-    if (line.len >= sizeof z || !(starts_nocase(line, "RW ") || starts_nocase(line, "RDONLY ") || starts_nocase(line, "NOACCESS ")))
+    if (line.len >= sizeof z ||
+        !(starts_nocase(line, "RW ") || starts_nocase(line, "RDONLY ") || starts_nocase(line, "NOACCESS ")))
         return false;
     memcpy(z, line.p, line.len);
     z[line.len] = 0;
     *ret = (extent_line){0};
-    int n = sscanf(z, "%15s %" SCNd64 " %15s \"%255[^\"]\" %" SCNd64, access, &ret->sectors, ret->type, ret->name, &ret->offset);
+    int n = sscanf(z, "%15s %" SCNd64 " %15s \"%255[^\"]\" %" SCNd64, access, &ret->sectors, ret->type, ret->name,
+                   &ret->offset);
     return n >= 3;
 }
 
@@ -115,15 +122,18 @@ static bool plain_name(const char *name) {
 
 static hf_code take_extent(const extent_line *e, hf_probe *ret, hf_err *reterr) {
     if (!plain_name(e->name))
-        return hf_fail(reterr, HF_E_SOURCE_INVALID, "the VMDK descriptor names %s, which is not a file beside it: such images are not opened",
+        return hf_fail(reterr, HF_E_SOURCE_INVALID,
+                       "the VMDK descriptor names %s, which is not a file beside it: such images are not opened",
                        *e->name ? e->name : "an extent without a file");
     if ((strcasecmp(e->type, "FLAT") != 0 && strcasecmp(e->type, "VMFS") != 0) || e->offset != 0)
-        return hf_fail(reterr, HF_E_SOURCE_INVALID,
-                       "the VMDK descriptor's extent %s is of type %s: only one whole flat extent is read; convert the disk with "
-                       "vmware-vdiskmanager or give the extent itself",
-                       e->name, e->type);
+        return hf_fail(
+            reterr, HF_E_SOURCE_INVALID,
+            "the VMDK descriptor's extent %s is of type %s: only one whole flat extent is read; convert the disk with "
+            "vmware-vdiskmanager or give the extent itself",
+            e->name, e->type);
     if (e->sectors < 0 || e->sectors > INT64_MAX / 512)
-        return hf_fail(reterr, HF_E_SOURCE_INVALID, "the VMDK descriptor says its extent has %" PRId64 " sectors", e->sectors);
+        return hf_fail(reterr, HF_E_SOURCE_INVALID, "the VMDK descriptor says its extent has %" PRId64 " sectors",
+                       e->sectors);
     ret->flat = true;
     ret->virtual_bytes = e->sectors * 512;
     snprintf(ret->flat_name, sizeof ret->flat_name, "%s", e->name);
@@ -147,7 +157,8 @@ hf_code hf_vmdk_check_descriptor_file(hf_str text, hf_probe *ret, hf_err *reterr
     if (rc != HF_OK)
         return rc;
     if (extents != 1)
-        return hf_fail(reterr, HF_E_SOURCE_INVALID, "the VMDK descriptor has %d extents, and exactly one is read: convert the disk to one file first",
-                       extents);
+        return hf_fail(
+            reterr, HF_E_SOURCE_INVALID,
+            "the VMDK descriptor has %d extents, and exactly one is read: convert the disk to one file first", extents);
     return take_extent(&first, ret, reterr);
 }

@@ -11,9 +11,9 @@
 
 enum {
     CLUSTER = HF_GRAIN_BYTES,
-    L2_ENTRIES = CLUSTER / 8,       /* 512 MiB of disk */
-    BLOCK_REFCOUNTS = CLUSTER / 2,  /* 2 GiB of file */
-    HEADER_BYTES = 112,             /* with the compression type byte and padding */
+    L2_ENTRIES = CLUSTER / 8,      /* 512 MiB of disk */
+    BLOCK_REFCOUNTS = CLUSTER / 2, /* 2 GiB of file */
+    HEADER_BYTES = 112,            /* with the compression type byte and padding */
 };
 #define COPIED (1ULL << 63) /* refcount is exactly one */
 #define QCOW2_SIZE_MAX ((int64_t)64 << 40)
@@ -23,10 +23,10 @@ typedef struct qcow2_sink {
     int fd;
     hf_flow *flow;
     int64_t size_bytes;
-    int64_t end;         /* of the file so far; a multiple of CLUSTER */
-    uint8_t *l1;         /* l1_clusters whole clusters */
+    int64_t end; /* of the file so far; a multiple of CLUSTER */
+    uint8_t *l1; /* l1_clusters whole clusters */
     uint32_t l1_entries, l1_clusters;
-    int64_t l2_index;    /* of the table in l2 */
+    int64_t l2_index; /* of the table in l2 */
     uint32_t l2_used;
     uint8_t l2[CLUSTER];
 } qcow2_sink;
@@ -127,7 +127,7 @@ static void header_bytes(const qcow2_sink *q, int64_t table_at, uint32_t table_c
     hf_put_be64(h + 40, CLUSTER); /* the L1 table's place */
     hf_put_be64(h + 48, (uint64_t)table_at);
     hf_put_be32(h + 56, table_clusters);
-    hf_put_be32(h + 96, 4);   /* refcount_order: 16 bits */
+    hf_put_be32(h + 96, 4); /* refcount_order: 16 bits */
     hf_put_be32(h + 100, HEADER_BYTES);
 }
 
@@ -149,12 +149,15 @@ static void qcow2_free(hf_sink *sink) {
     free(sink);
 }
 
-static const hf_sink_class qcow2_class = {.name = "qcow2", .commit = qcow2_commit, .finish = qcow2_finish, .free = qcow2_free};
+static const hf_sink_class qcow2_class = {
+    .name = "qcow2", .commit = qcow2_commit, .finish = qcow2_finish, .free = qcow2_free};
 
 hf_code hf_sink_qcow2_new(int fd, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr) {
     if (size_bytes > QCOW2_SIZE_MAX)
-        return hf_fail(reterr, HF_E_LIMIT, "a qcow2 of 64 KiB clusters holds at most 64 TiB here and the disk has %" PRId64
-                       " bytes: export as raw instead", size_bytes);
+        return hf_fail(reterr, HF_E_LIMIT,
+                       "a qcow2 of 64 KiB clusters holds at most 64 TiB here and the disk has %" PRId64
+                       " bytes: export as raw instead",
+                       size_bytes);
     qcow2_sink *q = hf_alloc(sizeof *q);
     if (!q)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a qcow2 writer");

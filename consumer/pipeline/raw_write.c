@@ -75,8 +75,10 @@ hf_code hf_sink_raw_new(int fd, int64_t size_bytes, hf_flow *flow, hf_sink **ret
     raw_sink *r = hf_alloc(sizeof *r);
     if (!r)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a raw writer");
-    *r = (raw_sink){.sink.cls = &raw_class, .fd = fd, .size_bytes = size_bytes, .flow = flow, .zeros = hf_alloc(ZERO_BLOCK)};
-    hf_code rc = r->zeros ? hf_digest_init(&r->digest, HF_DIGEST_SHA256, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "a raw writer");
+    *r = (raw_sink){
+        .sink.cls = &raw_class, .fd = fd, .size_bytes = size_bytes, .flow = flow, .zeros = hf_alloc(ZERO_BLOCK)};
+    hf_code rc = r->zeros ? hf_digest_init(&r->digest, HF_DIGEST_SHA256, reterr)
+                          : hf_fail(reterr, HF_E_NO_MEMORY, "a raw writer");
     if (rc != HF_OK) {
         raw_free(&r->sink);
         return rc;

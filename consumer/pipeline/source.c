@@ -24,7 +24,8 @@ hf_code hf_source_identify(int fd, hf_source_id *ret_id, hf_err *reterr) {
 }
 
 hf_code hf_source_open(int fd, const char *format, hf_source **ret, hf_err *reterr) {
-    return strcmp(format, "raw") == 0 ? hf_source_open_raw(fd, ret, reterr) : hf_source_open_nbd(fd, format, ret, reterr);
+    return strcmp(format, "raw") == 0 ? hf_source_open_raw(fd, ret, reterr)
+                                      : hf_source_open_nbd(fd, format, ret, reterr);
 }
 
 hf_code hf_source_unchanged(const hf_source *source, hf_err *reterr) {
@@ -35,10 +36,11 @@ hf_code hf_source_unchanged(const hf_source *source, hf_err *reterr) {
     const hf_source_id *was = &source->id;
     if (now.size_bytes != was->size_bytes)
         return hf_fail(reterr, HF_E_SOURCE_CHANGED,
-                       "the image was %" PRId64 " bytes and is %" PRId64 " now: stop what writes it, then retry", was->size_bytes,
-                       now.size_bytes);
+                       "the image was %" PRId64 " bytes and is %" PRId64 " now: stop what writes it, then retry",
+                       was->size_bytes, now.size_bytes);
     if (now.mtime_ns != was->mtime_ns || now.dev != was->dev || now.ino != was->ino)
-        return hf_fail(reterr, HF_E_SOURCE_CHANGED, "the image was written to while it was read: stop what writes it, then retry");
+        return hf_fail(reterr, HF_E_SOURCE_CHANGED,
+                       "the image was written to while it was read: stop what writes it, then retry");
     return HF_OK;
 }
 
@@ -56,7 +58,8 @@ hf_code hf_read_fully(int fd, void *to, size_t len, int64_t offset, hf_err *rete
         if (n < 0)
             return hf_fail_errno(reterr, errno, "reading at offset %" PRId64, offset);
         if (n == 0)
-            return hf_fail(reterr, HF_E_SOURCE_CHANGED, "the file ends at offset %" PRId64 ", sooner than it did", offset);
+            return hf_fail(reterr, HF_E_SOURCE_CHANGED, "the file ends at offset %" PRId64 ", sooner than it did",
+                           offset);
         p += n;
         offset += n;
         len -= (size_t)n;

@@ -153,7 +153,8 @@ hf_code hf_source_open_nbd(int fd, const char *format, hf_source **ret, hf_err *
     if (rc != HF_OK)
         return rc;
     if (!hf_format_parse(hf_str_of(format), &known))
-        return hf_fail(reterr, HF_E_UNSUPPORTED, "image format %s: use one of raw, qcow2, vmdk, vdi, vhd, vhdx", format);
+        return hf_fail(reterr, HF_E_UNSUPPORTED, "image format %s: use one of raw, qcow2, vmdk, vdi, vhd, vhdx",
+                       format);
     nbd_source *n = hf_alloc(sizeof *n);
     if (!n)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a disk source");

@@ -10,4 +10,6 @@ enum { HF_TAR_BLOCK = 512, HF_TAR_NAME_MAX = 100, HF_TAR_NAME_ROOM = HF_TAR_NAME
 
 /* name: at most HF_TAR_NAME_MAX bytes, no '/'. */
 hf_code hf_tar_header(const char *name, int64_t size_bytes, uint8_t block[HF_TAR_BLOCK], hf_err *reterr);
-static inline int64_t hf_tar_padded(int64_t size_bytes) { return (size_bytes + HF_TAR_BLOCK - 1) / HF_TAR_BLOCK * HF_TAR_BLOCK; }
+static inline int64_t hf_tar_padded(int64_t size_bytes) {
+    return (size_bytes + HF_TAR_BLOCK - 1) / HF_TAR_BLOCK * HF_TAR_BLOCK;
+}

@@ -7,13 +7,13 @@
 enum {
     HF_VMDK_SECTOR = 512,
     HF_VMDK_GRAIN_SECTORS = 128,
-    HF_VMDK_GTES = 512,             /* entries of a grain table: 32 MiB of disk */
+    HF_VMDK_GTES = 512, /* entries of a grain table: 32 MiB of disk */
     HF_VMDK_DESCRIPTOR_SECTORS = 20,
     HF_VMDK_OVERHEAD_SECTORS = 128,
-    HF_VMDK_MARKER_BYTES = 12,      /* u64 lba; u32 size, before a grain's data */
+    HF_VMDK_MARKER_BYTES = 12, /* u64 lba; u32 size, before a grain's data */
 
-    HF_VMDK_MAGIC = 0x564d444b,     /* "KDMV" */
-    HF_VMDK_FLAGS = 0x30001,        /* newline test valid, compressed grains, markers */
+    HF_VMDK_MAGIC = 0x564d444b, /* "KDMV" */
+    HF_VMDK_FLAGS = 0x30001,    /* newline test valid, compressed grains, markers */
     HF_VMDK_MARKER_EOS = 0,
     HF_VMDK_MARKER_GT = 1,
     HF_VMDK_MARKER_GD = 2,

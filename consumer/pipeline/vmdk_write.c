@@ -19,7 +19,7 @@ typedef struct vmdk_sink {
     int64_t capacity_sectors;
     uint32_t *directory; /* sector of each grain table, 0: none */
     uint32_t directory_count;
-    int64_t table;       /* index of the table being filled */
+    int64_t table; /* index of the table being filled */
     uint32_t table_used;
     uint8_t entries[HF_VMDK_GTES * 4]; /* as they are written */
 } vmdk_sink;
@@ -46,7 +46,8 @@ static void header_bytes(const vmdk_sink *v, uint64_t gd_sector, uint8_t h[HF_VM
 static hf_code content_id(const vmdk_sink *v, const char *name, uint32_t *ret, hf_err *reterr) {
     char seed[512], hex[HF_DIGEST_HEX_MAX];
     int n = snprintf(seed, sizeof seed, "%s/%" PRId64, name, v->capacity_sectors);
-    hf_code rc = hf_digest_bytes(HF_DIGEST_SHA256, seed, (size_t)n < sizeof seed ? (size_t)n : sizeof seed - 1, hex, reterr);
+    hf_code rc =
+        hf_digest_bytes(HF_DIGEST_SHA256, seed, (size_t)n < sizeof seed ? (size_t)n : sizeof seed - 1, hex, reterr);
     if (rc == HF_OK)
         *ret = (uint32_t)strtoul((hex[8] = 0, hex), NULL, 16) & 0x7fffffff;
     return rc;
@@ -62,12 +63,13 @@ static hf_code put_descriptor(vmdk_sink *v, const char *name, hf_err *reterr) {
     if (!text)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a VMDK descriptor");
     int64_t cylinders = v->capacity_sectors / (255 * 63);
-    int n = snprintf(text, (size_t)HF_VMDK_DESCRIPTOR_SECTORS * HF_VMDK_SECTOR,
-                     "# Disk DescriptorFile\nversion=1\nCID=%08" PRIx32 "\nparentCID=ffffffff\ncreateType=\"streamOptimized\"\n\n"
-                     "# Extent description\nRDONLY %" PRId64 " SPARSE \"%s\"\n\n"
-                     "# The Disk Data Base\n#DDB\n\nddb.adapterType = \"lsilogic\"\nddb.geometry.cylinders = \"%" PRId64 "\"\n"
-                     "ddb.geometry.heads = \"255\"\nddb.geometry.sectors = \"63\"\nddb.virtualHWVersion = \"10\"\n",
-                     cid, v->capacity_sectors, name, cylinders > 65535 ? (int64_t)65535 : cylinders);
+    int n = snprintf(
+        text, (size_t)HF_VMDK_DESCRIPTOR_SECTORS * HF_VMDK_SECTOR,
+        "# Disk DescriptorFile\nversion=1\nCID=%08" PRIx32 "\nparentCID=ffffffff\ncreateType=\"streamOptimized\"\n\n"
+        "# Extent description\nRDONLY %" PRId64 " SPARSE \"%s\"\n\n"
+        "# The Disk Data Base\n#DDB\n\nddb.adapterType = \"lsilogic\"\nddb.geometry.cylinders = \"%" PRId64 "\"\n"
+        "ddb.geometry.heads = \"255\"\nddb.geometry.sectors = \"63\"\nddb.virtualHWVersion = \"10\"\n",
+        cid, v->capacity_sectors, name, cylinders > 65535 ? (int64_t)65535 : cylinders);
     if (n >= HF_VMDK_DESCRIPTOR_SECTORS * HF_VMDK_SECTOR)
         return hf_fail(reterr, HF_E_LIMIT, "the VMDK's file name is too long for its descriptor");
     return hf_out_append(v->out, text, room, reterr);
@@ -77,8 +79,9 @@ static hf_code put_descriptor(vmdk_sink *v, const char *name, hf_err *reterr) {
 static hf_code sector_now(const vmdk_sink *v, uint32_t *ret, hf_err *reterr) {
     int64_t sector = v->out->len / HF_VMDK_SECTOR;
     if (sector > UINT32_MAX - HF_ENCODED_CHUNK_MAX / HF_VMDK_SECTOR)
-        return hf_fail(reterr, HF_E_LIMIT,
-                       "the streamOptimized VMDK reaches 2 TiB, where its 32-bit sector numbers end: export as qcow2 or raw instead");
+        return hf_fail(
+            reterr, HF_E_LIMIT,
+            "the streamOptimized VMDK reaches 2 TiB, where its 32-bit sector numbers end: export as qcow2 or raw instead");
     *ret = (uint32_t)sector;
     return HF_OK;
 }
@@ -117,13 +120,15 @@ static hf_code vmdk_encode(hf_sink *sink, void *lane, hf_chunk *chunk, hf_err *r
         if (!(chunk->used >> i & 1))
             continue;
         uint8_t *to = chunk->out + at;
-        size_t n = v->codec->compress(lane, chunk->data + (size_t)i * HF_GRAIN_BYTES, HF_GRAIN_BYTES, to + HF_VMDK_MARKER_BYTES,
-                                      HF_CODEC_BOUND);
+        size_t n = v->codec->compress(lane, chunk->data + (size_t)i * HF_GRAIN_BYTES, HF_GRAIN_BYTES,
+                                      to + HF_VMDK_MARKER_BYTES, HF_CODEC_BOUND);
         if (n == 0)
-            return hf_fail(reterr, HF_E_INTERNAL, "codec %s could not compress the grain at %" PRId64, v->codec->name, chunk->offset);
+            return hf_fail(reterr, HF_E_INTERNAL, "codec %s could not compress the grain at %" PRId64, v->codec->name,
+                           chunk->offset);
         hf_put_le64(to, (uint64_t)(chunk->offset / HF_VMDK_SECTOR) + i * HF_VMDK_GRAIN_SECTORS);
         hf_put_le32(to + 8, (uint32_t)n);
-        uint32_t len = (uint32_t)(n + HF_VMDK_MARKER_BYTES), padded = (len + HF_VMDK_SECTOR - 1) / HF_VMDK_SECTOR * HF_VMDK_SECTOR;
+        uint32_t len = (uint32_t)(n + HF_VMDK_MARKER_BYTES),
+                 padded = (len + HF_VMDK_SECTOR - 1) / HF_VMDK_SECTOR * HF_VMDK_SECTOR;
         memset(to + len, 0, padded - len);
         chunk->grain_at[i] = at;
         at += padded;
@@ -189,16 +194,18 @@ static void vmdk_free(hf_sink *sink) {
     free(sink);
 }
 
-static const hf_sink_class vmdk_class = {"streamOptimized VMDK", vmdk_lane_new, vmdk_lane_free, vmdk_encode, vmdk_commit,
-                                         vmdk_finish, vmdk_free};
+static const hf_sink_class vmdk_class = {
+    "streamOptimized VMDK", vmdk_lane_new, vmdk_lane_free, vmdk_encode, vmdk_commit, vmdk_finish, vmdk_free};
 
 hf_code hf_sink_vmdk_new(hf_out *out, const hf_codec *codec, int64_t size_bytes, const char *extent_name, hf_sink **ret,
                          hf_err *reterr) {
     if (size_bytes > HF_VMDK_CAPACITY_MAX)
-        return hf_fail(reterr, HF_E_LIMIT, "a VMDK holds at most 62 TiB and the disk has %" PRId64 " bytes: export as qcow2 or raw instead",
+        return hf_fail(reterr, HF_E_LIMIT,
+                       "a VMDK holds at most 62 TiB and the disk has %" PRId64 " bytes: export as qcow2 or raw instead",
                        size_bytes);
     if (size_bytes == 0)
-        return hf_fail(reterr, HF_E_UNSUPPORTED, "the disk has no bytes, and a VMDK needs at least one sector: export as qcow2 or raw instead");
+        return hf_fail(reterr, HF_E_UNSUPPORTED,
+                       "the disk has no bytes, and a VMDK needs at least one sector: export as qcow2 or raw instead");
     vmdk_sink *v = hf_alloc(sizeof *v);
     if (!v)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a VMDK writer");

@@ -21,10 +21,14 @@ static hf_code check_format(const hf_disk *disk, hf_probe *probe, hf_err *reterr
     hf_format wanted;
     if (disk->format.len > 0) {
         if (!hf_format_parse(disk->format, &wanted))
-            return hf_fail(reterr, HF_E_UNSUPPORTED, "image format %.*s: use one of raw, qcow2, vmdk, vdi, vhd, vhdx", HF_STR_ARG(disk->format));
+            return hf_fail(reterr, HF_E_UNSUPPORTED, "image format %.*s: use one of raw, qcow2, vmdk, vdi, vhd, vhdx",
+                           HF_STR_ARG(disk->format));
         if (wanted != probe->format)
-            return hf_fail(reterr, HF_E_SOURCE_INVALID, "the job says format %s, and the image's header says %s: correct the job or leave format out",
-                           hf_format_name(wanted), probe->format == HF_F_RAW ? "none of those known" : hf_format_name(probe->format));
+            return hf_fail(
+                reterr, HF_E_SOURCE_INVALID,
+                "the job says format %s, and the image's header says %s: correct the job or leave format out",
+                hf_format_name(wanted),
+                probe->format == HF_F_RAW ? "none of those known" : hf_format_name(probe->format));
         return HF_OK;
     }
     if (probe->format != HF_F_RAW)
@@ -32,7 +36,9 @@ static hf_code check_format(const hf_disk *disk, hf_probe *probe, hf_err *reterr
     hf_str extension = extension_of(disk->path);
     if (extension.len > 0 && hf_format_parse(extension, &wanted) && wanted == HF_F_RAW)
         return HF_OK;
-    return hf_fail(reterr, HF_E_SOURCE_INVALID, "the image has no header of a known format: if it is a raw disk, say \"format\": \"raw\" in the job's disks");
+    return hf_fail(
+        reterr, HF_E_SOURCE_INVALID,
+        "the image has no header of a known format: if it is a raw disk, say \"format\": \"raw\" in the job's disks");
 }
 
 static bool is_hex64(hf_str s) {
@@ -49,17 +55,21 @@ static hf_code check_sum(int fd, int64_t size, const hf_disk *disk, const hf_flo
     if (want.len > 7 && strncasecmp(want.p, "sha256:", 7) == 0)
         want = (hf_str){want.p + 7, want.len - 7};
     if (!is_hex64(want))
-        return hf_fail(reterr, HF_E_UNSUPPORTED, "checksum %.*s: give \"sha256:\" and 64 hex digits", HF_STR_ARG(disk->checksum));
+        return hf_fail(reterr, HF_E_UNSUPPORTED, "checksum %.*s: give \"sha256:\" and 64 hex digits",
+                       HF_STR_ARG(disk->checksum));
     char hex[HF_DIGEST_HEX_MAX];
     hf_code rc = hf_hash_file(fd, size, flow, hex, reterr);
     if (rc == HF_OK && strncasecmp(hex, want.p, 64) != 0)
-        return hf_fail(reterr, HF_E_SOURCE_INVALID, "the image's SHA-256 is %s, and the job says %.*s", hex, HF_STR_ARG(want));
+        return hf_fail(reterr, HF_E_SOURCE_INVALID, "the image's SHA-256 is %s, and the job says %.*s", hex,
+                       HF_STR_ARG(want));
     return rc;
 }
 
-static hf_code check_promises(int fd, const hf_disk *disk, const hf_source_id *id, const hf_flow *flow, hf_err *reterr) {
+static hf_code check_promises(int fd, const hf_disk *disk, const hf_source_id *id, const hf_flow *flow,
+                              hf_err *reterr) {
     if (disk->size_bytes > 0 && disk->size_bytes != id->size_bytes)
-        return hf_fail(reterr, HF_E_SOURCE_INVALID, "the image file has %" PRId64 " bytes, and the job says %" PRId64, id->size_bytes, disk->size_bytes);
+        return hf_fail(reterr, HF_E_SOURCE_INVALID, "the image file has %" PRId64 " bytes, and the job says %" PRId64,
+                       id->size_bytes, disk->size_bytes);
     return disk->checksum.len > 0 ? check_sum(fd, id->size_bytes, disk, flow, reterr) : HF_OK;
 }
 
@@ -71,7 +81,8 @@ static hf_code open_flat(const hf_disk *disk, const hf_opener *opener, hf_vm_dis
         dir--;
     int n = snprintf(path, sizeof path, "%.*s%s", (int)dir, disk->path.p, ret->probe.flat_name);
     if (n < 0 || (size_t)n >= sizeof path)
-        return hf_fail(reterr, HF_E_LIMIT, "the path of extent %s is longer than %d bytes", ret->probe.flat_name, HF_MAX_PATH);
+        return hf_fail(reterr, HF_E_LIMIT, "the path of extent %s is longer than %d bytes", ret->probe.flat_name,
+                       HF_MAX_PATH);
     hf_auto_fd int fd = -1;
     hf_code rc = opener->open(opener->ctx, hf_str_of(path), &fd, reterr);
     if (rc == HF_OK)
@@ -79,13 +90,14 @@ static hf_code open_flat(const hf_disk *disk, const hf_opener *opener, hf_vm_dis
     if (rc != HF_OK)
         return hf_context(reterr, "extent %s", ret->probe.flat_name);
     if (ret->source->size_bytes < ret->probe.virtual_bytes)
-        return hf_fail(reterr, HF_E_SOURCE_INVALID, "the VMDK's extent %s has %" PRId64 " bytes of %" PRId64, ret->probe.flat_name,
-                       ret->source->size_bytes, ret->probe.virtual_bytes);
+        return hf_fail(reterr, HF_E_SOURCE_INVALID, "the VMDK's extent %s has %" PRId64 " bytes of %" PRId64,
+                       ret->probe.flat_name, ret->source->size_bytes, ret->probe.virtual_bytes);
     ret->source->size_bytes = ret->probe.virtual_bytes;
     return HF_OK;
 }
 
-static hf_code open_disk(const hf_disk *named, const hf_opener *opener, const hf_flow *flow, hf_vm_disk *ret, hf_err *reterr) {
+static hf_code open_disk(const hf_disk *named, const hf_opener *opener, const hf_flow *flow, hf_vm_disk *ret,
+                         hf_err *reterr) {
     hf_auto_fd int fd = -1;
     hf_source_id id = {0};
     char path[HF_MAX_PATH + 1];
@@ -101,8 +113,10 @@ static hf_code open_disk(const hf_disk *named, const hf_opener *opener, const hf
         return rc;
     hf_format wanted;
     if (hf_format_parse(disk->format, &wanted) && wanted == HF_F_RAW)
-        ret->probe = (hf_probe){.format = HF_F_RAW, .detail = "", .virtual_bytes = id.size_bytes}; /* whatever it looks like */
-    else if ((rc = hf_probe_fd(fd, id.size_bytes, &ret->probe, reterr)) != HF_OK || (rc = check_format(disk, &ret->probe, reterr)) != HF_OK)
+        ret->probe =
+            (hf_probe){.format = HF_F_RAW, .detail = "", .virtual_bytes = id.size_bytes}; /* whatever it looks like */
+    else if ((rc = hf_probe_fd(fd, id.size_bytes, &ret->probe, reterr)) != HF_OK ||
+             (rc = check_format(disk, &ret->probe, reterr)) != HF_OK)
         return rc;
     if ((rc = check_promises(fd, disk, &id, flow, reterr)) != HF_OK)
         return rc;

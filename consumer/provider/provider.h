@@ -13,8 +13,8 @@ typedef struct hf_vm_disk {
 } hf_vm_disk;
 
 typedef struct hf_vm {
-    char name[256];    /* "" when the provider does not know one */
-    char os_type[64];  /* VMware's guest id; "" when not known */
+    char name[256];          /* "" when the provider does not know one */
+    char os_type[64];        /* VMware's guest id; "" when not known */
     int32_t cpus, memory_mb; /* 0 when not known */
     hf_vm_disk *disks;
     uint32_t disk_count;

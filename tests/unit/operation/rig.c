@@ -84,8 +84,17 @@ hf_spec rig_spec(rig *r, const char *operation, const char *image, const char *f
 }
 
 hf_code rig_run(rig *r, const char *job_id, int32_t attempt, const hf_spec *spec) {
-    hf_run run = {.job_id = hf_str_of(job_id), .attempt = attempt, .spec = spec, .config = r->config, .roots = &r->roots, .threads = r->threads,
-                  .arena = &r->arena, .cancel = &r->cancel, .bandwidth_limit = &r->limit, .report = on_report, .report_ctx = r};
+    hf_run run = {.job_id = hf_str_of(job_id),
+                  .attempt = attempt,
+                  .spec = spec,
+                  .config = r->config,
+                  .roots = &r->roots,
+                  .threads = r->threads,
+                  .arena = &r->arena,
+                  .cancel = &r->cancel,
+                  .bandwidth_limit = &r->limit,
+                  .report = on_report,
+                  .report_ctx = r};
     r->phases[0] = 0;
     r->reports = 0;
     r->err = (hf_err){0};

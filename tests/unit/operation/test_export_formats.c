@@ -43,13 +43,21 @@ static void check_artifacts(rig *r) {
 static const char *unpack(rig *r, const char *format, const char **ret_qemu) {
     *ret_qemu = strcmp(format, "qcow2") == 0 || strcmp(format, "raw") == 0 ? format : "vmdk";
     if (strcmp(format, "ova") == 0) {
-        assert_int_equal(rig_sh(r, "mkdir x && tar -C x -xf out/disk.ova && cd x && "
-                                   "test \"$(tar -tf ../out/disk.ova | tr '\\n' ' ')\" = 'disk.ovf disk.mf disk-disk1.vmdk ' && "
-                                   "sed 's/^SHA256(\\(.*\\))= \\(.*\\)$/\\2  \\1/' disk.mf | sha256sum -c --quiet - && test $(wc -l <disk.mf) = 2"), 0);
+        assert_int_equal(
+            rig_sh(
+                r,
+                "mkdir x && tar -C x -xf out/disk.ova && cd x && "
+                "test \"$(tar -tf ../out/disk.ova | tr '\\n' ' ')\" = 'disk.ovf disk.mf disk-disk1.vmdk ' && "
+                "sed 's/^SHA256(\\(.*\\))= \\(.*\\)$/\\2  \\1/' disk.mf | sha256sum -c --quiet - && test $(wc -l <disk.mf) = 2"),
+            0);
         return rig_path(r, "x/disk-disk1.vmdk");
     }
     if (strcmp(format, "ovf") == 0)
-        assert_int_equal(rig_sh(r, "cd out/disk && sed 's/^SHA256(\\(.*\\))= \\(.*\\)$/\\2  \\1/' disk.mf | sha256sum -c --quiet - && test $(wc -l <disk.mf) = 2"), 0);
+        assert_int_equal(
+            rig_sh(
+                r,
+                "cd out/disk && sed 's/^SHA256(\\(.*\\))= \\(.*\\)$/\\2  \\1/' disk.mf | sha256sum -c --quiet - && test $(wc -l <disk.mf) = 2"),
+            0);
     assert_non_null(artifact(r, "disk", 0));
     return artifact(r, "disk", 0)->path.p;
 }
@@ -82,7 +90,9 @@ static void every_input_to_every_output(void **state) {
     for (size_t i = 0; i < HF_ARRAY_LEN(inputs); i++) {
         char name[64];
         snprintf(name, sizeof name, "disk%zu.%s", i, inputs[i].name);
-        assert_int_equal(rig_sh(&r, "qemu-img convert -f raw -O %s %s in/base.raw in/%s", inputs[i].qemu, inputs[i].options, name), 0);
+        assert_int_equal(
+            rig_sh(&r, "qemu-img convert -f raw -O %s %s in/base.raw in/%s", inputs[i].qemu, inputs[i].options, name),
+            0);
         for (size_t o = 0; o < HF_ARRAY_LEN(outputs); o++)
             round_trip(&r, name, outputs[o]);
     }
@@ -91,7 +101,8 @@ static void every_input_to_every_output(void **state) {
 
 static void odd_sizes(void **state) {
     (void)state;
-    static const int64_t sizes[] = {1, 511, 512, 513, 65535, 65536, 65537, 1048576, 1048577, (32 << 20) - 512, 32 << 20, (32 << 20) + 1};
+    static const int64_t sizes[] = {
+        1, 511, 512, 513, 65535, 65536, 65537, 1048576, 1048577, (32 << 20) - 512, 32 << 20, (32 << 20) + 1};
     rig r;
     if (!rig_have("qemu-img"))
         skip();
@@ -108,7 +119,12 @@ static void odd_sizes(void **state) {
             if (strcmp(outputs[o], "raw") == 0)
                 assert_int_equal(rig_sh(&r, "cmp %s in/base.raw", disk), 0);
             else /* whole sectors, zeros behind the end */
-                assert_int_equal(rig_sh(&r, "qemu-img convert -f %s -O raw %s back.raw && truncate -s %%512 in/base.raw && cmp back.raw in/base.raw", qemu, disk), 0);
+                assert_int_equal(
+                    rig_sh(
+                        &r,
+                        "qemu-img convert -f %s -O raw %s back.raw && truncate -s %%512 in/base.raw && cmp back.raw in/base.raw",
+                        qemu, disk),
+                    0);
             assert_int_equal(rig_sh(&r, "rm -rf x back.raw in/* out/*"), 0);
         }
     rig_close(&r);
@@ -121,7 +137,11 @@ static void holes_zeros_and_nothing(void **state) {
     if (!rig_have("qemu-img"))
         skip();
     rig_open(&r);
-    assert_int_equal(rig_sh(&r, "truncate -s 100M in/hole.raw && head -c 70000000 /dev/zero >in/zero.raw && truncate -s 70000128 in/zero.raw && truncate -s 0 in/none.raw"), 0);
+    assert_int_equal(
+        rig_sh(
+            &r,
+            "truncate -s 100M in/hole.raw && head -c 70000000 /dev/zero >in/zero.raw && truncate -s 70000128 in/zero.raw && truncate -s 0 in/none.raw"),
+        0);
     for (size_t o = 0; o < HF_ARRAY_LEN(outputs); o++) {
         static const char *const images[] = {"hole.raw", "zero.raw"};
         for (size_t i = 0; i < HF_ARRAY_LEN(images); i++) {
@@ -130,7 +150,10 @@ static void holes_zeros_and_nothing(void **state) {
             assert_int_equal(rig_run(&r, "zeros", 1, &spec), HF_OK);
             check_artifacts(&r);
             const char *disk = unpack(&r, outputs[o], &qemu);
-            assert_int_equal(rig_sh(&r, "qemu-img compare -q -f %s -F raw %s in/%s && test $(du -k %s | cut -f1) -lt 1000", qemu, disk, images[i], disk), 0);
+            assert_int_equal(rig_sh(&r,
+                                    "qemu-img compare -q -f %s -F raw %s in/%s && test $(du -k %s | cut -f1) -lt 1000",
+                                    qemu, disk, images[i], disk),
+                             0);
             assert_int_equal(rig_sh(&r, "rm -rf x out/*"), 0);
         }
         hf_spec spec = rig_spec(&r, "export", "none.raw", outputs[o]);
@@ -187,26 +210,30 @@ static void several_disks_in_one_appliance(void **state) {
     assert_int_equal(rig_run(&r, "two", 1, &spec), HF_OK);
     check_artifacts(&r);
     assert_string_equal(r.phases, "prepare export finalize ");
-    assert_int_equal(rig_sh(&r, "mkdir x && cd x && tar -xf ../out/web-01-nightly-co.ova && sed 's/^SHA512(\\(.*\\))= \\(.*\\)$/\\2  \\1/' *.mf | sha512sum -c --quiet - && "
-                                "qemu-img compare -q *-disk1.vmdk ../in/a.raw && qemu-img compare -q *-disk2.vmdk ../in/b.raw && "
-                                "python3 - <<'EOF'\n"
-                                "import glob, os\n"
-                                "import xml.etree.ElementTree as E\n"
-                                "n = {'o': 'http://schemas.dmtf.org/ovf/envelope/1', 'r': 'http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData'}\n"
-                                "o = '{%%s}' %% n['o']\n"
-                                "t = E.parse(glob.glob('*.ovf')[0])\n"
-                                "files = t.findall('o:References/o:File', n)\n"
-                                "assert [int(f.get(o + 'size')) for f in files] == [os.path.getsize(f.get(o + 'href')) for f in files], 'sizes'\n"
-                                "assert [d.get(o + 'capacity') for d in t.findall('o:DiskSection/o:Disk', n)] == [str(5 << 20), str(3 << 20)]\n"
-                                "assert t.find('o:VirtualSystem/o:Name', n).text == 'web 01 (nightly) & <co>'\n"
-                                "items = t.findall('o:VirtualSystem/o:VirtualHardwareSection/o:Item', n)\n"
-                                "kinds = [i.find('r:ResourceType', n).text for i in items]\n"
-                                "assert kinds == ['3', '4', '6', '17', '17'], kinds\n"
-                                "assert [i.find('r:VirtualQuantity', n).text for i in items[:2]] == ['3', '2048']\n"
-                                "for i in items:\n"
-                                "    names = [c.tag for c in i]\n"
-                                "    assert names == sorted(names), names\n"
-                                "EOF"), 0);
+    assert_int_equal(
+        rig_sh(
+            &r,
+            "mkdir x && cd x && tar -xf ../out/web-01-nightly-co.ova && sed 's/^SHA512(\\(.*\\))= \\(.*\\)$/\\2  \\1/' *.mf | sha512sum -c --quiet - && "
+            "qemu-img compare -q *-disk1.vmdk ../in/a.raw && qemu-img compare -q *-disk2.vmdk ../in/b.raw && "
+            "python3 - <<'EOF'\n"
+            "import glob, os\n"
+            "import xml.etree.ElementTree as E\n"
+            "n = {'o': 'http://schemas.dmtf.org/ovf/envelope/1', 'r': 'http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData'}\n"
+            "o = '{%%s}' %% n['o']\n"
+            "t = E.parse(glob.glob('*.ovf')[0])\n"
+            "files = t.findall('o:References/o:File', n)\n"
+            "assert [int(f.get(o + 'size')) for f in files] == [os.path.getsize(f.get(o + 'href')) for f in files], 'sizes'\n"
+            "assert [d.get(o + 'capacity') for d in t.findall('o:DiskSection/o:Disk', n)] == [str(5 << 20), str(3 << 20)]\n"
+            "assert t.find('o:VirtualSystem/o:Name', n).text == 'web 01 (nightly) & <co>'\n"
+            "items = t.findall('o:VirtualSystem/o:VirtualHardwareSection/o:Item', n)\n"
+            "kinds = [i.find('r:ResourceType', n).text for i in items]\n"
+            "assert kinds == ['3', '4', '6', '17', '17'], kinds\n"
+            "assert [i.find('r:VirtualQuantity', n).text for i in items[:2]] == ['3', '2048']\n"
+            "for i in items:\n"
+            "    names = [c.tag for c in i]\n"
+            "    assert names == sorted(names), names\n"
+            "EOF"),
+        0);
     spec.format = HF_STR("qcow2");
     assert_int_equal(rig_run(&r, "two", 1, &spec), HF_OK);
     assert_int_equal(r.result.artifacts.count, 2);
@@ -217,8 +244,8 @@ static void several_disks_in_one_appliance(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_input_to_every_output),          cmocka_unit_test(odd_sizes),
-        cmocka_unit_test(holes_zeros_and_nothing),              cmocka_unit_test(same_bytes_for_any_number_of_threads),
+        cmocka_unit_test(every_input_to_every_output),    cmocka_unit_test(odd_sizes),
+        cmocka_unit_test(holes_zeros_and_nothing),        cmocka_unit_test(same_bytes_for_any_number_of_threads),
         cmocka_unit_test(several_disks_in_one_appliance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

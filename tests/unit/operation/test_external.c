@@ -15,8 +15,9 @@ static hf_code try_script(rig *r, const char *timeout, const char *script) {
     assert_non_null(f);
     fprintf(f, "J=try-1\nok='{\"job_id\":\"try-1\",\"status\":\"success\"}'\n%s\n", script);
     fclose(f);
-    const char *set = hf_arena_printf(&r->arena, "worker.operations={try: {command: [/bin/sh, %s], timeout: %s, environment: {SITE: here}}}",
-                                      rig_path(r, "in/try.sh"), timeout);
+    const char *set = hf_arena_printf(
+        &r->arena, "worker.operations={try: {command: [/bin/sh, %s], timeout: %s, environment: {SITE: here}}}",
+        rig_path(r, "in/try.sh"), timeout);
     assert_int_equal(hf_config_set(r->config, set, &err), HF_OK);
     assert_int_equal(hf_external_check(r->config, &err), HF_OK);
     hf_spec spec = rig_spec(r, "try", "base.raw", "");
@@ -54,7 +55,10 @@ static void the_sample_hashes_an_image(void **state) {
     hf_err err;
     if (!rig_have("python3"))
         skip();
-    assert_int_equal(hf_config_set(r->config, "worker.operations={checksum: {command: [" HF_SOURCE_DIR "/ops/operations/checksum.py]}}", &err), HF_OK);
+    assert_int_equal(
+        hf_config_set(r->config,
+                      "worker.operations={checksum: {command: [" HF_SOURCE_DIR "/ops/operations/checksum.py]}}", &err),
+        HF_OK);
     hf_spec spec = rig_spec(r, "checksum", "base.raw", "");
     hf_code rc = rig_run(r, "sum-1", 1, &spec);
     if (rc != HF_OK)
@@ -72,17 +76,20 @@ static void the_sample_hashes_an_image(void **state) {
 static void a_program_sees_its_job_and_nothing_else(void **state) {
     rig *r = *state;
     setenv("HF_TEST_SECRET", "not for programs", 1);
-    assert_int_equal(try_script(r, "20s",
-                                "cat >spec.json; env >env.txt; ls /proc/self/fd >fds.txt; pwd >pwd.txt\n"
-                                "grep -q '\"version\":\"1.0\"' spec.json && grep -q '\"job_id\":\"try-1\"' spec.json && grep -q '/in/base.raw' spec.json || exit 9\n"
-                                "grep -q SITE=here env.txt || exit 8; grep -q TEST_SECRET env.txt && exit 7\n"
-                                "test $(grep -c . fds.txt) -le 4 || exit 6; grep -q 'out/.hf-try-1-1.partial$' pwd.txt || exit 5\n"
-                                "echo one >report.json; echo two >a.log\n"
-                                "echo '{\"job_id\":\"try-1\",\"status\":\"success\",\"outputs\":{\"report\":\"report.json\",\"logs\":[\"./a.log\"]}}'"),
-                     HF_OK);
+    assert_int_equal(
+        try_script(
+            r, "20s",
+            "cat >spec.json; env >env.txt; ls /proc/self/fd >fds.txt; pwd >pwd.txt\n"
+            "grep -q '\"version\":\"1.0\"' spec.json && grep -q '\"job_id\":\"try-1\"' spec.json && grep -q '/in/base.raw' spec.json || exit 9\n"
+            "grep -q SITE=here env.txt || exit 8; grep -q TEST_SECRET env.txt && exit 7\n"
+            "test $(grep -c . fds.txt) -le 4 || exit 6; grep -q 'out/.hf-try-1-1.partial$' pwd.txt || exit 5\n"
+            "echo one >report.json; echo two >a.log\n"
+            "echo '{\"job_id\":\"try-1\",\"status\":\"success\",\"outputs\":{\"report\":\"report.json\",\"logs\":[\"./a.log\"]}}'"),
+        HF_OK);
     unsetenv("HF_TEST_SECRET");
     assert_int_equal(r->result.artifacts.count, 2);
-    assert_int_equal(rig_sh(r, "test \"$(ls -A out | tr '\\n' ' ')\" = 'a.log report.json ' && rm -r out && mkdir out"), 0);
+    assert_int_equal(rig_sh(r, "test \"$(ls -A out | tr '\\n' ' ')\" = 'a.log report.json ' && rm -r out && mkdir out"),
+                     0);
 }
 
 static void lies(void **state) {
@@ -93,17 +100,25 @@ static void lies(void **state) {
     expect(r, "echo '{\"job_id\":\"try-1\",\"x\":1}'", HF_E_PROTOCOL, "neither");
     expect(r, "true", HF_E_PROTOCOL, "without a JobResult");
     expect(r, "echo \"$ok\"; echo \"$ok\"", HF_E_PROTOCOL, "after its JobResult");
-    expect(r, "echo \"$ok\"; echo broken >&2; exit 3", HF_E_PROTOCOL, "success and then ended with status 3; its stderr ends: broken");
-    expect(r, "echo '{\"job_id\":\"try-1\",\"status\":\"success\",\"outputs\":{\"report\":\"/etc/passwd\"}}'", HF_E_PROTOCOL, "/etc/passwd");
-    expect(r, "ln -s /etc/passwd p; echo '{\"job_id\":\"try-1\",\"status\":\"success\",\"outputs\":{\"report\":\"p\"}}'", HF_E_PROTOCOL, "regular file");
-    expect(r, "echo '{\"job_id\":\"try-1\",\"status\":\"success\",\"outputs\":{\"report\":\"../base.raw\"}}'", HF_E_PROTOCOL, "plain names");
-    expect(r, "echo '{\"job_id\":\"try-1\",\"status\":\"success\",\"outputs\":{\"report\":\"none\"}}'", HF_E_PROTOCOL, "none");
+    expect(r, "echo \"$ok\"; echo broken >&2; exit 3", HF_E_PROTOCOL,
+           "success and then ended with status 3; its stderr ends: broken");
+    expect(r, "echo '{\"job_id\":\"try-1\",\"status\":\"success\",\"outputs\":{\"report\":\"/etc/passwd\"}}'",
+           HF_E_PROTOCOL, "/etc/passwd");
+    expect(r,
+           "ln -s /etc/passwd p; echo '{\"job_id\":\"try-1\",\"status\":\"success\",\"outputs\":{\"report\":\"p\"}}'",
+           HF_E_PROTOCOL, "regular file");
+    expect(r, "echo '{\"job_id\":\"try-1\",\"status\":\"success\",\"outputs\":{\"report\":\"../base.raw\"}}'",
+           HF_E_PROTOCOL, "plain names");
+    expect(r, "echo '{\"job_id\":\"try-1\",\"status\":\"success\",\"outputs\":{\"report\":\"none\"}}'", HF_E_PROTOCOL,
+           "none");
 }
 
 static void failures(void **state) {
     rig *r = *state;
-    expect(r, "echo '{\"job_id\":\"try-1\",\"status\":\"failed\",\"error\":{\"phase\":\"fsck\",\"code\":\"E7\",\"message\":\"no superblock\"}}'; exit 1",
-           HF_E_TOOL_FAILED, "E7: no superblock");
+    expect(
+        r,
+        "echo '{\"job_id\":\"try-1\",\"status\":\"failed\",\"error\":{\"phase\":\"fsck\",\"code\":\"E7\",\"message\":\"no superblock\"}}'; exit 1",
+        HF_E_TOOL_FAILED, "E7: no superblock");
     assert_true(hf_str_eqz(r->phase, "fsck"));
     expect(r, "echo oops >&2; exit 4", HF_E_TOOL_FAILED, "status 4 and gave no JobResult; its stderr ends: oops");
     expect(r, "kill -9 $$", HF_E_TOOL_FAILED, "signal 9");
@@ -114,7 +129,10 @@ static void floods(void **state) {
     rig *r = *state;
     expect(r, "head -c 70000 /dev/zero | tr '\\0' x; sleep 30", HF_E_PROTOCOL, "64 KiB");
     expect(r, "exec >&2; head -c 80000000 /dev/zero; sleep 30", HF_E_PROTOCOL, "64 MiB");
-    expect(r, "M=$(head -c 8000 /dev/zero | tr '\\0' x); yes \"{\\\"job_id\\\":\\\"try-1\\\",\\\"phase\\\":\\\"a\\\",\\\"message\\\":\\\"$M\\\"}\"", HF_E_PROTOCOL, "64 MiB");
+    expect(
+        r,
+        "M=$(head -c 8000 /dev/zero | tr '\\0' x); yes \"{\\\"job_id\\\":\\\"try-1\\\",\\\"phase\\\":\\\"a\\\",\\\"message\\\":\\\"$M\\\"}\"",
+        HF_E_PROTOCOL, "64 MiB");
     assert_true(r->reports > 1000);
 }
 
@@ -137,7 +155,8 @@ static void cancel_on_report(rig *r, const hf_progress *p) {
 static void is_cancelled(void **state) {
     rig *r = *state;
     r->on_report = cancel_on_report;
-    assert_int_equal(try_script(r, "30s", "echo '{\"job_id\":\"try-1\",\"phase\":\"a\"}'; exec sleep 60"), HF_E_CANCELLED);
+    assert_int_equal(try_script(r, "30s", "echo '{\"job_id\":\"try-1\",\"phase\":\"a\"}'; exec sleep 60"),
+                     HF_E_CANCELLED);
 }
 
 static void bad_declarations(void **state) {
@@ -156,12 +175,18 @@ static void bad_declarations(void **state) {
         {"{x: [a]}", "must be"},
     };
     for (size_t i = 0; i < HF_ARRAY_LEN(cases); i++) {
-        assert_int_equal(hf_config_set(r->config, hf_arena_printf(&r->arena, "worker.operations=%s", cases[i].text), &err), HF_OK);
+        assert_int_equal(
+            hf_config_set(r->config, hf_arena_printf(&r->arena, "worker.operations=%s", cases[i].text), &err), HF_OK);
         assert_int_equal(hf_external_check(r->config, &err), HF_E_CONFIG);
         if (!strstr(err.detail, cases[i].words))
             fail_msg("\"%s\" does not say \"%s\"", err.detail, cases[i].words);
     }
-    assert_int_equal(hf_config_set(r->config, "worker.operations={gone: {command: [/nonexistent/program]}, bare: {command: [no-such-program-here]}}", &err), HF_OK);
+    assert_int_equal(
+        hf_config_set(
+            r->config,
+            "worker.operations={gone: {command: [/nonexistent/program]}, bare: {command: [no-such-program-here]}}",
+            &err),
+        HF_OK);
     hf_spec spec = rig_spec(r, "gone", "base.raw", "");
     assert_int_equal(rig_run(r, "g", 1, &spec), HF_E_NOT_FOUND);
     spec.operation = HF_STR("bare");
@@ -173,7 +198,13 @@ static void bad_declarations(void **state) {
 
 #define EACH(f) cmocka_unit_test_setup_teardown(f, open_rig, close_rig)
 int main(void) {
-    const struct CMUnitTest tests[] = {EACH(the_sample_hashes_an_image), EACH(a_program_sees_its_job_and_nothing_else), EACH(lies), EACH(failures),
-                                       EACH(floods), EACH(hangs), EACH(is_cancelled), EACH(bad_declarations)};
+    const struct CMUnitTest tests[] = {EACH(the_sample_hashes_an_image),
+                                       EACH(a_program_sees_its_job_and_nothing_else),
+                                       EACH(lies),
+                                       EACH(failures),
+                                       EACH(floods),
+                                       EACH(hangs),
+                                       EACH(is_cancelled),
+                                       EACH(bad_declarations)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

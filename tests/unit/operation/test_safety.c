@@ -37,15 +37,22 @@ static void images_that_name_other_files_are_refused(void **state) {
     } cases[] = {
         {"qemu-img create -q -f qcow2 -b /etc/passwd -F raw in/a.qcow2 1M", "a.qcow2", "backing file"},
         {"qemu-img create -q -f qcow2 -o data_file=in/a.data,data_file_raw=on in/b.qcow2 1M", "b.qcow2", "external"},
-        {"printf '# Disk DescriptorFile\\nversion=1\\nCID=1\\nparentCID=ffffffff\\ncreateType=\"monolithicFlat\"\\nRW 4 FLAT \"/etc/passwd\" 0\\n' >in/c.vmdk", "c.vmdk", "/etc/passwd"},
-        {"printf '# Disk DescriptorFile\\nparentCID=ffffffff\\nRW 4 FLAT \"../../etc/passwd\" 0\\n' >in/d.vmdk", "d.vmdk", "passwd"},
-        {"printf '# Disk DescriptorFile\\nparentCID=12345678\\nRW 4 FLAT \"x-flat.vmdk\" 0\\n' >in/e.vmdk", "e.vmdk", "child"},
+        {"printf '# Disk DescriptorFile\\nversion=1\\nCID=1\\nparentCID=ffffffff\\ncreateType=\"monolithicFlat\"\\nRW 4 FLAT \"/etc/passwd\" 0\\n' >in/c.vmdk",
+         "c.vmdk", "/etc/passwd"},
+        {"printf '# Disk DescriptorFile\\nparentCID=ffffffff\\nRW 4 FLAT \"../../etc/passwd\" 0\\n' >in/d.vmdk",
+         "d.vmdk", "passwd"},
+        {"printf '# Disk DescriptorFile\\nparentCID=12345678\\nRW 4 FLAT \"x-flat.vmdk\" 0\\n' >in/e.vmdk", "e.vmdk",
+         "child"},
         {"printf '# Disk DescriptorFile\\nRW 4 FLAT \"a\" 0\\nRW 4 FLAT \"b\" 0\\n' >in/f.vmdk", "f.vmdk", "2 extents"},
         {"printf '# Disk DescriptorFile\\nRW 4 SPARSE \"a\"\\n' >in/g.vmdk", "g.vmdk", "SPARSE"},
-        {"qemu-img create -q -f vmdk -o subformat=monolithicSparse in/h.vmdk 1M && printf 'parentFileNameHint=\"/etc/passwd\"\\n' | dd of=in/h.vmdk bs=1 seek=512 conv=notrunc status=none", "h.vmdk", "child"},
-        {"qemu-img create -q -f vmdk -o subformat=monolithicSparse in/i.vmdk 1M && head -c 8 /dev/zero | dd of=in/i.vmdk bs=1 seek=12 conv=notrunc status=none", "i.vmdk", "no sectors"},
-        {"qemu-img create -q -f vpc in/j.vhd 1M && printf '\\0\\0\\0\\4' | dd of=in/j.vhd bs=1 seek=60 conv=notrunc status=none", "j.vhd", "difference"},
-        {"qemu-img create -q -f vdi in/k.vdi 1M && printf '\\4' | dd of=in/k.vdi bs=1 seek=76 conv=notrunc status=none", "k.vdi", "difference"},
+        {"qemu-img create -q -f vmdk -o subformat=monolithicSparse in/h.vmdk 1M && printf 'parentFileNameHint=\"/etc/passwd\"\\n' | dd of=in/h.vmdk bs=1 seek=512 conv=notrunc status=none",
+         "h.vmdk", "child"},
+        {"qemu-img create -q -f vmdk -o subformat=monolithicSparse in/i.vmdk 1M && head -c 8 /dev/zero | dd of=in/i.vmdk bs=1 seek=12 conv=notrunc status=none",
+         "i.vmdk", "no sectors"},
+        {"qemu-img create -q -f vpc in/j.vhd 1M && printf '\\0\\0\\0\\4' | dd of=in/j.vhd bs=1 seek=60 conv=notrunc status=none",
+         "j.vhd", "difference"},
+        {"qemu-img create -q -f vdi in/k.vdi 1M && printf '\\4' | dd of=in/k.vdi bs=1 seek=76 conv=notrunc status=none",
+         "k.vdi", "difference"},
         {"printf 'QFI\\373\\0\\0\\0\\3' >in/l.qcow2", "l.qcow2", "version 3"},
         {"printf 'hello' >in/m.qcow2", "m.qcow2", "no header of a known format"},
     };
@@ -68,7 +75,11 @@ static void images_that_name_other_files_are_refused(void **state) {
 static void a_flat_extent_beside_its_descriptor_is_read(void **state) {
     rig *r = *state;
     rig_image(r, "w-flat.vmdk", 2 << 20, 3);
-    assert_int_equal(rig_sh(r, "printf '# Disk DescriptorFile\\nversion=1\\nparentCID=ffffffff\\ncreateType=\"monolithicFlat\"\\n\\nRW 4096 FLAT \"w-flat.vmdk\" 0\\n' >in/w.vmdk"), 0);
+    assert_int_equal(
+        rig_sh(
+            r,
+            "printf '# Disk DescriptorFile\\nversion=1\\nparentCID=ffffffff\\ncreateType=\"monolithicFlat\"\\n\\nRW 4096 FLAT \"w-flat.vmdk\" 0\\n' >in/w.vmdk"),
+        0);
     hf_spec spec = rig_spec(r, "export", "w.vmdk", "raw");
     assert_int_equal(rig_run(r, "flat", 1, &spec), HF_OK);
     assert_int_equal(rig_sh(r, "cmp out/w.raw in/w-flat.vmdk && rm out/w.raw"), 0);
@@ -81,9 +92,20 @@ static void a_flat_extent_beside_its_descriptor_is_read(void **state) {
 static void paths_do_not_leave_the_roots(void **state) {
     rig *r = *state;
     rig_image(r, "base.raw", 1 << 20, 1);
-    assert_int_equal(rig_sh(r, "ln -s /etc/passwd in/link.raw; ln -s ../../../../../../etc/passwd in/up.raw; ln -s /etc etc; ln -s base.raw in/fine.raw; mkfifo in/fifo.raw; ln -s /proc/self/fd/0 in/magic.raw"), 0);
-    static const char *const sources[] = {"/etc/passwd", "%s/../../etc/passwd", "%s/in/../../../etc/passwd", "%s/in/link.raw", "%s/in/up.raw", "%s/etc/passwd",
-                                          "file://%s/in/%%2e%%2e/%%2e%%2e/%%2e%%2e/etc/passwd", "%s-other/x.raw", "%s/in/magic.raw"};
+    assert_int_equal(
+        rig_sh(
+            r,
+            "ln -s /etc/passwd in/link.raw; ln -s ../../../../../../etc/passwd in/up.raw; ln -s /etc etc; ln -s base.raw in/fine.raw; mkfifo in/fifo.raw; ln -s /proc/self/fd/0 in/magic.raw"),
+        0);
+    static const char *const sources[] = {"/etc/passwd",
+                                          "%s/../../etc/passwd",
+                                          "%s/in/../../../etc/passwd",
+                                          "%s/in/link.raw",
+                                          "%s/in/up.raw",
+                                          "%s/etc/passwd",
+                                          "file://%s/in/%%2e%%2e/%%2e%%2e/%%2e%%2e/etc/passwd",
+                                          "%s-other/x.raw",
+                                          "%s/in/magic.raw"};
     for (size_t i = 0; i < HF_ARRAY_LEN(sources); i++) {
         char path[512];
         const char *at = strstr(sources[i], "%s");
@@ -100,7 +122,8 @@ static void paths_do_not_leave_the_roots(void **state) {
     static const char *const outputs[] = {"/etc/hf-test", "/tmp/hf-test-elsewhere", "%s/etc/x", "%s/../x"};
     for (size_t i = 0; i < HF_ARRAY_LEN(outputs); i++) {
         char path[512];
-        snprintf(path, sizeof path, "%s%s", outputs[i][0] == '%' ? r->dir : "", outputs[i] + (outputs[i][0] == '%' ? 2 : 0));
+        snprintf(path, sizeof path, "%s%s", outputs[i][0] == '%' ? r->dir : "",
+                 outputs[i] + (outputs[i][0] == '%' ? 2 : 0));
         hf_spec spec = rig_spec(r, "export", "base.raw", "raw");
         spec.output_dir = hf_str_of(path);
         expect(r, &spec, HF_E_OUTSIDE_ROOT, "worker.roots");
@@ -109,7 +132,8 @@ static void paths_do_not_leave_the_roots(void **state) {
     expect(r, &spec, HF_E_SOURCE_INVALID, "neither a regular file");
     spec.vm_path = HF_STR("relative.raw");
     expect(r, &spec, HF_E_INVALID, "absolute");
-    spec = rig_spec(r, "export", "fine.raw", "raw"); /* a link inside the root is fine, a URL too, and directories are made */
+    spec = rig_spec(r, "export", "fine.raw",
+                    "raw"); /* a link inside the root is fine, a URL too, and directories are made */
     spec.vm_path = hf_str_of(hf_arena_printf(&r->arena, "file://%s/in/fine%%2eraw", r->dir));
     spec.output_dir = hf_str_of(rig_path(r, "out/a/b//c/"));
     assert_int_equal(rig_run(r, "fine", 1, &spec), HF_OK);
@@ -128,7 +152,9 @@ static void names_lead_nowhere(void **state) {
     rig_image(r, "base.raw", 70000, 1);
     static const struct {
         const char *name, *file;
-    } cases[] = {{"../../x", "x.raw"}, {"/etc/passwd", "etc-passwd.raw"}, {"..", "vm.raw"}, {"a\tb/\\c", "a-b-c.raw"}, {".hidden", "hidden.raw"}, {"äöü", "vm.raw"}, {"", "base.raw"}};
+    } cases[] = {{"../../x", "x.raw"},      {"/etc/passwd", "etc-passwd.raw"}, {"..", "vm.raw"},
+                 {"a\tb/\\c", "a-b-c.raw"}, {".hidden", "hidden.raw"},         {"äöü", "vm.raw"},
+                 {"", "base.raw"}};
     for (size_t i = 0; i < HF_ARRAY_LEN(cases); i++) {
         hf_spec spec = rig_spec(r, "export", "base.raw", "raw");
         spec.name = hf_str_of(cases[i].name);
@@ -144,7 +170,8 @@ static void promises_about_the_image_are_checked(void **state) {
     hf_disk disk = {.path = spec.vm_path, .size_bytes = 5};
     spec.disks = (hf_list){&disk, 1};
     expect(r, &spec, HF_E_SOURCE_INVALID, "1048576 bytes, and the job says 5");
-    disk = (hf_disk){.path = spec.vm_path, .checksum = HF_STR("sha256:0000000000000000000000000000000000000000000000000000000000000000")};
+    disk = (hf_disk){.path = spec.vm_path,
+                     .checksum = HF_STR("sha256:0000000000000000000000000000000000000000000000000000000000000000")};
     expect(r, &spec, HF_E_SOURCE_INVALID, "SHA-256");
     disk.checksum = HF_STR("md5:11");
     expect(r, &spec, HF_E_UNSUPPORTED, "md5:11");
@@ -174,17 +201,26 @@ static void only_an_older_attempt_of_the_same_job_is_replaced(void **state) {
         /* A file of a person: never. */
         assert_int_equal(rig_sh(r, "echo mine >out/base.ova; echo mine >out/base.raw; mkdir out/base"), 0);
         assert_int_equal(rig_run(r, "job-a", 4, &spec), HF_E_EXISTS);
-        assert_int_equal(rig_sh(r, "test \"$(cat out/base.raw out/base.ova)\" = \"mine\nmine\" && test \"$(ls -A out | tr '\\n' ' ')\" = 'base base.ova base.raw ' && rm -r out && mkdir out"), 0);
+        assert_int_equal(
+            rig_sh(
+                r,
+                "test \"$(cat out/base.raw out/base.ova)\" = \"mine\nmine\" && test \"$(ls -A out | tr '\\n' ' ')\" = 'base base.ova base.raw ' && rm -r out && mkdir out"),
+            0);
     }
 }
 
 static void what_dead_attempts_left_is_removed(void **state) {
     rig *r = *state;
     rig_image(r, "base.raw", 1 << 20, 1);
-    assert_int_equal(rig_sh(r, "mkdir -p out/.hf-job-1-1.partial/x/y out/.hf-job-1-2.partial out/.hf-job-1.partial out/.hf-job-11-1.partial && echo old >out/.hf-job-1-1.partial/x/y/z"), 0);
+    assert_int_equal(
+        rig_sh(
+            r,
+            "mkdir -p out/.hf-job-1-1.partial/x/y out/.hf-job-1-2.partial out/.hf-job-1.partial out/.hf-job-11-1.partial && echo old >out/.hf-job-1-1.partial/x/y/z"),
+        0);
     hf_spec spec = rig_spec(r, "export", "base.raw", "raw");
     assert_int_equal(rig_run(r, "job-1", 3, &spec), HF_OK);
-    assert_int_equal(rig_sh(r, "test \"$(ls -A out | tr '\\n' ' ')\" = '.hf-job-1.partial .hf-job-11-1.partial base.raw '"), 0);
+    assert_int_equal(
+        rig_sh(r, "test \"$(ls -A out | tr '\\n' ' ')\" = '.hf-job-1.partial .hf-job-11-1.partial base.raw '"), 0);
     assert_int_equal(rig_sh(r, "mkdir out/.hf-job-1-5.partial"), 0);
     assert_int_equal(rig_run(r, "job-1", 4, &spec), HF_E_CONFLICT);
     assert_non_null(strstr(r->err.detail, "attempt 5"));
@@ -214,7 +250,9 @@ static void change_source(rig *r, const hf_progress *p) {
     if (hf_str_eqz(p->phase, "export") && p->bytes_done > 0 && r->on_report) {
         r->on_report = NULL;
         atomic_store(&r->limit, 0);
-        assert_int_equal(rig_sh(r, r->logs ? "truncate -s 1M in/base.raw" : "printf x | dd of=in/base.raw bs=1 seek=5 conv=notrunc status=none"), 0);
+        assert_int_equal(rig_sh(r, r->logs ? "truncate -s 1M in/base.raw"
+                                           : "printf x | dd of=in/base.raw bs=1 seek=5 conv=notrunc status=none"),
+                         0);
     }
 }
 
@@ -303,10 +341,17 @@ static void bad_wishes(void **state) {
 
 #define EACH(f) cmocka_unit_test_setup_teardown(f, open_rig, close_rig)
 int main(void) {
-    const struct CMUnitTest tests[] = {EACH(images_that_name_other_files_are_refused), EACH(a_flat_extent_beside_its_descriptor_is_read),
-                                       EACH(paths_do_not_leave_the_roots), EACH(names_lead_nowhere), EACH(promises_about_the_image_are_checked),
-                                       EACH(only_an_older_attempt_of_the_same_job_is_replaced), EACH(what_dead_attempts_left_is_removed),
-                                       EACH(a_cancel_leaves_nothing_and_is_quick), EACH(a_source_that_changes_is_told), EACH(a_full_disk_leaves_nothing),
-                                       EACH(every_allocation_may_fail), EACH(bad_wishes)};
+    const struct CMUnitTest tests[] = {EACH(images_that_name_other_files_are_refused),
+                                       EACH(a_flat_extent_beside_its_descriptor_is_read),
+                                       EACH(paths_do_not_leave_the_roots),
+                                       EACH(names_lead_nowhere),
+                                       EACH(promises_about_the_image_are_checked),
+                                       EACH(only_an_older_attempt_of_the_same_job_is_replaced),
+                                       EACH(what_dead_attempts_left_is_removed),
+                                       EACH(a_cancel_leaves_nothing_and_is_quick),
+                                       EACH(a_source_that_changes_is_told),
+                                       EACH(a_full_disk_leaves_nothing),
+                                       EACH(every_allocation_may_fail),
+                                       EACH(bad_wishes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
