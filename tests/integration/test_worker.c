@@ -89,6 +89,7 @@ static void a_worker_killed_anywhere_loses_no_job(void **state) {
             hf_test_job_submit(w, id, "{\"ms\": 1}", EASY);
         }
         hf_test_watch_until(w, points[p], has_ended, &(int){0}, 40);
+        assert_int_equal(w->ended_as[0], -SIGKILL);
         hf_test_worker_start(w, 0, (const char *const[]){"worker.slots=2", NULL}, NULL); /* the same id: given free at once */
         hf_test_watch_until(w, "all completed after a kill", all_completed, &jobs, 40);
         hf_test_worker_signal(w, 0, SIGTERM);
@@ -136,6 +137,7 @@ static void drain_finishes_releases_and_gives_back(void **state) {
     until("long", HF_S_RUNNING);
     hf_test_worker_signal(w, 0, SIGTERM);
     hf_test_watch_until(w, "its end", has_ended, &(int){0}, 20);
+    assert_int_equal(w->ended_as[0], 0);
     hf_test_watch_for(w, 300);
     assert_int_equal(hf_test_job_state(w, "short"), HF_S_COMPLETED);
     const hf_test_job *given = hf_test_job_of(w, "long");

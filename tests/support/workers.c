@@ -226,7 +226,7 @@ static int ended_as(hf_test_watch *w, int n, int options) {
     if (waitpid(w->pids[n], &status, options) != w->pids[n])
         return -1000;
     w->pids[n] = 0;
-    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+    return w->ended_as[n] = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 int hf_test_worker_wait(hf_test_watch *w, int n) { return ended_as(w, n, 0); }

@@ -24,7 +24,7 @@ typedef struct hf_test_watch {
     char dir[HF_TEST_PATH];
     const char *bootstrap;
     char fleet[64];
-    int pids[HF_TEST_WORKERS];
+    int pids[HF_TEST_WORKERS], ended_as[HF_TEST_WORKERS]; /* exit status, or -signal */
     char log_path[HF_TEST_WORKERS][HF_TEST_PATH + 64];
 } hf_test_watch;
 
