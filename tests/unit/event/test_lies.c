@@ -179,6 +179,21 @@ static void lists_in_many_small_blocks_stay_within_bounds(void **state) {
     hf_buf_done(&bytes);
 }
 
+static void a_string_past_its_bound(void **state) {
+    fixture *f = *state;
+    char bytes[HF_ID_MAX_BYTES + 8] = {0};
+    hf_record record;
+    for (uint32_t len = HF_ID_MAX_BYTES; len <= HF_ID_MAX_BYTES + 1; len++) {
+        memset(bytes, 0, sizeof bytes);
+        bytes[0] = (char)(len << 1 | 0x80); /* two bytes of zigzag varint */
+        bytes[1] = (char)(len >> 6);
+        memset(bytes + 2, 'j', len);
+        hf_code code = hf_decode_body(HF_SCHEMA_RECORD, hold(bytes, 2 + len + 4), &f->out, &record, &f->err);
+        assert_int_equal(code, len == HF_ID_MAX_BYTES ? HF_OK : HF_E_RECORD_MALFORMED);
+    }
+    assert_non_null(strstr(f->err.detail, "job_id: a string of 129 bytes, the limit is 128"));
+}
+
 static void a_record_past_the_bound_is_not_looked_at(void **state) {
     fixture *f = *state;
     uint8_t *bytes = hf_alloc(HF_MAX_RECORD + 1);
@@ -271,6 +286,7 @@ int main(void) {
         WITH_BYTES(lies_made_by_hand),
         WITH_BYTES(booleans_and_enums_outside_their_range),
         WITH_BYTES(lists_in_many_small_blocks_stay_within_bounds),
+        WITH_BYTES(a_string_past_its_bound),
         WITH_BYTES(a_record_past_the_bound_is_not_looked_at),
         WITH_BYTES(lies_in_what_is_walked_over),
         WITH_BYTES(schemas_that_lie),
