@@ -13,7 +13,7 @@
 _Static_assert(HF_CMD_COUNT < 32, "a bit for each command");
 
 static const hf_command commands[] = {
-#define HF_COMMAND(id_, name_, arguments_, least_, most_, run_, summary_, more_, examples_)                                    \
+#define HF_COMMAND(id_, name_, arguments_, least_, most_, run_, summary_, more_, examples_)                            \
     {HF_CMD_##id_, name_, arguments_, least_, most_, run_, summary_, more_, examples_},
 #include "producer/ctl/commands.def"
 #undef HF_COMMAND
@@ -84,7 +84,8 @@ static hf_code unknown_command(const char *name, hf_err *reterr) {
             nearest = commands[i].name;
         }
     if (nearest)
-        return hf_fail(reterr, HF_E_USAGE, "there is no command '%.64s'; did you mean '%s'? (hyperctl --help lists them)", name, nearest);
+        return hf_fail(reterr, HF_E_USAGE,
+                       "there is no command '%.64s'; did you mean '%s'? (hyperctl --help lists them)", name, nearest);
     return hf_fail(reterr, HF_E_USAGE, "there is no command '%.64s'; hyperctl --help lists them", name);
 }
 
@@ -103,7 +104,8 @@ static void make_form(const hf_command *command, bool stop_early, getopt_form *f
     for (size_t i = 0; i < HF_OPT_COUNT; i++) {
         if (!hf_command_takes(command, (hf_option_id)i))
             continue;
-        form->longs[n++] = (struct option){options[i].name, options[i].argument ? required_argument : no_argument, NULL, LONG_BASE + (int)i};
+        form->longs[n++] = (struct option){options[i].name, options[i].argument ? required_argument : no_argument, NULL,
+                                           LONG_BASE + (int)i};
         if (options[i].letter) {
             form->letters[at++] = options[i].letter;
             if (options[i].argument)
@@ -129,12 +131,13 @@ static hf_code bad_option(int c, char **argv, const hf_command *command, hf_err 
         return hf_fail(reterr, HF_E_USAGE, "%.64s needs a value; see hyperctl %s --help", argv[optind - 1], where);
     if (optopt && optopt < LONG_BASE)
         return hf_fail(reterr, HF_E_USAGE, "there is no option -%c here; see hyperctl %s --help", optopt, where);
-    return hf_fail(reterr, HF_E_USAGE, "there is no option %.64s here, or it takes no value; see hyperctl %s --help", argv[optind - 1], where);
+    return hf_fail(reterr, HF_E_USAGE, "there is no option %.64s here, or it takes no value; see hyperctl %s --help",
+                   argv[optind - 1], where);
 }
 
 /* Reads options from argv[1]; returns the index of the first argument in *ret_next. */
-static hf_code read_options(int argc, char **argv, const hf_command *command, bool stop_early, hf_args *args, int *ret_next,
-                            hf_err *reterr) {
+static hf_code read_options(int argc, char **argv, const hf_command *command, bool stop_early, hf_args *args,
+                            int *ret_next, hf_err *reterr) {
     getopt_form form;
     make_form(command, stop_early, &form);
     optind = 0; /* glibc: start anew */
@@ -144,7 +147,8 @@ static hf_code read_options(int argc, char **argv, const hf_command *command, bo
         if (id < 0)
             return bad_option(c, argv, command, reterr);
         if (args->option_count == HF_OPTIONS_MAX)
-            return hf_fail(reterr, HF_E_LIMIT, "more than %d options; put the jobs into a file and use -f", HF_OPTIONS_MAX);
+            return hf_fail(reterr, HF_E_LIMIT, "more than %d options; put the jobs into a file and use -f",
+                           HF_OPTIONS_MAX);
         if (args->option_count % 64 == 0) {
             hf_option_given *more = hf_realloc(args->options, (args->option_count + 64) * sizeof *more);
             if (!more)
@@ -164,7 +168,8 @@ static hf_code check_counts(const hf_args *args, hf_err *reterr) {
     if (args->rest_count < c->least)
         return hf_fail(reterr, HF_E_USAGE, "%s needs %s; see hyperctl %s --help", c->name, c->arguments, c->name);
     if (c->most >= 0 && args->rest_count > c->most)
-        return hf_fail(reterr, HF_E_USAGE, "'%.64s' is one argument too many for %s; see hyperctl %s --help", args->rest[c->most], c->name, c->name);
+        return hf_fail(reterr, HF_E_USAGE, "'%.64s' is one argument too many for %s; see hyperctl %s --help",
+                       args->rest[c->most], c->name, c->name);
     return HF_OK;
 }
 
@@ -214,7 +219,8 @@ const char *hf_args_next(const hf_args *args, hf_option_id option, size_t *curso
     return NULL;
 }
 
-hf_code hf_args_int(const hf_args *args, hf_option_id option, long min, long max, long otherwise, long *ret, hf_err *reterr) {
+hf_code hf_args_int(const hf_args *args, hf_option_id option, long min, long max, long otherwise, long *ret,
+                    hf_err *reterr) {
     const char *text = hf_args_get(args, option);
     if (!text) {
         *ret = otherwise;
@@ -224,7 +230,8 @@ hf_code hf_args_int(const hf_args *args, hf_option_id option, long min, long max
     errno = 0;
     long value = strtol(text, &end, 10);
     if (errno || end == text || *end || value < min || value > max)
-        return hf_fail(reterr, HF_E_USAGE, "--%s '%.32s': give a whole number from %ld to %ld", options[option].name, text, min, max);
+        return hf_fail(reterr, HF_E_USAGE, "--%s '%.32s': give a whole number from %ld to %ld", options[option].name,
+                       text, min, max);
     *ret = value;
     return HF_OK;
 }
@@ -241,7 +248,8 @@ static void print_option(FILE *out, const option_row *o) {
 
 static void print_options(FILE *out, unsigned mask, bool everywhere) {
     for (size_t i = 0; i < HF_OPT_COUNT; i++)
-        if (everywhere ? options[i].commands == EVERYWHERE : options[i].commands != EVERYWHERE && options[i].commands & mask)
+        if (everywhere ? options[i].commands == EVERYWHERE
+                       : options[i].commands != EVERYWHERE && options[i].commands & mask)
             print_option(out, &options[i]);
 }
 
@@ -254,7 +262,8 @@ static void print_indented(FILE *out, const char *text) {
 }
 
 void hf_help_command(FILE *out, const hf_command *command) {
-    fprintf(out, "Usage: hyperctl %s [OPTIONS]%s%s\n\n%s.\n", command->name, *command->arguments ? " " : "", command->arguments, command->summary);
+    fprintf(out, "Usage: hyperctl %s [OPTIONS]%s%s\n\n%s.\n", command->name, *command->arguments ? " " : "",
+            command->arguments, command->summary);
     if (*command->more)
         fprintf(out, "%s\n", command->more);
     unsigned mask = 1u << command->id;
@@ -272,12 +281,14 @@ void hf_help_command(FILE *out, const hf_command *command) {
 }
 
 void hf_help_all(FILE *out) {
-    fprintf(out, "Usage: hyperctl COMMAND [OPTIONS] [ARGUMENTS]\n\n"
-                 "Hyperfleet's command line: submits jobs that export virtual machines and follows them.\n\nCommands:\n");
+    fprintf(out,
+            "Usage: hyperctl COMMAND [OPTIONS] [ARGUMENTS]\n\n"
+            "Hyperfleet's command line: submits jobs that export virtual machines and follows them.\n\nCommands:\n");
     for (size_t i = 0; i < HF_ARRAY_LEN(commands); i++)
         fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
     fprintf(out, "\nCommon options:\n");
     print_options(out, 0, true);
-    fprintf(out, "\nExit status: 0 done; 64 usage; 65 refused; 66 not found; 69 unreachable or not built; 70 internal;\n"
-                 "75 try again; 77 permission; 78 configuration. `hyperctl COMMAND --help` has examples.\n");
+    fprintf(out,
+            "\nExit status: 0 done; 64 usage; 65 refused; 66 not found; 69 unreachable or not built; 70 internal;\n"
+            "75 try again; 77 permission; 78 configuration. `hyperctl COMMAND --help` has examples.\n");
 }

@@ -32,7 +32,10 @@ typedef struct hf_command {
     const char *summary, *more, *examples;
 } hf_command;
 
-typedef struct hf_option_given { hf_option_id id; const char *value; } hf_option_given;
+typedef struct hf_option_given {
+    hf_option_id id;
+    const char *value;
+} hf_option_given;
 typedef struct hf_args {
     const hf_command *command; /* NULL: none was named */
     hf_option_given *options;
@@ -55,7 +58,8 @@ const char *hf_args_get(const hf_args *args, hf_option_id option);
 /* The next value of a repeated option; *cursor starts at 0. NULL at the end. */
 const char *hf_args_next(const hf_args *args, hf_option_id option, size_t *cursor);
 /* A whole number in [min, max], `otherwise` when not given. USAGE names option, value and range. */
-hf_code hf_args_int(const hf_args *args, hf_option_id option, long min, long max, long otherwise, long *ret, hf_err *reterr);
+hf_code hf_args_int(const hf_args *args, hf_option_id option, long min, long max, long otherwise, long *ret,
+                    hf_err *reterr);
 
 void hf_help_all(FILE *out);
 void hf_help_command(FILE *out, const hf_command *command);

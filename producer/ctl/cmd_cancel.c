@@ -24,7 +24,9 @@ static hf_code request_of(const hf_ctl *ctl, json_t **ret, hf_err *reterr) {
 }
 
 /* The sidecar tells in words which it was: an id that does not exist, or a job that had ended. */
-static hf_code failure_of(const char *words) { return words && strstr(words, "not found") ? HF_E_NOT_FOUND : HF_E_CONFLICT; }
+static hf_code failure_of(const char *words) {
+    return words && strstr(words, "not found") ? HF_E_NOT_FOUND : HF_E_CONFLICT;
+}
 
 static hf_code tell(hf_ctl *ctl, const json_t *answer, hf_err *reterr) {
     hf_code code = HF_OK;
@@ -40,7 +42,8 @@ static hf_code tell(hf_ctl *ctl, const json_t *answer, hf_err *reterr) {
             fprintf(stderr, "hyperctl cancel: %s\n", words);
         code = hf_fail(reterr, failure_of(words), "%s", words);
     }
-    return code && ctl->args.rest_count > 1 ? hf_fail(reterr, code, "%zu of %d jobs could not be cancelled", json_object_size(errors), ctl->args.rest_count)
+    return code && ctl->args.rest_count > 1 ? hf_fail(reterr, code, "%zu of %d jobs could not be cancelled",
+                                                      json_object_size(errors), ctl->args.rest_count)
                                             : code;
 }
 

@@ -16,7 +16,8 @@ hf_code hf_cmd_help(hf_ctl *ctl, hf_err *reterr) {
     }
     const hf_command *command = hf_command_find(ctl->args.rest[0]);
     if (!command)
-        return hf_fail(reterr, HF_E_USAGE, "there is no command '%.64s'; hyperctl --help lists them", ctl->args.rest[0]);
+        return hf_fail(reterr, HF_E_USAGE, "there is no command '%.64s'; hyperctl --help lists them",
+                       ctl->args.rest[0]);
     hf_help_command(ctl->out, command);
     return HF_OK;
 }
@@ -26,14 +27,16 @@ hf_code hf_cmd_version(hf_ctl *ctl, hf_err *reterr) {
         fprintf(ctl->out, "hyperctl %s (fold version %d)\n", HF_VERSION, HF_FOLD_VERSION);
         return HF_OK;
     }
-    json_t *json = json_pack("{s:s,s:s,s:i}", "program", "hyperctl", "version", HF_VERSION, "fold_version", HF_FOLD_VERSION);
+    json_t *json =
+        json_pack("{s:s,s:s,s:i}", "program", "hyperctl", "version", HF_VERSION, "fold_version", HF_FOLD_VERSION);
     hf_code code = json ? hf_ctl_print_json(ctl, json, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "version");
     json_decref(json);
     return code;
 }
 
 hf_code hf_cmd_not_built(hf_ctl *ctl, hf_err *reterr) {
-    return hf_fail(reterr, HF_E_NOT_BUILT, "`hyperctl %s` is not part of version %s; jobs, workers and `hyperctl dev` are",
+    return hf_fail(reterr, HF_E_NOT_BUILT,
+                   "`hyperctl %s` is not part of version %s; jobs, workers and `hyperctl dev` are",
                    ctl->args.command->name, HF_VERSION);
 }
 

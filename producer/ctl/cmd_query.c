@@ -13,10 +13,12 @@
 enum { LIST_LIMIT = 100, LIST_MAX = 10000 /* the sidecar's bound */, PATH_BYTES = 256 };
 
 /* An id goes into a URL as it stands: its characters are the harmless ones, or it is none. */
-static hf_code id_path(const hf_ctl *ctl, const char *format_before, const char *after, char path[PATH_BYTES], hf_err *reterr) {
+static hf_code id_path(const hf_ctl *ctl, const char *format_before, const char *after, char path[PATH_BYTES],
+                       hf_err *reterr) {
     const char *id = ctl->args.rest[0];
     if (!hf_id_valid(hf_str_of(id)))
-        return hf_fail(reterr, HF_E_USAGE, "'%.128s' is no job id: 1 to %d characters of A-Z a-z 0-9 . _ : @ + = ~ -", id, HF_ID_MAX_BYTES);
+        return hf_fail(reterr, HF_E_USAGE, "'%.128s' is no job id: 1 to %d characters of A-Z a-z 0-9 . _ : @ + = ~ -",
+                       id, HF_ID_MAX_BYTES);
     snprintf(path, PATH_BYTES, "%s%s%s", format_before, id, after);
     return HF_OK;
 }
@@ -38,7 +40,9 @@ static void put_time(hf_table *table, int64_t ms) {
     hf_table_put(table, ms ? hf_time_format(ms, text) : NULL);
 }
 
-static const char *text_in(const json_t *object, const char *member) { return json_string_value(json_object_get(object, member)); }
+static const char *text_in(const json_t *object, const char *member) {
+    return json_string_value(json_object_get(object, member));
+}
 
 /* ---- list ---------------------------------------------------------------------------------------- */
 static hf_code list_request(const hf_ctl *ctl, json_t **ret, hf_err *reterr) {
@@ -84,7 +88,9 @@ static hf_code print_jobs(hf_ctl *ctl, const json_t *answer, hf_err *reterr) {
     hf_table *table = hf_table_new(headings, HF_ARRAY_LEN(headings));
     size_t i;
     json_t *job;
-    json_array_foreach(jobs, i, job) if (table) put_job(table, job);
+    json_array_foreach(jobs, i, job)
+        if (table)
+            put_job(table, job);
     if (json_array_size(jobs) == 0) {
         hf_table_free(table);
         fputs("no jobs\n", ctl->out);
@@ -92,7 +98,9 @@ static hf_code print_jobs(hf_ctl *ctl, const json_t *answer, hf_err *reterr) {
     }
     hf_code code = print_table(ctl, table, reterr);
     if (!code && json_is_true(json_object_get(answer, "truncated")))
-        fprintf(stderr, "hyperctl list: there are more than these %zu; --limit N (up to %d), --all or --status say which\n", json_array_size(jobs), LIST_MAX);
+        fprintf(stderr,
+                "hyperctl list: there are more than these %zu; --limit N (up to %d), --all or --status say which\n",
+                json_array_size(jobs), LIST_MAX);
     return code;
 }
 
@@ -129,14 +137,16 @@ static void print_progress(const hf_ctl *ctl, const hf_job_view *v) {
     if (v->percent >= 0 && !v->ended) {
         snprintf(text, sizeof text, "%.1f %%", v->percent);
         if (v->bytes_total > 0 && v->bytes_done >= 0)
-            snprintf(text, sizeof text, "%.1f %% (%s of %s)", v->percent, hf_text_bytes(v->bytes_done, done), hf_text_bytes(v->bytes_total, total));
+            snprintf(text, sizeof text, "%.1f %% (%s of %s)", v->percent, hf_text_bytes(v->bytes_done, done),
+                     hf_text_bytes(v->bytes_total, total));
         field(ctl, "progress", text);
     }
 }
 
 static void print_result(const hf_ctl *ctl, const json_t *result) {
     char text[HF_TEXT_BYTES];
-    const json_t *files = json_object_get(result, "files"), *size = json_object_get(result, "total_size"), *ns = json_object_get(result, "duration");
+    const json_t *files = json_object_get(result, "files"), *size = json_object_get(result, "total_size"),
+                 *ns = json_object_get(result, "duration");
     if (!json_is_array(files))
         files = json_object_get(result, "output_files");
     if (json_is_integer(size))
@@ -145,16 +155,27 @@ static void print_result(const hf_ctl *ctl, const json_t *result) {
         field(ctl, "took", hf_text_duration(json_integer_value(ns) / 1000000, text));
     size_t i;
     json_t *file;
-    json_array_foreach(files, i, file) field(ctl, i == 0 ? "files" : "", json_is_string(file) ? json_string_value(file) : text_in(file, "path"));
+    json_array_foreach(files, i, file)
+        field(ctl, i == 0 ? "files" : "", json_is_string(file) ? json_string_value(file) : text_in(file, "path"));
 }
 
 static void print_job(const hf_ctl *ctl, const json_t *job) {
     hf_job_view v;
     hf_job_view_read(job, &v);
     char text[HF_TEXT_BYTES];
-    const struct { const char *name, *value; } rows[] = {
-        {"id", v.id}, {"name", v.name}, {"state", v.state}, {"operation", v.operation}, {"provider", v.provider}, {"vm", v.vm_path},
-        {"output", v.output_dir}, {"format", v.format}, {"worker", v.worker}, {"phase", v.ended ? NULL : v.phase}, {"error", v.error}};
+    const struct {
+        const char *name, *value;
+    } rows[] = {{"id", v.id},
+                {"name", v.name},
+                {"state", v.state},
+                {"operation", v.operation},
+                {"provider", v.provider},
+                {"vm", v.vm_path},
+                {"output", v.output_dir},
+                {"format", v.format},
+                {"worker", v.worker},
+                {"phase", v.ended ? NULL : v.phase},
+                {"error", v.error}};
     for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++)
         field(ctl, rows[i].name, rows[i].value);
     if (v.attempt >= 0) {
@@ -190,9 +211,11 @@ static void put_event(hf_table *table, const json_t *event) {
     json_t *name;
     json_array_foreach(json_object_get(event, "events"), i, name) {
         size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", i ? "," : "", json_string_value(name) ? json_string_value(name) : "?");
+        snprintf(names + used, sizeof names - used, "%s%s", i ? "," : "",
+                 json_string_value(name) ? json_string_value(name) : "?");
     }
-    hf_table_putf(table, "%" JSON_INTEGER_FORMAT "/%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(event, "partition")),
+    hf_table_putf(table, "%" JSON_INTEGER_FORMAT "/%" JSON_INTEGER_FORMAT,
+                  json_integer_value(json_object_get(event, "partition")),
                   json_integer_value(json_object_get(event, "offset")));
     hf_table_put(table, text_in(event, "at"));
     hf_table_putf(table, "%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(event, "attempt")));
@@ -214,7 +237,9 @@ hf_code hf_cmd_events(hf_ctl *ctl, hf_err *reterr) {
         code = hf_ctl_print_json(ctl, answer, reterr);
     } else if (!code) {
         hf_table *table = hf_table_new(headings, HF_ARRAY_LEN(headings));
-        json_array_foreach(json_object_get(answer, "events"), i, event) if (table) put_event(table, event);
+        json_array_foreach(json_object_get(answer, "events"), i, event)
+            if (table)
+                put_event(table, event);
         code = print_table(ctl, table, reterr);
     }
     json_decref(answer);
@@ -223,8 +248,10 @@ hf_code hf_cmd_events(hf_ctl *ctl, hf_err *reterr) {
 
 static void print_log_line(const hf_ctl *ctl, const json_t *line) {
     char harmless[4200];
-    const char *at = text_in(line, "timestamp"), *level = text_in(line, "level"), *message = text_in(line, "message"), *error = text_in(line, "error");
-    fprintf(ctl->out, "%s %-5s ", hf_text_harmless(at ? at : "-", harmless, 64), level && strlen(level) < 16 ? level : "info");
+    const char *at = text_in(line, "timestamp"), *level = text_in(line, "level"), *message = text_in(line, "message"),
+               *error = text_in(line, "error");
+    fprintf(ctl->out, "%s %-5s ", hf_text_harmless(at ? at : "-", harmless, 64),
+            level && strlen(level) < 16 ? level : "info");
     fprintf(ctl->out, "%s", hf_text_harmless(message ? message : "", harmless, sizeof harmless));
     fprintf(ctl->out, "%s%s\n", error ? ": " : "", error ? hf_text_harmless(error, harmless, sizeof harmless) : "");
 }
@@ -239,7 +266,8 @@ hf_code hf_cmd_logs(hf_ctl *ctl, hf_err *reterr) {
     if (!code && ctl->json)
         code = hf_ctl_print_json(ctl, answer, reterr);
     else if (!code)
-        json_array_foreach(json_object_get(answer, "logs"), i, line) print_log_line(ctl, line);
+        json_array_foreach(json_object_get(answer, "logs"), i, line)
+            print_log_line(ctl, line);
     json_decref(answer);
     return code;
 }
@@ -251,7 +279,8 @@ static void put_joined(hf_table *table, const json_t *list) {
     json_t *item;
     json_array_foreach(list, i, item) {
         size_t used = strlen(all);
-        snprintf(all + used, sizeof all - used, "%s%s", i ? "," : "", json_string_value(item) ? json_string_value(item) : "?");
+        snprintf(all + used, sizeof all - used, "%s%s", i ? "," : "",
+                 json_string_value(item) ? json_string_value(item) : "?");
     }
     hf_table_put(table, all);
 }
@@ -263,7 +292,8 @@ static void put_worker(hf_table *table, const json_t *worker, int64_t now_ms) {
     char age[HF_TEXT_BYTES];
     hf_table_put(table, text_in(worker, "worker_id"));
     hf_table_put(table, text_in(worker, "state"));
-    hf_table_putf(table, "%" JSON_INTEGER_FORMAT "/%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(worker, "slots_busy")),
+    hf_table_putf(table, "%" JSON_INTEGER_FORMAT "/%" JSON_INTEGER_FORMAT,
+                  json_integer_value(json_object_get(worker, "slots_busy")),
                   json_integer_value(json_object_get(worker, "slots")));
     hf_table_putf(table, "%zu", json_array_size(json_object_get(worker, "running")));
     hf_table_put(table, at && hf_time_parse(hf_str_of(at), &at_ms) ? hf_text_duration(now_ms - at_ms, age) : NULL);
@@ -281,7 +311,9 @@ hf_code hf_cmd_workers(hf_ctl *ctl, hf_err *reterr) {
         code = hf_ctl_print_json(ctl, answer, reterr);
     } else if (!code) {
         hf_table *table = hf_table_new(headings, HF_ARRAY_LEN(headings));
-        json_array_foreach(json_object_get(answer, "workers"), i, worker) if (table) put_worker(table, worker, hf_wall_ms(hf_clock_system()));
+        json_array_foreach(json_object_get(answer, "workers"), i, worker)
+            if (table)
+                put_worker(table, worker, hf_wall_ms(hf_clock_system()));
         code = print_table(ctl, table, reterr);
     }
     json_decref(answer);

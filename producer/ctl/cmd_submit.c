@@ -61,7 +61,9 @@ static hf_code give_ids(json_t *jobs, outcome *o, hf_err *reterr) {
         if (json_is_null(given) || (id && !*id)) /* as good as absent */
             given = NULL, id = NULL;
         if (given && (!id || !hf_id_valid(hf_str_of(id))))
-            return hf_fail(reterr, HF_E_INVALID, "job %zu: its id must be 1 to %d characters of A-Z a-z 0-9 . _ : @ + = ~ -", i + 1, HF_ID_MAX_BYTES);
+            return hf_fail(reterr, HF_E_INVALID,
+                           "job %zu: its id must be 1 to %d characters of A-Z a-z 0-9 . _ : @ + = ~ -", i + 1,
+                           HF_ID_MAX_BYTES);
         if (id) {
             snprintf(o->ids[i], sizeof o->ids[i], "%s", id);
             continue;
@@ -238,7 +240,8 @@ static hf_code via_http(hf_ctl *ctl, const json_t *jobs, outcome *o, hf_err *ret
     hf_code code = hf_ctl_http(ctl, &http, reterr);
     for (size_t from = 0, to; !code && from < o->count; from = to) {
         json_t *answer = NULL, *request = next_request(jobs, from, &to);
-        code = request ? hf_http_call(http, "POST", "/jobs/submit", request, &answer, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "request");
+        code = request ? hf_http_call(http, "POST", "/jobs/submit", request, &answer, reterr)
+                       : hf_fail(reterr, HF_E_NO_MEMORY, "request");
         if (!code)
             take_answer(answer, from, to, o);
         json_decref(answer);
@@ -263,7 +266,8 @@ static hf_code print_outcome(hf_ctl *ctl, const outcome *o, size_t accepted, hf_
     for (size_t i = 0; i < o->count; i++)
         if (o->codes[i] == HF_OK)
             json_array_append_new(ids, json_string(o->ids[i]));
-    json_t *all = json_pack("{s:o,s:I,s:I,s:O}", "job_ids", ids, "accepted", (json_int_t)accepted, "rejected", (json_int_t)(o->count - accepted), "errors", o->errors);
+    json_t *all = json_pack("{s:o,s:I,s:I,s:O}", "job_ids", ids, "accepted", (json_int_t)accepted, "rejected",
+                            (json_int_t)(o->count - accepted), "errors", o->errors);
     hf_code code = all ? hf_ctl_print_json(ctl, all, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "answer");
     json_decref(all);
     return code;
@@ -318,25 +322,32 @@ static hf_code submit(hf_ctl *ctl, json_t *jobs, outcome *o, hf_err *reterr) {
         return printed;
     }
     if (accepted < o->count)
-        code = o->count == 1 ? hf_fail(reterr, o->codes[0], "%s", first_error(o))
-                             : hf_fail(reterr, HF_E_INVALID, "%zu of %zu jobs were refused", o->count - accepted, o->count);
+        code = o->count == 1
+                   ? hf_fail(reterr, o->codes[0], "%s", first_error(o))
+                   : hf_fail(reterr, HF_E_INVALID, "%zu of %zu jobs were refused", o->count - accepted, o->count);
     if (hf_args_get(&ctl->args, HF_OPT_WAIT) && !code)
         code = wait_for(ctl, o, reterr);
     return code;
 }
 
+static hf_code outcome_init(outcome *o, size_t count, hf_err *reterr) {
+    *o = (outcome){.count = count, .errors = json_array()};
+    o->ids = hf_alloc(count * sizeof *o->ids);
+    o->codes = hf_alloc(count * sizeof *o->codes);
+    if (!o->ids || !o->codes || !o->errors)
+        return hf_fail(reterr, HF_E_NO_MEMORY, "%zu jobs", count);
+    for (size_t i = 0; i < count; i++)
+        o->codes[i] = HF_E_LOG_NOT_ACKED; /* until somebody says otherwise */
+    return HF_OK;
+}
+
 hf_code hf_cmd_submit(hf_ctl *ctl, hf_err *reterr) {
     json_t *jobs = NULL;
+    outcome o;
     hf_code code = gather(ctl, &jobs, reterr);
     if (code)
         return code;
-    outcome o = {.count = json_array_size(jobs), .errors = json_array()};
-    o.ids = hf_alloc(o.count * sizeof *o.ids);
-    o.codes = hf_alloc(o.count * sizeof *o.codes);
-    if (!o.ids || !o.codes || !o.errors)
-        code = hf_fail(reterr, HF_E_NO_MEMORY, "%zu jobs", o.count);
-    for (size_t i = 0; !code && i < o.count; i++)
-        o.codes[i] = HF_E_LOG_NOT_ACKED; /* until somebody says otherwise */
+    code = outcome_init(&o, json_array_size(jobs), reterr);
     if (!code)
         code = submit(ctl, jobs, &o, reterr);
     outcome_done(&o);

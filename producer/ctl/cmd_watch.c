@@ -17,10 +17,12 @@
 #include "schemas/base/mem.h"
 
 enum {
-    PACE_FIRST_MS = 20, PACE_MS = 250, PACE_AWAY_MS = 2000,
-    FRESH_MS = 30000,      /* how long a job that was submitted just now may be unknown */
+    PACE_FIRST_MS = 20,
+    PACE_MS = 250,
+    PACE_AWAY_MS = 2000,
+    FRESH_MS = 30000, /* how long a job that was submitted just now may be unknown */
     IDS_A_REQUEST = 1000,
-    LINES_MAX = 20,        /* live lines on a terminal; further jobs are summed up */
+    LINES_MAX = 20, /* live lines on a terminal; further jobs are summed up */
 };
 
 typedef struct watched {
@@ -38,8 +40,8 @@ typedef struct watch {
     size_t count, open;
     int64_t began_ms;
     hf_watch_kind kind;
-    int drawn;   /* lines of the picture on the terminal */
-    bool away;   /* the sidecar did not answer the last time */
+    int drawn; /* lines of the picture on the terminal */
+    bool away; /* the sidecar did not answer the last time */
 } watch;
 
 static volatile sig_atomic_t interrupted;
@@ -49,8 +51,9 @@ static void on_interrupt(int sig) { interrupted = sig; }
 static void print_change(const watch *w, const watched *j) {
     FILE *out = w->ctl->out;
     if (w->ctl->json) {
-        json_t *line = json_pack("{s:s,s:s,s:s*,s:f*,s:s*}", "job_id", j->id, "state", j->state, "phase", *j->phase ? j->phase : NULL, "percent",
-                                 j->percent, "error", *j->error ? j->error : NULL);
+        json_t *line =
+            json_pack("{s:s,s:s,s:s*,s:f*,s:s*}", "job_id", j->id, "state", j->state, "phase",
+                      *j->phase ? j->phase : NULL, "percent", j->percent, "error", *j->error ? j->error : NULL);
         if (line)
             json_dumpf(line, out, JSON_COMPACT | JSON_PRESERVE_ORDER);
         json_decref(line);
@@ -75,14 +78,17 @@ static int terminal_columns(void) {
 }
 
 static void draw_job(FILE *out, const watched *j, int columns) {
-    char bar[128], line[512], done[HF_TEXT_BYTES], total[HF_TEXT_BYTES], bytes[HF_TEXT_BYTES * 2 + 8] = "", percent[16] = "";
+    char bar[128], line[512], done[HF_TEXT_BYTES], total[HF_TEXT_BYTES], bytes[HF_TEXT_BYTES * 2 + 8] = "",
+                                                                                                   percent[16] = "";
     if (j->bytes_total > 0 && j->bytes_done >= 0 && !j->ended)
-        snprintf(bytes, sizeof bytes, " %s of %s", hf_text_bytes(j->bytes_done, done), hf_text_bytes(j->bytes_total, total));
+        snprintf(bytes, sizeof bytes, " %s of %s", hf_text_bytes(j->bytes_done, done),
+                 hf_text_bytes(j->bytes_total, total));
     if (j->percent >= 0 && !j->ended)
         snprintf(percent, sizeof percent, " %3.0f %%", j->percent);
     double shown = strcmp(j->state, "completed") == 0 ? 100 : j->percent < 0 ? 0 : j->percent;
-    snprintf(line, sizeof line, "%-20.20s %s%s %s %s%s%s%s", *j->name ? j->name : j->id, hf_text_bar(shown, columns > 100 ? 40 : 20, bar), percent, j->state,
-             j->ended ? "" : j->phase, bytes, *j->error ? ": " : "", j->error);
+    snprintf(line, sizeof line, "%-20.20s %s%s %s %s%s%s%s", *j->name ? j->name : j->id,
+             hf_text_bar(shown, columns > 100 ? 40 : 20, bar), percent, j->state, j->ended ? "" : j->phase, bytes,
+             *j->error ? ": " : "", j->error);
     fprintf(out, "\r\033[K%.*s\n", columns - 1, line);
 }
 
@@ -98,13 +104,16 @@ static void draw(watch *w) {
         }
     for (; w->count > LINES_MAX && lines < LINES_MAX; lines++)
         fprintf(out, "\r\033[K\n");
-    fprintf(out, "\r\033[K%zu of %zu ended%s\n", w->count - w->open, w->count, w->away ? "; waiting for the sidecar" : "");
+    fprintf(out, "\r\033[K%zu of %zu ended%s\n", w->count - w->open, w->count,
+            w->away ? "; waiting for the sidecar" : "");
     w->drawn = lines + 1;
     fflush(out);
 }
 
 /* ---- asking ------------------------------------------------------------------------------------------- */
-static int compare_id(const void *a, const void *b) { return strcmp(((const watched *)a)->id, ((const watched *)b)->id); }
+static int compare_id(const void *a, const void *b) {
+    return strcmp(((const watched *)a)->id, ((const watched *)b)->id);
+}
 
 static void copy(char *to, size_t size, const char *from) { hf_text_harmless(from ? from : "", to, size); }
 
@@ -127,7 +136,8 @@ static void take(watch *w, const json_t *json) {
     j->ended = v.ended;
     w->open -= v.ended;
     int tenth = v.percent < 0 ? -1 : (int)(v.percent / 10);
-    bool news = !before.known || strcmp(before.state, j->state) != 0 || strcmp(before.phase, j->phase) != 0 || tenth > j->told_tenth;
+    bool news = !before.known || strcmp(before.state, j->state) != 0 || strcmp(before.phase, j->phase) != 0 ||
+                tenth > j->told_tenth;
     if (strcmp(before.phase, j->phase) != 0 || tenth > j->told_tenth)
         j->told_tenth = tenth;
     if (news && (!w->ctl->terminal || w->ctl->json))
@@ -144,7 +154,8 @@ static hf_code ask_some(watch *w, size_t *at, hf_err *reterr) {
     hf_code code = request ? hf_http_call(w->http, "POST", "/jobs/query", request, &answer, reterr) : HF_OK;
     size_t i;
     if (!code)
-        json_array_foreach(json_object_get(answer, "jobs"), i, job) take(w, job);
+        json_array_foreach(json_object_get(answer, "jobs"), i, job)
+            take(w, job);
     json_decref(request);
     json_decref(answer);
     json_decref(ids);

@@ -29,7 +29,8 @@ static void set_up_log(const hf_ctl *ctl) {
     /* A person reads this program's errors in its own words; lines below an error would only be in the way. */
     if (least == HF_LOG_INFO)
         least = HF_LOG_ERROR;
-    hf_log_format format = strcmp(hf_config_str(ctl->config, HF_C_LOG_FORMAT), "json") == 0 ? HF_LOG_JSON : HF_LOG_LOGFMT;
+    hf_log_format format =
+        strcmp(hf_config_str(ctl->config, HF_C_LOG_FORMAT), "json") == 0 ? HF_LOG_JSON : HF_LOG_LOGFMT;
     hf_log_setup("hyperctl", least, format, STDERR_FILENO);
 }
 
@@ -71,7 +72,8 @@ static hf_code run(hf_ctl *ctl, char *const *envp, hf_err *reterr) {
 static int tell(const hf_ctl *ctl, const hf_err *err) {
     const char *command = ctl->args.command ? ctl->args.command->name : NULL;
     fflush(stdout);
-    fprintf(stderr, "hyperctl%s%s: %s (%s)\n", command ? " " : "", command ? command : "", err->detail, hf_code_name(err->code));
+    fprintf(stderr, "hyperctl%s%s: %s (%s)\n", command ? " " : "", command ? command : "", err->detail,
+            hf_code_name(err->code));
     return hf_code_exit_status(err->code);
 }
 
@@ -113,7 +115,9 @@ hf_code hf_ctl_http(hf_ctl *ctl, hf_http **ret, hf_err *reterr) {
         hf_where where;
         hf_code code = hf_ctl_where(ctl, &where, reterr);
         if (!code)
-            code = hf_http_new(where.http, "Is the fleet's hyperjournal running there? --http URL or HF_HTTP names another place", &ctl->http, reterr);
+            code = hf_http_new(where.http,
+                               "Is the fleet's hyperjournal running there? --http URL or HF_HTTP names another place",
+                               &ctl->http, reterr);
         if (code)
             return code;
     }

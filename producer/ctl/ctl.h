@@ -11,11 +11,11 @@ struct hf_http;
 typedef struct hf_ctl {
     hf_args args;
     hf_config *config;
-    bool json;           /* --output json */
-    bool terminal;       /* stdout is one */
+    bool json;            /* --output json */
+    bool terminal;        /* stdout is one */
     struct hf_http *http; /* made at first use: hf_ctl_http */
     FILE *out;
-    int exit_status;     /* of a command that did what it should and has something to tell (watch) */
+    int exit_status; /* of a command that did what it should and has something to tell (watch) */
 } hf_ctl;
 
 /* The program: parses, dispatches, prints errors; returns the exit status. envp: the environment. */
@@ -35,10 +35,10 @@ hf_code hf_ctl_watch(hf_ctl *ctl, char *const *ids, size_t count, hf_watch_kind 
 
 /* Where the fleet is. Source: what the user said, a running `hyperctl dev`, or the configuration. */
 typedef struct hf_where {
-    char http[512];     /* URL without trailing slash */
-    char kafka[512];    /* "" : as configured */
-    bool http_said;     /* --http or HF_HTTP */
-    bool from_dev;      /* read from the ready file of a running dev fleet */
+    char http[512];  /* URL without trailing slash */
+    char kafka[512]; /* "" : as configured */
+    bool http_said;  /* --http or HF_HTTP */
+    bool from_dev;   /* read from the ready file of a running dev fleet */
 } hf_where;
 hf_code hf_ctl_where(const hf_ctl *ctl, hf_where *ret, hf_err *reterr);
 /* $XDG_RUNTIME_DIR/hyperfleet-dev.json or /tmp/hyperfleet-dev-UID.json */

@@ -104,7 +104,8 @@ static hf_code refused(const json_t *answer, const char *method, const char *pat
     return hf_fail(reterr, code, "%s %.200s: the sidecar answered with status %ld", method, path, status);
 }
 
-static hf_code perform(hf_http *h, const char *method, const char *path, const char *body, long *ret_status, hf_err *reterr) {
+static hf_code perform(hf_http *h, const char *method, const char *path, const char *body, long *ret_status,
+                       hf_err *reterr) {
     char url[URL_MAX_BYTES * 2];
     snprintf(url, sizeof url, "%s%.*s", h->base, URL_MAX_BYTES, path);
     hf_buf_clear(&h->answer);
@@ -119,12 +120,14 @@ static hf_code perform(hf_http *h, const char *method, const char *path, const c
     curl_easy_setopt(h->curl, CURLOPT_CUSTOMREQUEST, method);
     CURLcode c = curl_easy_perform(h->curl);
     if (c != CURLE_OK)
-        return hf_fail(reterr, code_of_curl(c), "%s %.300s: %s. %s", method, url, *h->error ? h->error : curl_easy_strerror(c), h->hint);
+        return hf_fail(reterr, code_of_curl(c), "%s %.300s: %s. %s", method, url,
+                       *h->error ? h->error : curl_easy_strerror(c), h->hint);
     curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, ret_status);
     return HF_OK;
 }
 
-hf_code hf_http_call(hf_http *h, const char *method, const char *path, const json_t *body, json_t **ret_answer, hf_err *reterr) {
+hf_code hf_http_call(hf_http *h, const char *method, const char *path, const json_t *body, json_t **ret_answer,
+                     hf_err *reterr) {
     hf_auto_free char *text = NULL;
     if (body && !(text = json_dumps(body, JSON_COMPACT)))
         return hf_fail(reterr, HF_E_NO_MEMORY, "%s %s: request", method, path);
@@ -141,8 +144,9 @@ hf_code hf_http_call(hf_http *h, const char *method, const char *path, const jso
     }
     if (!json_is_object(answer)) {
         json_decref(answer);
-        return hf_fail(reterr, HF_E_PROTOCOL, "%s %.200s: the answer is no JSON object (%s). Is a Hyperfleet sidecar listening at %s?", method, path,
-                       why.text, h->base);
+        return hf_fail(reterr, HF_E_PROTOCOL,
+                       "%s %.200s: the answer is no JSON object (%s). Is a Hyperfleet sidecar listening at %s?", method,
+                       path, why.text, h->base);
     }
     *ret_answer = answer;
     return HF_OK;

@@ -12,7 +12,8 @@ typedef struct hf_http hf_http;
 hf_code hf_http_new(const char *base_url, const char *hint, hf_http **ret, hf_err *reterr);
 void hf_http_free(hf_http *http); /* NULL is fine */
 /* body NULL: none. *ret_answer: a new reference, an object. */
-hf_code hf_http_call(hf_http *http, const char *method, const char *path, const json_t *body, json_t **ret_answer, hf_err *reterr);
+hf_code hf_http_call(hf_http *http, const char *method, const char *path, const json_t *body, json_t **ret_answer,
+                     hf_err *reterr);
 /* The code a status of 400 and above stands for. */
 hf_code hf_http_code_of(long status);
 struct hf_ctl;

@@ -10,15 +10,19 @@
 #include "schemas/job/job.h"
 
 /* Flags that are a text member of the job as they stand. */
-static const struct { hf_option_id option; const char *member; } texts[] = {
-    {HF_OPT_JOB_ID, "job_id"}, {HF_OPT_NAME, "name"}, {HF_OPT_OPERATION, "operation"},
+static const struct {
+    hf_option_id option;
+    const char *member;
+} texts[] = {
+    {HF_OPT_JOB_ID, "job_id"}, {HF_OPT_NAME, "name"},         {HF_OPT_OPERATION, "operation"},
     {HF_OPT_FORMAT, "format"}, {HF_OPT_PROVIDER, "provider"}, {HF_OPT_ENDPOINT, "endpoint"},
 };
 
 const char *hf_job_flag_given(const hf_args *args) {
     static const hf_option_id flags[] = {
-        HF_OPT_NAME, HF_OPT_VM_PATH, HF_OPT_OUTPUT_DIR, HF_OPT_FORMAT, HF_OPT_OPERATION, HF_OPT_PROVIDER, HF_OPT_ENDPOINT, HF_OPT_DISK,
-        HF_OPT_PRIORITY, HF_OPT_RETRY, HF_OPT_TIMEOUT, HF_OPT_TAG, HF_OPT_REQUESTED_BY, HF_OPT_TICKET, HF_OPT_JOB_ID, HF_OPT_PARAM, HF_OPT_OPTION};
+        HF_OPT_NAME,         HF_OPT_VM_PATH, HF_OPT_OUTPUT_DIR, HF_OPT_FORMAT, HF_OPT_OPERATION, HF_OPT_PROVIDER,
+        HF_OPT_ENDPOINT,     HF_OPT_DISK,    HF_OPT_PRIORITY,   HF_OPT_RETRY,  HF_OPT_TIMEOUT,   HF_OPT_TAG,
+        HF_OPT_REQUESTED_BY, HF_OPT_TICKET,  HF_OPT_JOB_ID,     HF_OPT_PARAM,  HF_OPT_OPTION};
     for (size_t i = 0; i < HF_ARRAY_LEN(flags); i++)
         if (hf_args_get(args, flags[i]))
             return hf_option_name(flags[i]);
@@ -86,12 +90,14 @@ static hf_code put_pairs(const hf_args *args, hf_option_id option, json_t *job, 
         }
         hf_auto_free char *key = hf_strndup(pair, (size_t)(equals - pair));
         if (!key || json_object_set_new(object, key, value_of(equals + 1)) != 0)
-            return hf_fail(reterr, HF_E_INVALID, "--%s '%.64s': key or value is not valid UTF-8", hf_option_name(option), key ? key : "");
+            return hf_fail(reterr, HF_E_INVALID, "--%s '%.64s': key or value is not valid UTF-8",
+                           hf_option_name(option), key ? key : "");
     }
     return HF_OK;
 }
 
-static hf_code put_list(const hf_args *args, hf_option_id option, json_t *object, const char *member, const char *cwd, hf_err *reterr) {
+static hf_code put_list(const hf_args *args, hf_option_id option, json_t *object, const char *member, const char *cwd,
+                        hf_err *reterr) {
     json_t *list = NULL;
     size_t cursor = 0;
     for (const char *item; (item = hf_args_next(args, option, &cursor));) {
@@ -118,7 +124,8 @@ static hf_code read_timeout(const hf_args *args, json_t *policy, hf_err *reterr)
     else if (digits || !hf_duration_parse(hf_str_of(text), &ms))
         ms = -1;
     if (ms < HF_TIMEOUT_MIN_S * 1000LL || ms > HF_TIMEOUT_MAX_S * 1000LL)
-        return hf_fail(reterr, HF_E_USAGE, "--timeout '%.32s': give 90m, 2h or a number of seconds, from %d to %d s", text, HF_TIMEOUT_MIN_S, HF_TIMEOUT_MAX_S);
+        return hf_fail(reterr, HF_E_USAGE, "--timeout '%.32s': give 90m, 2h or a number of seconds, from %d to %d s",
+                       text, HF_TIMEOUT_MIN_S, HF_TIMEOUT_MAX_S);
     json_object_set_new(policy, "timeout_seconds", json_integer(ms / 1000));
     return HF_OK;
 }
@@ -130,7 +137,8 @@ static hf_code put_policy(const hf_args *args, json_t *job, hf_err *reterr) {
     if (!code && hf_args_get(args, HF_OPT_PRIORITY) &&
         !(code = hf_args_int(args, HF_OPT_PRIORITY, HF_PRIORITY_HIGHEST, HF_PRIORITY_LOWEST, 0, &value, reterr)))
         json_object_set_new(policy, "priority", json_integer(value));
-    if (!code && hf_args_get(args, HF_OPT_RETRY) && !(code = hf_args_int(args, HF_OPT_RETRY, 0, HF_RETRIES_MAX, 0, &value, reterr)))
+    if (!code && hf_args_get(args, HF_OPT_RETRY) &&
+        !(code = hf_args_int(args, HF_OPT_RETRY, 0, HF_RETRIES_MAX, 0, &value, reterr)))
         json_object_set_new(policy, "retry_count", json_integer(value));
     if (!code)
         code = read_timeout(args, policy, reterr);
@@ -143,8 +151,10 @@ static hf_code put_policy(const hf_args *args, json_t *job, hf_err *reterr) {
 static hf_code put_audit(const hf_args *args, const char *user, json_t *job, hf_err *reterr) {
     json_t *audit = json_object();
     const char *by = hf_args_get(args, HF_OPT_REQUESTED_BY);
-    bool good = audit && put(audit, "requested_by", by ? by : user) && put(audit, "ticket", hf_args_get(args, HF_OPT_TICKET));
-    hf_code code = good ? put_list(args, HF_OPT_TAG, audit, "tags", NULL, reterr) : hf_fail(reterr, HF_E_INVALID, "--requested-by or --ticket is not valid UTF-8");
+    bool good =
+        audit && put(audit, "requested_by", by ? by : user) && put(audit, "ticket", hf_args_get(args, HF_OPT_TICKET));
+    hf_code code = good ? put_list(args, HF_OPT_TAG, audit, "tags", NULL, reterr)
+                        : hf_fail(reterr, HF_E_INVALID, "--requested-by or --ticket is not valid UTF-8");
     if (!code && json_object_size(audit) > 0)
         json_object_set(job, "audit", audit);
     json_decref(audit);
@@ -162,7 +172,8 @@ static hf_code put_texts(const hf_args *args, const char *cwd, json_t *job, hf_e
     const char *disk = hf_args_next(args, HF_OPT_DISK, &cursor);
     if (!path && !disk)
         return hf_fail(reterr, HF_E_USAGE, "name what to work on: a disk image or inventory path, --disk, or -f FILE");
-    if (!put_path(job, "vm_path", path, cwd, path && is_local_image(args, path)) || !put_path(job, "output_dir", hf_args_get(args, HF_OPT_OUTPUT_DIR), cwd, true) ||
+    if (!put_path(job, "vm_path", path, cwd, path && is_local_image(args, path)) ||
+        !put_path(job, "output_dir", hf_args_get(args, HF_OPT_OUTPUT_DIR), cwd, true) ||
         !put_default_name(job, path ? path : disk))
         return hf_fail(reterr, HF_E_INVALID, "a path is not valid UTF-8, or no memory");
     return put_list(args, HF_OPT_DISK, job, "disks", cwd, reterr);

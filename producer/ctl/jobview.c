@@ -57,6 +57,7 @@ void hf_job_view_read(const json_t *job, hf_job_view *ret) {
     v.state = first(text_of(job, "state"), v.status);
     read_progress(json_object_get(job, "progress"), &v);
     v.phase = first(v.phase, text_of(job, "phase"));
-    v.ended = v.status && (strcmp(v.status, "completed") == 0 || strcmp(v.status, "failed") == 0 || strcmp(v.status, "cancelled") == 0);
+    v.ended = v.status && (strcmp(v.status, "completed") == 0 || strcmp(v.status, "failed") == 0 ||
+                           strcmp(v.status, "cancelled") == 0);
     *ret = v;
 }

@@ -22,7 +22,8 @@ hf_code hf_sibling_path(const char *program, char *ret_path, size_t size, hf_err
     if (len < 0 || (size_t)len >= size)
         return hf_fail(reterr, HF_E_LIMIT, "the path of %s is too long", program);
     if (access(ret_path, X_OK) != 0)
-        return hf_fail(reterr, HF_E_NOT_BUILT, "there is no program %s; install Hyperfleet's programs side by side", ret_path);
+        return hf_fail(reterr, HF_E_NOT_BUILT, "there is no program %s; install Hyperfleet's programs side by side",
+                       ret_path);
     return HF_OK;
 }
 

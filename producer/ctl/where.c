@@ -40,7 +40,8 @@ static bool read_dev_file(const char *path, hf_where *where, hf_err *reterr) {
     const char *kafka = json_string_value(json_object_get(file, "kafka"));
     json_int_t pid = json_integer_value(json_object_get(json_object_get(file, "pids"), "hyperctl"));
     bool alive = pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
-    bool good = http && kafka && alive && strlen(kafka) < sizeof where->kafka && set_url(where, http, path, reterr) == HF_OK;
+    bool good =
+        http && kafka && alive && strlen(kafka) < sizeof where->kafka && set_url(where, http, path, reterr) == HF_OK;
     if (good)
         snprintf(where->kafka, sizeof where->kafka, "%s", kafka);
     json_decref(file);

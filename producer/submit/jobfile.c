@@ -24,10 +24,13 @@ static hf_code check_list(const json_t *jobs, const char *source, hf_err *reterr
     if (count == 0)
         return hf_fail(reterr, HF_E_INVALID, "%s: holds no job", source);
     if (count > HF_JOBS_MAX)
-        return hf_fail(reterr, HF_E_LIMIT, "%s: %zu jobs; %d at once are allowed, split the file", source, count, HF_JOBS_MAX);
+        return hf_fail(reterr, HF_E_LIMIT, "%s: %zu jobs; %d at once are allowed, split the file", source, count,
+                       HF_JOBS_MAX);
     for (size_t i = 0; i < count; i++)
         if (!json_is_object(json_array_get(jobs, i)))
-            return hf_fail(reterr, HF_E_INVALID, "%s: job %zu is no object; a job is {\"name\": ..., \"vm_path\": ..., \"output_dir\": ...}", source, i + 1);
+            return hf_fail(reterr, HF_E_INVALID,
+                           "%s: job %zu is no object; a job is {\"name\": ..., \"vm_path\": ..., \"output_dir\": ...}",
+                           source, i + 1);
     return HF_OK;
 }
 
@@ -36,7 +39,7 @@ static hf_code list_of(json_t *parsed, const char *source, json_t **ret_jobs, hf
     json_t *jobs = NULL, *inside = json_object_get(parsed, "jobs");
     if (json_is_array(parsed))
         jobs = json_incref(parsed);
-    else if (inside && json_is_array(inside))
+    else if (json_is_array(inside))
         jobs = json_incref(inside);
     else if (json_is_object(parsed) && !inside)
         jobs = json_pack("[O]", parsed);
@@ -52,7 +55,8 @@ static hf_code list_of(json_t *parsed, const char *source, json_t **ret_jobs, hf
 }
 
 hf_code hf_jobs_parse(hf_str text, const char *source, json_t **ret_jobs, hf_err *reterr) {
-    json_t *parsed = looks_like_json(text) ? hf_json_parse(text, HF_JOBFILE_MAX, reterr) : hf_yaml_parse(text, HF_JOBFILE_MAX, reterr);
+    json_t *parsed = looks_like_json(text) ? hf_json_parse(text, HF_JOBFILE_MAX, reterr)
+                                           : hf_yaml_parse(text, HF_JOBFILE_MAX, reterr);
     /* {name: web-01, vm_path: ...} is YAML that begins like JSON. The error told is that of JSON: it is what was meant more often. */
     if (!parsed && looks_like_json(text))
         parsed = hf_yaml_parse(text, HF_JOBFILE_MAX, NULL);

@@ -7,8 +7,8 @@
 enum {
     IN_FLIGHT_DEFAULT = 50000,
     STALL_DEFAULT_MS = 30000,
-    BULK_FROM = 64,     /* in flight: more than a person types, so requests may fill up */
-    POLL_EVERY = 256,   /* reports are taken in bunches: the call costs more than a report */
+    BULK_FROM = 64,   /* in flight: more than a person types, so requests may fill up */
+    POLL_EVERY = 256, /* reports are taken in bunches: the call costs more than a report */
 };
 
 struct hf_submitter {
@@ -27,7 +27,8 @@ static void on_report(void *ctx, uint64_t tag, const hf_report *report) {
     if (report->error == HF_OK)
         s->acknowledged++;
     else if (s->first_error.code == HF_OK)
-        hf_fail(&s->first_error, report->error, "topic submissions: %s", report->detail ? report->detail : hf_code_sentence(report->error));
+        hf_fail(&s->first_error, report->error, "topic submissions: %s",
+                report->detail ? report->detail : hf_code_sentence(report->error));
     if (s->options.done)
         s->options.done(s->options.ctx, tag, report);
 }
@@ -40,7 +41,8 @@ static void choose_linger(hf_submitter *s, uint64_t to_come) {
         hf_klog_bulk(s->log, s->bulk = bulk);
 }
 
-hf_code hf_submitter_open(hf_klog *log, const hf_codec *codec, const hf_submitter_options *options, hf_submitter **ret, hf_err *reterr) {
+hf_code hf_submitter_open(hf_klog *log, const hf_codec *codec, const hf_submitter_options *options, hf_submitter **ret,
+                          hf_err *reterr) {
     hf_submitter *s = hf_alloc(sizeof *s);
     if (!s)
         return hf_fail(reterr, HF_E_NO_MEMORY, "submitter");
@@ -77,7 +79,8 @@ static hf_code wait_below(hf_submitter *s, uint64_t most, hf_err *reterr) {
             last = hf_mono_ms(clock);
         else if (hf_mono_ms(clock) - last > s->options.stall_timeout_ms)
             return hf_fail(reterr, HF_E_LOG_NOT_ACKED,
-                           "Kafka reported nothing for %d s; %" PRIu64 " of %" PRIu64 " submissions are not acknowledged. Submit those again "
+                           "Kafka reported nothing for %d s; %" PRIu64 " of %" PRIu64
+                           " submissions are not acknowledged. Submit those again "
                            "under the same job ids",
                            s->options.stall_timeout_ms / 1000, in_flight(s), s->put);
     }
@@ -92,7 +95,8 @@ hf_code hf_submitter_put(hf_submitter *s, const hf_submission *submission, uint6
     if (code)
         return code;
     for (;;) {
-        code = hf_klog_produce(s->log, HF_TOPIC_SUBMISSIONS, -1, submission->job_id, hf_buf_str(&s->bytes), "JobSubmission", NULL, 0, tag, reterr);
+        code = hf_klog_produce(s->log, HF_TOPIC_SUBMISSIONS, -1, submission->job_id, hf_buf_str(&s->bytes),
+                               "JobSubmission", NULL, 0, tag, reterr);
         if (code != HF_E_LOG_QUEUE_FULL || in_flight(s) == 0)
             break;
         code = wait_below(s, in_flight(s) - 1, reterr); /* the log's bound in bytes came before ours */

@@ -15,14 +15,15 @@ typedef struct hf_submitter hf_submitter;
 typedef void (*hf_submitted_cb)(void *ctx, uint64_t tag, const hf_report *report);
 
 typedef struct hf_submitter_options {
-    uint32_t max_in_flight;  /* 0: 50,000, half of the log's own bound */
-    uint64_t expected;       /* how many will be put, where known: many fill requests up from the first on */
-    int stall_timeout_ms;    /* fail when no report came for so long; 0: 30,000 */
-    hf_submitted_cb done;    /* may be NULL */
+    uint32_t max_in_flight; /* 0: 50,000, half of the log's own bound */
+    uint64_t expected;      /* how many will be put, where known: many fill requests up from the first on */
+    int stall_timeout_ms;   /* fail when no report came for so long; 0: 30,000 */
+    hf_submitted_cb done;   /* may be NULL */
     void *ctx;
 } hf_submitter_options;
 
-hf_code hf_submitter_open(hf_klog *log, const hf_codec *codec, const hf_submitter_options *options, hf_submitter **ret, hf_err *reterr);
+hf_code hf_submitter_open(hf_klog *log, const hf_codec *codec, const hf_submitter_options *options, hf_submitter **ret,
+                          hf_err *reterr);
 void hf_submitter_close(hf_submitter *submitter); /* NULL is fine; waits for nothing */
 /* Encodes and queues. Errors are of this submission (LIMIT …) or, when Kafka does not keep up, LOG_NOT_ACKED. */
 hf_code hf_submitter_put(hf_submitter *submitter, const hf_submission *submission, uint64_t tag, hf_err *reterr);

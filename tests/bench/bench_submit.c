@@ -21,7 +21,8 @@ enum { ROUNDS = 3, JOBS_DEFAULT = 300000 };
 static double cpu_seconds(void) {
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
-    return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) + (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
+    return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+           (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
 }
 
 static void die(const char *what, const hf_err *err) {
@@ -64,11 +65,14 @@ static void round_of(hf_klog *log, const hf_codec *codec, long jobs, uint32_t in
         die("finish", &err);
     double seconds = (double)(hf_mono_ns() - begun) / 1e9;
     if (hf_submitter_acknowledged(submitter) != (uint64_t)jobs) {
-        fprintf(stderr, "bench_submit: %" PRIu64 " of %ld were acknowledged\n", hf_submitter_acknowledged(submitter), jobs);
+        fprintf(stderr, "bench_submit: %" PRIu64 " of %ld were acknowledged\n", hf_submitter_acknowledged(submitter),
+                jobs);
         exit(1);
     }
-    printf("submit round %d: %ld jobs acknowledged in %.3f s = %.0f jobs/s, %.2f us CPU a job here, %u in flight at most (%s)\n", round, jobs, seconds,
-           (double)jobs / seconds, (cpu_seconds() - cpu) * 1e6 / (double)jobs, in_flight ? in_flight : 50000, HF_BUILD_TYPE);
+    printf(
+        "submit round %d: %ld jobs acknowledged in %.3f s = %.0f jobs/s, %.2f us CPU a job here, %u in flight at most (%s)\n",
+        round, jobs, seconds, (double)jobs / seconds, (cpu_seconds() - cpu) * 1e6 / (double)jobs,
+        in_flight ? in_flight : 50000, HF_BUILD_TYPE);
     fflush(stdout);
     hf_submitter_close(submitter);
     free(ids);

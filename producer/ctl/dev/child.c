@@ -171,7 +171,8 @@ static void rotate(hf_child *child) {
     snprintf(former, sizeof former, "%s.1", child->log_path);
     close_fd(&child->log_fd);
     if (rename(child->log_path, former) != 0 || open_log(child, &err))
-        fprintf(stderr, "hyperctl dev: %s is full and could not be put aside; further lines are lost\n", child->log_path);
+        fprintf(stderr, "hyperctl dev: %s is full and could not be put aside; further lines are lost\n",
+                child->log_path);
 }
 
 /* A disk that is full costs log lines, never the fleet. */
@@ -245,7 +246,8 @@ void hf_child_read(hf_child *child, int64_t now_ms) {
     enum { READS_MAX = 64 }; /* a child that floods must not keep the others waiting */
     char bytes[16384];
     ssize_t n = 0;
-    for (int i = 0; i < READS_MAX && child->out_fd >= 0 && (n = read_some(child->out_fd, bytes, sizeof bytes)) != 0; i++) {
+    for (int i = 0; i < READS_MAX && child->out_fd >= 0 && (n = read_some(child->out_fd, bytes, sizeof bytes)) != 0;
+         i++) {
         if (n > 0)
             take_output(child, bytes, (size_t)n, now_ms);
         else
@@ -269,7 +271,8 @@ int64_t hf_child_backoff_ms(int failures) {
 
 bool hf_child_reap(hf_child *child, int64_t now_ms) {
     siginfo_t info = {0};
-    if (child->pid <= 0 || waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != child->pid)
+    if (child->pid <= 0 || waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+        info.si_pid != child->pid)
         return false;
     kill(-child->pid, SIGKILL); /* while its number cannot be anybody else's yet */
     waitpid(child->pid, &child->exit_status, 0);

@@ -12,23 +12,28 @@
 
 #include "schemas/base/err.h"
 
-enum { HF_CHILD_ARGS_MAX = 512, HF_CHILD_LOG_BYTES = 64 << 20, HF_CHILD_ECHO_A_SECOND = 20, HF_CHILD_LINE_BYTES = 8192 };
+enum {
+    HF_CHILD_ARGS_MAX = 512,
+    HF_CHILD_LOG_BYTES = 64 << 20,
+    HF_CHILD_ECHO_A_SECOND = 20,
+    HF_CHILD_LINE_BYTES = 8192
+};
 
 typedef enum hf_child_state {
     HF_CHILD_STARTING, /* runs, is not ready yet */
     HF_CHILD_READY,
-    HF_CHILD_WAITING,  /* died; will be started again at restart_at_ms */
-    HF_CHILD_STOPPED,  /* ended, and shall not run again */
+    HF_CHILD_WAITING, /* died; will be started again at restart_at_ms */
+    HF_CHILD_STOPPED, /* ended, and shall not run again */
 } hf_child_state;
 
 typedef struct hf_child {
-    char name[64];        /* "hyperworker worker-1": in messages; its log is named after it */
-    char path[4200];      /* of the program */
+    char name[64];   /* "hyperworker worker-1": in messages; its log is named after it */
+    char path[4200]; /* of the program */
     char *argv[HF_CHILD_ARGS_MAX];
     int argc;
     char log_path[2300];
     hf_child_state state;
-    pid_t pid;            /* 0: does not run */
+    pid_t pid; /* 0: does not run */
     int out_fd, ready_fd, log_fd;
     int64_t log_bytes, started_ms, restart_at_ms, echo_second;
     int echoed, failures; /* failures in a row, without HF_CHILD_STEADY_MS between */

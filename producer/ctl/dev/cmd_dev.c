@@ -28,7 +28,8 @@ static hf_code read_address(const char *option, const char *text, char *to, size
     char *end = NULL;
     long port = colon && colon > to ? strtol(colon + 1, &end, 10) : -1;
     if (strlen(text) >= size || port < 0 || port > 65535 || end == colon + 1 || *end)
-        return hf_fail(reterr, HF_E_USAGE, "--%s '%.100s': give HOST:PORT, for example 127.0.0.1:0 (port 0: a free one)", option, text);
+        return hf_fail(reterr, HF_E_USAGE,
+                       "--%s '%.100s': give HOST:PORT, for example 127.0.0.1:0 (port 0: a free one)", option, text);
     return HF_OK;
 }
 
@@ -55,7 +56,8 @@ static hf_code check_free(const char *option, const char *address, hf_err *reter
     freeaddrinfo(found);
     if (bound == 0)
         return HF_OK;
-    return hf_fail(reterr, error == EADDRINUSE ? HF_E_EXISTS : HF_E_USAGE, "--%s %s: %s; give another address, or port 0 for a free one", option, address, strerror(error));
+    return hf_fail(reterr, error == EADDRINUSE ? HF_E_EXISTS : HF_E_USAGE,
+                   "--%s %s: %s; give another address, or port 0 for a free one", option, address, strerror(error));
 }
 
 static hf_code read_addresses(hf_dev *dev, hf_err *reterr) {
@@ -69,14 +71,19 @@ static hf_code read_addresses(hf_dev *dev, hf_err *reterr) {
 }
 
 static hf_code check_settings(const hf_ctl *ctl, hf_err *reterr) {
-    static const struct { const char *key, *remedy; } ours[] = {
-        {"fleet=", "the fleet of dev is `dev`"}, {"kafka.bootstrap.servers=", "--kafka says where the embedded broker listens"},
-        {"state_dir=", "give --state DIR"}, {"http.listen=", "give --http ADDR"}, {"worker.id=", "workers are worker-1, worker-2, ..."}};
+    static const struct {
+        const char *key, *remedy;
+    } ours[] = {{"fleet=", "the fleet of dev is `dev`"},
+                {"kafka.bootstrap.servers=", "--kafka says where the embedded broker listens"},
+                {"state_dir=", "give --state DIR"},
+                {"http.listen=", "give --http ADDR"},
+                {"worker.id=", "workers are worker-1, worker-2, ..."}};
     size_t cursor = 0;
     for (const char *set; (set = hf_args_next(&ctl->args, HF_OPT_SET, &cursor));)
         for (size_t i = 0; i < HF_ARRAY_LEN(ours); i++)
             if (strncmp(set, ours[i].key, strlen(ours[i].key)) == 0)
-                return hf_fail(reterr, HF_E_USAGE, "--set %.*s is for dev itself to set: %s", (int)strlen(ours[i].key) - 1, ours[i].key, ours[i].remedy);
+                return hf_fail(reterr, HF_E_USAGE, "--set %.*s is for dev itself to set: %s",
+                               (int)strlen(ours[i].key) - 1, ours[i].key, ours[i].remedy);
     return HF_OK;
 }
 
@@ -97,12 +104,16 @@ static int32_t partitions_of(const hf_dev *dev, const hf_dev_log *before, int to
 static void on_limit(void *ctx, const hf_broker_limit *limit) {
     (void)ctx;
     if (limit->dropped)
-        fprintf(stderr, "hyperctl dev: the embedded broker dropped the head of %s/%d: it begins at offset %" PRId64 " now. The journal has it all; whoever "
-                        "still has to read what is gone gets an error. Use a real Kafka for more\n",
+        fprintf(stderr,
+                "hyperctl dev: the embedded broker dropped the head of %s/%d: it begins at offset %" PRId64
+                " now. The journal has it all; whoever "
+                "still has to read what is gone gets an error. Use a real Kafka for more\n",
                 limit->topic, (int)limit->partition, limit->first_kept);
     else
-        fprintf(stderr, "hyperctl dev: %s/%d nears what the embedded broker can keep (%" PRId64 " records, %" PRId64 " bytes)\n", limit->topic,
-                (int)limit->partition, limit->records, limit->bytes);
+        fprintf(stderr,
+                "hyperctl dev: %s/%d nears what the embedded broker can keep (%" PRId64 " records, %" PRId64
+                " bytes)\n",
+                limit->topic, (int)limit->partition, limit->records, limit->bytes);
 }
 
 static hf_code start_broker(hf_dev *dev, hf_err *reterr) {
@@ -138,7 +149,8 @@ static hf_code catch_signals(hf_dev *dev, hf_err *reterr) {
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGCHLD);
-    if (sigprocmask(SIG_BLOCK, &signals, NULL) != 0 || (dev->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
+    if (sigprocmask(SIG_BLOCK, &signals, NULL) != 0 ||
+        (dev->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
         return hf_fail_errno(reterr, errno, "signals");
     return HF_OK;
 }
@@ -174,7 +186,10 @@ static void close_all(hf_dev *dev) {
 }
 
 hf_code hf_cmd_dev(hf_ctl *ctl, hf_err *reterr) {
-    hf_dev dev = {.ctl = ctl, .signal_fd = -1, .state = {.lock_fd = -1}, .began_ms = hf_mono_ms(hf_clock_system()),
+    hf_dev dev = {.ctl = ctl,
+                  .signal_fd = -1,
+                  .state = {.lock_fd = -1},
+                  .began_ms = hf_mono_ms(hf_clock_system()),
                   .ready_file = hf_args_get(&ctl->args, HF_OPT_READY_FILE)};
     hf_code code = open_all(&dev, reterr);
     if (!code)

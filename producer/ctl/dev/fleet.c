@@ -16,10 +16,10 @@
 #include "schemas/base/mem.h"
 
 enum {
-    START_MS = 120000,     /* for all to be ready; a sanitised build on a busy machine needs some of it */
-    START_FAILURES = 3,    /* deaths of one program before it was ever ready */
-    STOP_MS = 10000,       /* beyond worker.drain_timeout */
-    SETTLE_MS = 5000,      /* for the journal to take what the others said last */
+    START_MS = 120000,  /* for all to be ready; a sanitised build on a busy machine needs some of it */
+    START_FAILURES = 3, /* deaths of one program before it was ever ready */
+    STOP_MS = 10000,    /* beyond worker.drain_timeout */
+    SETTLE_MS = 5000,   /* for the journal to take what the others said last */
     TICK_MS = 200,
 };
 
@@ -49,8 +49,12 @@ static hf_code set(hf_child *child, const char *key, const char *value, hf_err *
 
 /* What a trial fleet wants, then what the user said, then what must be so. */
 static hf_code add_settings(hf_dev *dev, hf_child *child, hf_err *reterr) {
-    static const char *const soft[][2] = {{"dev", "true"}, {"worker.sleep_operation", "true"}, {"kafka.fetch.wait.max.ms", "10"}, {"worker.drain_timeout", "5s"}};
-    const char *const hard[][2] = {{"fleet", "dev"}, {"kafka.bootstrap.servers", dev->kafka}, {"state_dir", dev->state.dir}};
+    static const char *const soft[][2] = {{"dev", "true"},
+                                          {"worker.sleep_operation", "true"},
+                                          {"kafka.fetch.wait.max.ms", "10"},
+                                          {"worker.drain_timeout", "5s"}};
+    const char *const hard[][2] = {
+        {"fleet", "dev"}, {"kafka.bootstrap.servers", dev->kafka}, {"state_dir", dev->state.dir}};
     const char *config = hf_args_get(&dev->ctl->args, HF_OPT_CONFIG);
     hf_code code = HF_OK;
     if (config && !(code = hf_child_arg(child, reterr, "--config")))
@@ -118,8 +122,8 @@ static void wait_for_news(hf_dev *dev, int timeout_ms) {
 
 static void say_death(const hf_child *child) {
     char text[128];
-    fprintf(stderr, "hyperctl dev: %s ended (%s); it is started again in %.1f s\n", child->name, hf_child_end_text(child, text, sizeof text),
-            (double)(child->restart_at_ms - now()) / 1000);
+    fprintf(stderr, "hyperctl dev: %s ended (%s); it is started again in %.1f s\n", child->name,
+            hf_child_end_text(child, text, sizeof text), (double)(child->restart_at_ms - now()) / 1000);
 }
 
 static void restart_due(hf_dev *dev, hf_child *child) {
@@ -139,14 +143,16 @@ static void restart_due(hf_dev *dev, hf_child *child) {
 /* ---- starting ----------------------------------------------------------------------------------------------- */
 static hf_code start_failed(const hf_child *child, hf_err *reterr) {
     char text[128];
-    return hf_fail(reterr, HF_E_TOOL_FAILED, "%s ended (%s) before it was ready: %.200s. Its log is %.150s", child->name,
-                   hf_child_end_text(child, text, sizeof text), *child->last_error ? child->last_error : "it said nothing", child->log_path);
+    return hf_fail(reterr, HF_E_TOOL_FAILED, "%s ended (%s) before it was ready: %.200s. Its log is %.150s",
+                   child->name, hf_child_end_text(child, text, sizeof text),
+                   *child->last_error ? child->last_error : "it said nothing", child->log_path);
 }
 
 /* Trying again mends no usage and no configuration. */
 static bool is_hopeless(const hf_child *child) {
     int status = WIFEXITED(child->exit_status) ? WEXITSTATUS(child->exit_status) : 0;
-    return child->failures >= START_FAILURES || status == hf_code_exit_status(HF_E_USAGE) || status == hf_code_exit_status(HF_E_CONFIG) || status == 127;
+    return child->failures >= START_FAILURES || status == hf_code_exit_status(HF_E_USAGE) ||
+           status == hf_code_exit_status(HF_E_CONFIG) || status == 127;
 }
 
 static hf_code tend_starting(hf_dev *dev, size_t *ret_ready, hf_err *reterr) {
@@ -167,7 +173,8 @@ static hf_code tend_starting(hf_dev *dev, size_t *ret_ready, hf_err *reterr) {
 static hf_code too_slow(const hf_dev *dev, hf_err *reterr) {
     for (size_t i = 0; i < dev->child_count; i++)
         if (dev->children[i].state != HF_CHILD_READY)
-            return hf_fail(reterr, HF_E_TIMEOUT, "%s was not ready within %d s; its log is %.300s", dev->children[i].name, START_MS / 1000, dev->children[i].log_path);
+            return hf_fail(reterr, HF_E_TIMEOUT, "%s was not ready within %d s; its log is %.300s",
+                           dev->children[i].name, START_MS / 1000, dev->children[i].log_path);
     return HF_OK;
 }
 
@@ -176,7 +183,8 @@ hf_code hf_dev_start(hf_dev *dev, hf_err *reterr) {
     size_t ready = 0;
     for (size_t i = 0; !code && i < dev->child_count; i++)
         code = hf_child_start(&dev->children[i], now(), reterr);
-    for (int64_t until = now() + START_MS; !code && ready < dev->child_count; code = code ? code : tend_starting(dev, &ready, reterr)) {
+    for (int64_t until = now() + START_MS; !code && ready < dev->child_count;
+         code = code ? code : tend_starting(dev, &ready, reterr)) {
         wait_for_news(dev, TICK_MS);
         if (dev->signals)
             return hf_fail(reterr, HF_E_CANCELLED, "interrupted while starting");

@@ -16,10 +16,10 @@ typedef struct hf_dev {
     hf_child *children;
     size_t child_count;
     int signal_fd;
-    int signals;              /* how many asked for the end */
+    int signals; /* how many asked for the end */
     int64_t began_ms;
-    const char *ready_file;   /* --ready-file or NULL */
-    bool published;           /* the ready files stand */
+    const char *ready_file; /* --ready-file or NULL */
+    bool published;         /* the ready files stand */
 } hf_dev;
 
 /* Fills dev->children (not started). */

@@ -9,15 +9,16 @@ static json_t *pids(const hf_dev *dev) {
     json_t *workers = json_array();
     for (size_t i = HF_DEV_WORKER; workers && i < dev->child_count; i++)
         json_array_append_new(workers, json_integer(dev->children[i].pid));
-    return json_pack("{s:i,s:i,s:i,s:o}", "hyperctl", (int)getpid(), "hyperjournal", (int)dev->children[HF_DEV_JOURNAL].pid, "hyperdispatch",
-                     (int)dev->children[HF_DEV_DISPATCH].pid, "hyperworker", workers);
+    return json_pack("{s:i,s:i,s:i,s:o}", "hyperctl", (int)getpid(), "hyperjournal",
+                     (int)dev->children[HF_DEV_JOURNAL].pid, "hyperdispatch", (int)dev->children[HF_DEV_DISPATCH].pid,
+                     "hyperworker", workers);
 }
 
 hf_code hf_dev_publish(hf_dev *dev, hf_err *reterr) {
     char url[400], known[512];
     snprintf(url, sizeof url, "http://%s", dev->http);
-    json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o}", "fleet", "dev", "kafka", dev->kafka, "http", dev->http, "http_url", url, "state", dev->state.dir,
-                             "journal", dev->journal_dir, "pids", pids(dev));
+    json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o}", "fleet", "dev", "kafka", dev->kafka, "http", dev->http,
+                             "http_url", url, "state", dev->state.dir, "journal", dev->journal_dir, "pids", pids(dev));
     hf_auto_free char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : NULL;
     json_decref(json);
     if (!text)
@@ -57,14 +58,18 @@ void hf_dev_unpublish(hf_dev *dev) {
 void hf_dev_banner(const hf_dev *dev) {
     FILE *out = dev->ctl->out;
     size_t workers = dev->child_count - HF_DEV_WORKER;
-    fprintf(out, "Hyperfleet %s, fleet `dev`: journal, dispatcher and %zu worker%s are ready after %.1f s.\n", HF_VERSION, workers, workers == 1 ? "" : "s",
+    fprintf(out, "Hyperfleet %s, fleet `dev`: journal, dispatcher and %zu worker%s are ready after %.1f s.\n",
+            HF_VERSION, workers, workers == 1 ? "" : "s",
             (double)(hf_mono_ms(hf_clock_system()) - dev->began_ms) / 1000);
     fprintf(out, "  HTTP   http://%s\n", dev->http);
     fprintf(out, "  Kafka  %s (topics hyperfleet.dev.*)\n", dev->kafka);
-    fprintf(out, "  State  %s%s\n", dev->state.dir, dev->state.temporary ? " (temporary: removed at the end; --state DIR keeps one)" : "");
+    fprintf(out, "  State  %s%s\n", dev->state.dir,
+            dev->state.temporary ? " (temporary: removed at the end; --state DIR keeps one)" : "");
     fprintf(out, "  Logs   %s\n", dev->state.log_dir);
-    fprintf(out, "The embedded broker is for trials on this machine: it keeps the newest 5 MB or 100,000 records of a partition in memory\n"
-                 "(the journal keeps all on disk), has no authentication, and its transactions are not real.\n");
+    fprintf(
+        out,
+        "The embedded broker is for trials on this machine: it keeps the newest 5 MB or 100,000 records of a partition in memory\n"
+        "(the journal keeps all on disk), has no authentication, and its transactions are not real.\n");
     fprintf(out, "Try:  hyperctl submit disk.qcow2 --output-dir /tmp/exports --wait\nCtrl-C stops it.\n");
     fflush(out);
 }

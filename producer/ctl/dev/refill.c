@@ -22,11 +22,16 @@ static hf_code open_store(const char *dir, hf_store **ret, hf_err *reterr) {
     return hf_store_open(dir, &options, ret, reterr);
 }
 
-
 /* The names are collected first: a table is opened outside the read that found it. */
 enum { PARTS_MAX = 4096 };
-typedef struct part { hf_topic topic; int32_t partition; } part;
-typedef struct parts { part of[PARTS_MAX]; size_t count; } parts;
+typedef struct part {
+    hf_topic topic;
+    int32_t partition;
+} part;
+typedef struct parts {
+    part of[PARTS_MAX];
+    size_t count;
+} parts;
 
 static hf_code note_part(void *ctx, const char *name, hf_err *reterr) {
     parts *p = ctx;
@@ -66,24 +71,30 @@ hf_code hf_dev_log_read(const char *journal_dir, hf_dev_log *ret, hf_err *reterr
 }
 
 /* ---- filling the broker ------------------------------------------------------------------------------------- */
-static hf_code put_back(hf_broker *broker, const char *topic_name, hf_topic topic, int32_t partition, hf_str key, hf_str row, int64_t *next, hf_err *reterr) {
+static hf_code put_back(hf_broker *broker, const char *topic_name, hf_topic topic, int32_t partition, hf_str key,
+                        hf_str row, int64_t *next, hf_err *reterr) {
     hf_log_record record;
     int64_t offset = (int64_t)hf_u64_of(key), got = -1;
     if (offset != *next)
-        return hf_fail(reterr, HF_E_LOG_TRUNCATED, "the journal's copy of %s/%d has offset %" PRId64 " where %" PRId64 " should be; offsets could not agree. Start with another --state",
+        return hf_fail(reterr, HF_E_LOG_TRUNCATED,
+                       "the journal's copy of %s/%d has offset %" PRId64 " where %" PRId64
+                       " should be; offsets could not agree. Start with another --state",
                        topic_name, (int)partition, offset, *next);
     hf_code code = hf_logcopy_read(topic, partition, offset, row, &record, reterr);
     if (!code)
         code = hf_broker_refill(broker, topic_name, &record, &got, reterr);
     if (!code && got != offset)
-        code = hf_fail(reterr, HF_E_INTERNAL, "%s/%d: the broker gave offset %" PRId64 " to the record of offset %" PRId64, topic_name, (int)partition, got, offset);
+        code =
+            hf_fail(reterr, HF_E_INTERNAL, "%s/%d: the broker gave offset %" PRId64 " to the record of offset %" PRId64,
+                    topic_name, (int)partition, got, offset);
     *next = offset + 1;
     return code;
 }
 
 /* A bounded bite of one partition a read transaction: they stay short. */
 enum { BITE = 1000, REFILL_MS = 60000 };
-static hf_code fill_some(hf_store *store, hf_table table, hf_broker *broker, const char *topic_name, const part *p, int64_t *next, bool *ret_end, hf_err *reterr) {
+static hf_code fill_some(hf_store *store, hf_table table, hf_broker *broker, const char *topic_name, const part *p,
+                         int64_t *next, bool *ret_end, hf_err *reterr) {
     hf_read *read = NULL;
     hf_cursor *cursor = NULL;
     uint64_t from = (uint64_t)*next;
@@ -105,19 +116,22 @@ static hf_code fill_some(hf_store *store, hf_table table, hf_broker *broker, con
     return code;
 }
 
-static hf_code fill_part(hf_store *store, hf_broker *broker, const char *topic_name, const part *p, uint64_t *records, hf_err *reterr) {
+static hf_code fill_part(hf_store *store, hf_broker *broker, const char *topic_name, const part *p, uint64_t *records,
+                         hf_err *reterr) {
     char name[HF_PART_NAME_BYTES];
     hf_table table;
     int64_t next = 0;
     bool end = false;
-    hf_code code = hf_store_table(store, hf_logcopy_name(p->topic, p->partition, name), HF_TABLE_INTEGER_KEY, &table, reterr);
+    hf_code code =
+        hf_store_table(store, hf_logcopy_name(p->topic, p->partition, name), HF_TABLE_INTEGER_KEY, &table, reterr);
     while (!code && !end)
         code = fill_some(store, table, broker, topic_name, p, &next, &end, reterr);
     *records += (uint64_t)next;
     return code;
 }
 
-hf_code hf_dev_refill(const char *journal_dir, hf_broker *broker, const char *const topic_names[HF_TOPIC_COUNT], uint64_t *ret_records, hf_err *reterr) {
+hf_code hf_dev_refill(const char *journal_dir, hf_broker *broker, const char *const topic_names[HF_TOPIC_COUNT],
+                      uint64_t *ret_records, hf_err *reterr) {
     hf_store *store = NULL;
     static parts all;
     uint64_t records = 0;
@@ -179,9 +193,13 @@ static hf_code drop_if_ahead(const char *dir, hf_store *journal, hf_err *reterr)
     if (code == HF_OK && !ahead)
         return HF_OK;
     if (code)
-        fprintf(stderr, "hyperctl dev: %s cannot be read (%s); it is removed and folded anew from the log\n", dir, reterr ? reterr->detail : "");
+        fprintf(stderr, "hyperctl dev: %s cannot be read (%s); it is removed and folded anew from the log\n", dir,
+                reterr ? reterr->detail : "");
     else
-        fprintf(stderr, "hyperctl dev: %s had seen more than the journal kept before the last end; it is removed and folded anew from the log\n", dir);
+        fprintf(
+            stderr,
+            "hyperctl dev: %s had seen more than the journal kept before the last end; it is removed and folded anew from the log\n",
+            dir);
     return hf_dev_remove_tree(dir, reterr);
 }
 

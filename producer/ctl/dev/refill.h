@@ -11,7 +11,8 @@ typedef struct hf_dev_log {
 
 /* What the copy in journal_dir holds. A journal that is not there holds nothing. */
 hf_code hf_dev_log_read(const char *journal_dir, hf_dev_log *ret, hf_err *reterr);
-hf_code hf_dev_refill(const char *journal_dir, hf_broker *broker, const char *const topic_names[HF_TOPIC_COUNT], uint64_t *ret_records, hf_err *reterr);
+hf_code hf_dev_refill(const char *journal_dir, hf_broker *broker, const char *const topic_names[HF_TOPIC_COUNT],
+                      uint64_t *ret_records, hf_err *reterr);
 /* Removes the folders of live replicas below state_dir that are ahead of the copy; says so on stderr. */
 hf_code hf_dev_drop_ahead(const char *state_dir, const char *journal_dir, hf_err *reterr);
 /* Records that the broker has and the journal does not (yet), summed up over everything the journal follows. */

@@ -15,7 +15,8 @@
 
 static hf_code make_temporary(hf_dev_state *s, hf_err *reterr) {
     const char *tmp = getenv("TMPDIR");
-    snprintf(s->dir, sizeof s->dir, "%s/hyperfleet-dev-XXXXXX", tmp && *tmp == '/' && strlen(tmp) < 1024 ? tmp : "/tmp");
+    snprintf(s->dir, sizeof s->dir, "%s/hyperfleet-dev-XXXXXX",
+             tmp && *tmp == '/' && strlen(tmp) < 1024 ? tmp : "/tmp");
     s->temporary = true;
     return mkdtemp(s->dir) ? HF_OK : hf_fail_errno(reterr, errno, "temporary directory %s", s->dir);
 }
@@ -42,7 +43,9 @@ static hf_code lock(hf_dev_state *s, hf_err *reterr) {
     if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         ssize_t n = read(s->lock_fd, pid, sizeof pid - 1);
         pid[n > 0 ? n : 0] = 0;
-        return hf_fail(reterr, HF_E_STORE_IN_USE, "another `hyperctl dev`%s%s runs on %.300s; stop it or give another --state", *pid ? ", pid " : "", pid, s->dir);
+        return hf_fail(reterr, HF_E_STORE_IN_USE,
+                       "another `hyperctl dev`%s%s runs on %.300s; stop it or give another --state",
+                       *pid ? ", pid " : "", pid, s->dir);
     }
     int len = snprintf(pid, sizeof pid, "%d", (int)getpid());
     if (ftruncate(s->lock_fd, 0) != 0 || write(s->lock_fd, pid, (size_t)len) != len)

@@ -7,7 +7,7 @@
 #include "schemas/base/err.h"
 
 typedef struct hf_dev_state {
-    char dir[2048];    /* absolute */
+    char dir[2048]; /* absolute */
     char log_dir[2100];
     bool temporary;
     int lock_fd;

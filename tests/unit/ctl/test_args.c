@@ -24,7 +24,8 @@ static hf_code parse(const char *line, hf_args *ret, hf_err *err) {
 
 static void options_stand_before_between_and_after_arguments(void **state) {
     (void)state;
-    static const char *const lines[] = {"-o json watch a b --http h", "watch --output=json a --http h b", "--http h watch a b -ojson"};
+    static const char *const lines[] = {"-o json watch a b --http h", "watch --output=json a --http h b",
+                                        "--http h watch a b -ojson"};
     for (size_t i = 0; i < HF_ARRAY_LEN(lines); i++) {
         hf_args args;
         hf_err err;
@@ -76,10 +77,12 @@ static void what_belongs_to_a_sibling_is_handed_on_untouched(void **state) {
 
 static void mistakes_are_usage_errors_that_name_the_thing(void **state) {
     (void)state;
-    static const struct { const char *line, *named; } mistakes[] = {
-        {"lst", "'list'"},           {"frobnicate", "'frobnicate'"}, {"show", "ID"},          {"show a b", "'b'"},
-        {"list --nonsense", "--nonsense"}, {"list --limit", "--limit"}, {"list -z", "-z"}, {"list --priority 1", "--priority"},
-        {"list extra", "'extra'"}, {"--wait list", "--wait"}};
+    static const struct {
+        const char *line, *named;
+    } mistakes[] = {{"lst", "'list'"},        {"frobnicate", "'frobnicate'"},      {"show", "ID"},
+                    {"show a b", "'b'"},      {"list --nonsense", "--nonsense"},   {"list --limit", "--limit"},
+                    {"list -z", "-z"},        {"list --priority 1", "--priority"}, {"list extra", "'extra'"},
+                    {"--wait list", "--wait"}};
     for (size_t i = 0; i < HF_ARRAY_LEN(mistakes); i++) {
         hf_args args;
         hf_err err = {0};
@@ -92,7 +95,8 @@ static void mistakes_are_usage_errors_that_name_the_thing(void **state) {
 
 static void numbers_are_checked_against_their_range(void **state) {
     (void)state;
-    static const char *const bad[] = {"list --limit 0", "list --limit 11", "list --limit 3x", "list --limit=", "list --limit 99999999999999999999"};
+    static const char *const bad[] = {"list --limit 0", "list --limit 11", "list --limit 3x",
+                                      "list --limit=", "list --limit 99999999999999999999"};
     hf_args args;
     hf_err err;
     long value;
@@ -175,10 +179,14 @@ static void examples_are_understood(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(options_stand_before_between_and_after_arguments), cmocka_unit_test(a_repeated_option_gives_all_and_the_last_counts),
-        cmocka_unit_test(a_dash_is_an_argument_and_two_end_the_options),    cmocka_unit_test(what_belongs_to_a_sibling_is_handed_on_untouched),
-        cmocka_unit_test(mistakes_are_usage_errors_that_name_the_thing),    cmocka_unit_test(numbers_are_checked_against_their_range),
-        cmocka_unit_test(a_short_memory_is_survived),                       cmocka_unit_test(help_of_every_command_has_an_example_and_its_options),
+        cmocka_unit_test(options_stand_before_between_and_after_arguments),
+        cmocka_unit_test(a_repeated_option_gives_all_and_the_last_counts),
+        cmocka_unit_test(a_dash_is_an_argument_and_two_end_the_options),
+        cmocka_unit_test(what_belongs_to_a_sibling_is_handed_on_untouched),
+        cmocka_unit_test(mistakes_are_usage_errors_that_name_the_thing),
+        cmocka_unit_test(numbers_are_checked_against_their_range),
+        cmocka_unit_test(a_short_memory_is_survived),
+        cmocka_unit_test(help_of_every_command_has_an_example_and_its_options),
         cmocka_unit_test(examples_are_understood),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

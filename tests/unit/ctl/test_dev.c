@@ -70,7 +70,8 @@ static void a_file_is_replaced_whole_and_a_link_in_its_way_is_not_followed(void 
 static void errors_and_plain_lines_reach_the_terminal(void **state) {
     (void)state;
     assert_true(hf_child_line_matters("ts=2026-01-17T10:30:00.000Z level=error program=hyperworker event=ended"));
-    assert_false(hf_child_line_matters("ts=2026-01-17T10:30:00.000Z level=info program=hyperworker event=ready detail=\"no error\""));
+    assert_false(hf_child_line_matters(
+        "ts=2026-01-17T10:30:00.000Z level=info program=hyperworker event=ready detail=\"no error\""));
     assert_true(hf_child_line_matters("{\"ts\":\"x\",\"level\":\"error\"}"));
     assert_false(hf_child_line_matters("{\"ts\":\"x\",\"level\":\"warn\"}"));
     assert_true(hf_child_line_matters("==12==ERROR: AddressSanitizer: heap-use-after-free"));
@@ -87,8 +88,10 @@ static void restarts_wait_longer_and_longer_up_to_a_bound(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_temporary_state_is_removed_at_the_end), cmocka_unit_test(one_directory_holds_one_fleet),
-        cmocka_unit_test(a_file_is_replaced_whole_and_a_link_in_its_way_is_not_followed), cmocka_unit_test(errors_and_plain_lines_reach_the_terminal),
+        cmocka_unit_test(a_temporary_state_is_removed_at_the_end),
+        cmocka_unit_test(one_directory_holds_one_fleet),
+        cmocka_unit_test(a_file_is_replaced_whole_and_a_link_in_its_way_is_not_followed),
+        cmocka_unit_test(errors_and_plain_lines_reach_the_terminal),
         cmocka_unit_test(restarts_wait_longer_and_longer_up_to_a_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,22 +46,29 @@ static void check(const char *line, const char *expected) {
 
 static void flags_become_members(void **state) {
     (void)state;
-    check("disk.qcow2 --output-dir out", "{\"name\":\"disk\",\"vm_path\":\"/home/ann/disk.qcow2\",\"output_dir\":\"/home/ann/out\"," ANN "}");
-    check("--vm-path /dc/vm/web-01 --endpoint vc1 -d /exports --format ova --priority 2 --retry 0 --timeout 2h",
-          "{\"name\":\"web-01\",\"vm_path\":\"/dc/vm/web-01\",\"endpoint\":\"vc1\",\"output_dir\":\"/exports\",\"format\":\"ova\","
-          "\"execution_policy\":{\"priority\":2,\"retry_count\":0,\"timeout_seconds\":7200}," ANN "}");
-    check("--disk a.raw --disk /b.raw --name two --job-id J1 --operation inspect --provider local --timeout 90",
-          "{\"name\":\"two\",\"job_id\":\"J1\",\"operation\":\"inspect\",\"provider\":\"local\",\"disks\":[\"/home/ann/a.raw\",\"/b.raw\"],"
-          "\"execution_policy\":{\"timeout_seconds\":90}," ANN "}");
-    check("/x.raw --tag a --tag b --requested-by bob --ticket T-1",
-          "{\"name\":\"x\",\"vm_path\":\"/x.raw\",\"audit\":{\"requested_by\":\"bob\",\"ticket\":\"T-1\",\"tags\":[\"a\",\"b\"]}}");
-    check("/x.raw --param ms=20 --param mode=fast --param deep={\"a\":[1]} --option compress=false",
-          "{\"name\":\"x\",\"vm_path\":\"/x.raw\",\"parameters\":{\"ms\":20,\"mode\":\"fast\",\"deep\":{\"a\":[1]}},\"options\":{\"compress\":false}," ANN "}");
+    check("disk.qcow2 --output-dir out",
+          "{\"name\":\"disk\",\"vm_path\":\"/home/ann/disk.qcow2\",\"output_dir\":\"/home/ann/out\"," ANN "}");
+    check(
+        "--vm-path /dc/vm/web-01 --endpoint vc1 -d /exports --format ova --priority 2 --retry 0 --timeout 2h",
+        "{\"name\":\"web-01\",\"vm_path\":\"/dc/vm/web-01\",\"endpoint\":\"vc1\",\"output_dir\":\"/exports\",\"format\":\"ova\","
+        "\"execution_policy\":{\"priority\":2,\"retry_count\":0,\"timeout_seconds\":7200}," ANN "}");
+    check(
+        "--disk a.raw --disk /b.raw --name two --job-id J1 --operation inspect --provider local --timeout 90",
+        "{\"name\":\"two\",\"job_id\":\"J1\",\"operation\":\"inspect\",\"provider\":\"local\",\"disks\":[\"/home/ann/a.raw\",\"/b.raw\"],"
+        "\"execution_policy\":{\"timeout_seconds\":90}," ANN "}");
+    check(
+        "/x.raw --tag a --tag b --requested-by bob --ticket T-1",
+        "{\"name\":\"x\",\"vm_path\":\"/x.raw\",\"audit\":{\"requested_by\":\"bob\",\"ticket\":\"T-1\",\"tags\":[\"a\",\"b\"]}}");
+    check(
+        "/x.raw --param ms=20 --param mode=fast --param deep={\"a\":[1]} --option compress=false",
+        "{\"name\":\"x\",\"vm_path\":\"/x.raw\",\"parameters\":{\"ms\":20,\"mode\":\"fast\",\"deep\":{\"a\":[1]}},\"options\":{\"compress\":false}," ANN
+        "}");
 }
 
 static void local_paths_are_completed_and_others_are_not(void **state) {
     (void)state;
-    check("./disk.vmdk -d .", "{\"name\":\"disk\",\"vm_path\":\"/home/ann/disk.vmdk\",\"output_dir\":\"/home/ann\"," ANN "}");
+    check("./disk.vmdk -d .",
+          "{\"name\":\"disk\",\"vm_path\":\"/home/ann/disk.vmdk\",\"output_dir\":\"/home/ann\"," ANN "}");
     check("file:///images/d.img", "{\"name\":\"d\",\"vm_path\":\"file:///images/d.img\"," ANN "}");
     check("dc/vm/web", "{\"name\":\"web\",\"vm_path\":\"dc/vm/web\"," ANN "}");
     check("../d.raw", "{\"name\":\"d\",\"vm_path\":\"/home/ann/../d.raw\"," ANN "}");
@@ -69,9 +76,12 @@ static void local_paths_are_completed_and_others_are_not(void **state) {
 
 static void mistakes_name_the_flag(void **state) {
     (void)state;
-    static const struct { const char *line, *named; } mistakes[] = {
-        {"x.raw --priority 11", "--priority"}, {"x.raw --retry 6", "--retry"},   {"x.raw --timeout 10s", "--timeout"}, {"x.raw --timeout soon", "--timeout"},
-        {"x.raw --timeout 99999999", "--timeout"}, {"x.raw --param novalue", "--param"}, {"x.raw --option =1", "--option"},   {"--name x", "-f FILE"}};
+    static const struct {
+        const char *line, *named;
+    } mistakes[] = {{"x.raw --priority 11", "--priority"},     {"x.raw --retry 6", "--retry"},
+                    {"x.raw --timeout 10s", "--timeout"},      {"x.raw --timeout soon", "--timeout"},
+                    {"x.raw --timeout 99999999", "--timeout"}, {"x.raw --param novalue", "--param"},
+                    {"x.raw --option =1", "--option"},         {"--name x", "-f FILE"}};
     for (size_t i = 0; i < HF_ARRAY_LEN(mistakes); i++) {
         json_t *job = NULL;
         hf_err err = {0};
@@ -86,7 +96,11 @@ static void the_job_is_a_submission(void **state) {
     (void)state;
     json_t *job = NULL;
     hf_err err = {0};
-    assert_int_equal(job_of("a.qcow2 -d /out --format raw --priority 1 --retry 4 --timeout 1h --tag t --ticket T --param k=1 --option compress=false", &job, &err), HF_OK);
+    assert_int_equal(
+        job_of(
+            "a.qcow2 -d /out --format raw --priority 1 --retry 4 --timeout 1h --tag t --ticket T --param k=1 --option compress=false",
+            &job, &err),
+        HF_OK);
     hf_arena arena;
     hf_arena_init(&arena, 1 << 20);
     hf_submission s;
@@ -123,8 +137,11 @@ static void a_password_is_refused_and_not_repeated(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(flags_become_members), cmocka_unit_test(local_paths_are_completed_and_others_are_not), cmocka_unit_test(mistakes_name_the_flag),
-        cmocka_unit_test(the_job_is_a_submission), cmocka_unit_test(a_password_is_refused_and_not_repeated),
+        cmocka_unit_test(flags_become_members),
+        cmocka_unit_test(local_paths_are_completed_and_others_are_not),
+        cmocka_unit_test(mistakes_name_the_flag),
+        cmocka_unit_test(the_job_is_a_submission),
+        cmocka_unit_test(a_password_is_refused_and_not_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

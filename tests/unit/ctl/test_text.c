@@ -13,12 +13,18 @@
 static void bytes_and_durations_read_well(void **state) {
     (void)state;
     char text[HF_TEXT_BYTES];
-    static const struct { double bytes; const char *text; } sizes[] = {
-        {0, "0 B"}, {1023, "1023 B"}, {1024, "1.0 KiB"}, {1536, "1.5 KiB"}, {1 << 30, "1.0 GiB"}, {5.5e12, "5.0 TiB"}, {1e19, "8881.8 PiB"}};
+    static const struct {
+        double bytes;
+        const char *text;
+    } sizes[] = {{0, "0 B"},           {1023, "1023 B"},    {1024, "1.0 KiB"},   {1536, "1.5 KiB"},
+                 {1 << 30, "1.0 GiB"}, {5.5e12, "5.0 TiB"}, {1e19, "8881.8 PiB"}};
     for (size_t i = 0; i < HF_ARRAY_LEN(sizes); i++)
         assert_string_equal(hf_text_bytes(sizes[i].bytes, text), sizes[i].text);
-    static const struct { int64_t ms; const char *text; } times[] = {
-        {-5, "0ms"}, {350, "350ms"}, {1000, "1s"}, {59999, "59s"}, {185000, "3m05s"}, {7620000, "2h07m"}, {273600000, "3d04h"}};
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } times[] = {{-5, "0ms"},       {350, "350ms"},     {1000, "1s"},        {59999, "59s"},
+                 {185000, "3m05s"}, {7620000, "2h07m"}, {273600000, "3d04h"}};
     for (size_t i = 0; i < HF_ARRAY_LEN(times); i++)
         assert_string_equal(hf_text_duration(times[i].ms, text), times[i].text);
 }
@@ -37,8 +43,12 @@ static void control_characters_and_broken_utf8_become_harmless(void **state) {
     (void)state;
     char text[64];
     assert_string_equal(hf_text_harmless("a\033[31mb\nc\x7f", text, sizeof text), "a?[31mb?c?");
-    assert_string_equal(hf_text_harmless("M\xc3\xbcnchen \xe2\x82\xac", text, sizeof text), "M\xc3\xbcnchen \xe2\x82\xac");
-    assert_string_equal(hf_text_harmless("\xc2\x9b" "31m \xff\xc3", text, sizeof text), "?31m ??");
+    assert_string_equal(hf_text_harmless("M\xc3\xbcnchen \xe2\x82\xac", text, sizeof text),
+                        "M\xc3\xbcnchen \xe2\x82\xac");
+    assert_string_equal(hf_text_harmless("\xc2\x9b"
+                                         "31m \xff\xc3",
+                                         text, sizeof text),
+                        "?31m ??");
     assert_string_equal(hf_text_harmless("abcdef", text, 4), "abc");
     assert_string_equal(hf_text_harmless("ab\xc3\xbc", text, 4), "ab"); /* never half a character */
 }
@@ -87,8 +97,10 @@ static void a_cell_that_was_lost_is_an_error_and_prints_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bytes_and_durations_read_well), cmocka_unit_test(a_bar_fills_and_stays_in_its_bounds),
-        cmocka_unit_test(control_characters_and_broken_utf8_become_harmless), cmocka_unit_test(columns_line_up_by_characters),
+        cmocka_unit_test(bytes_and_durations_read_well),
+        cmocka_unit_test(a_bar_fills_and_stays_in_its_bounds),
+        cmocka_unit_test(control_characters_and_broken_utf8_become_harmless),
+        cmocka_unit_test(columns_line_up_by_characters),
         cmocka_unit_test(a_cell_that_was_lost_is_an_error_and_prints_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

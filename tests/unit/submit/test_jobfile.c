@@ -34,10 +34,14 @@ static void all_shapes_are_read(void **state) {
 
 static void what_is_none_is_refused_and_named(void **state) {
     (void)state;
-    static const struct { const char *text; hf_code code; const char *named; } bad[] = {
-        {"[]", HF_E_INVALID, "no job"},         {"{\"jobs\":{}}", HF_E_INVALID, "one job"}, {"[1]", HF_E_INVALID, "job 1"},
-        {"12", HF_E_INVALID, "one job"},        {"{\"name\":", HF_E_PARSE, "test"},         {"[{\"name\":\"a\"},\"b\"]", HF_E_INVALID, "job 2"},
-        {"a: &x 1\nb: *x\n", HF_E_PARSE, "test"}};
+    static const struct {
+        const char *text;
+        hf_code code;
+        const char *named;
+    } bad[] = {{"[]", HF_E_INVALID, "no job"},          {"{\"jobs\":{}}", HF_E_INVALID, "one job"},
+               {"[1]", HF_E_INVALID, "job 1"},          {"12", HF_E_INVALID, "one job"},
+               {"{\"name\":", HF_E_PARSE, "test"},      {"[{\"name\":\"a\"},\"b\"]", HF_E_INVALID, "job 2"},
+               {"a: &x 1\nb: *x\n", HF_E_PARSE, "test"}};
     for (size_t i = 0; i < HF_ARRAY_LEN(bad); i++) {
         json_t *jobs = NULL;
         hf_err err = {0};
@@ -56,7 +60,8 @@ static void a_file_that_is_not_there_is_named(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(all_shapes_are_read), cmocka_unit_test(what_is_none_is_refused_and_named),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(all_shapes_are_read),
+                                       cmocka_unit_test(what_is_none_is_refused_and_named),
                                        cmocka_unit_test(a_file_that_is_not_there_is_named)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
