@@ -33,14 +33,46 @@ static void tell_change(sim_world *w, sim_actor *a, const hf_record *record, hf_
         sim_dispatcher_change(w, a, verdict, after);
 }
 
+static void on_change(void *ctx, const hf_change *c) {
+    sim_actor *a = ctx;
+    int32_t p = c->position.partition;
+    a->digest[p] = sim_digest(a->digest[p], c->verdict, c->after);
+    if (!a->loading)
+        tell_change(a->world, a, c->record, c->verdict, c->after);
+}
+
+static bool on_live(void *ctx, const hf_job *job) {
+    sim_actor *a = ctx;
+    tell_change(a->world, a, NULL, HF_V_ACCEPTED, job);
+    return true;
+}
+
+/* Folds the partition's next record. */
+static void feed(sim_world *w, sim_actor *a, int partition) {
+    const sim_entry *e = &w->log[SIM_EVENTS][partition].entries[a->next[partition]];
+    hf_log_record record = {.topic = HF_TOPIC_JOB_EVENTS, .partition = partition, .offset = a->next[partition]++,
+                            .timestamp_ms = SIM_WALL_BASE_MS + e->at_ms, .key = ((const hf_record *)e->record)->job_id, .value = e->bytes};
+    hf_err err = {0};
+    if (hf_replica_feed(a->memory, &record, &err) != HF_OK)
+        sim_violation(w, "%s: %s", a->identity, err.detail);
+}
+
 /* Folds what was committed before the last end, and hands the live jobs over, as programs do when they start. */
 static void load(sim_world *w, sim_actor *a, const uint32_t *committed) {
+    hf_replica_options o = {.profile = a->kind == SIM_JOURNAL ? HF_PROFILE_FULL : HF_PROFILE_LIVE, .fleet = "sim", .clock = &w->clock,
+                            .partitions = SIM_PARTITIONS};
+    hf_replica_hooks hooks = {.ctx = a, .on_change = on_change};
+    hf_err err = {0};
+    memset(a->next, 0, sizeof a->next);
+    memset(a->digest, 0, sizeof a->digest);
+    if (hf_replica_new(NULL, w->codec, &o, &hooks, &a->memory, &err) != HF_OK)
+        sim_must(NULL);
+    a->loading = true;
     for (int p = 0; p < SIM_PARTITIONS; p++)
-        for (const hf_job *after; a->replica.next[p] < committed[p];)
-            sim_replica_feed(&a->replica, p, w->log[SIM_EVENTS][p].entries[a->replica.next[p]].record, &after);
-    for (uint32_t i = 0; i < a->replica.count; i++)
-        if (!hf_state_terminal((hf_state)a->replica.jobs[i]->state))
-            tell_change(w, a, NULL, HF_V_ACCEPTED, a->replica.jobs[i]);
+        while (a->next[p] < committed[p])
+            feed(w, a, p);
+    a->loading = false;
+    hf_replica_each_live(a->memory, on_live, a);
 }
 
 void sim_actor_start(sim_world *w, sim_actor *a) {
@@ -72,8 +104,9 @@ void sim_actor_start(sim_world *w, sim_actor *a) {
 void sim_actor_stop(sim_world *w, sim_actor *a) {
     SIM_SAY(w, "%s ends", a->identity);
     for (int p = 0; p < SIM_PARTITIONS; p++)
-        a->catch_up[p] = a->replica.next[p];
-    sim_replica_clear(&a->replica);
+        a->catch_up[p] = a->next[p];
+    hf_replica_free(a->memory);
+    a->memory = NULL;
     sim_worker_stop(a);
     sim_dispatcher_stop(a);
     a->up = false;
@@ -87,13 +120,10 @@ static bool is_there(const sim_world *w, const sim_actor *a, const sim_partition
 }
 
 static void read_event(sim_world *w, sim_actor *a, int partition) {
-    const sim_entry *e = &w->log[SIM_EVENTS][partition].entries[a->replica.next[partition]];
-    const hf_job *after;
-    hf_verdict verdict = sim_replica_feed(&a->replica, partition, e->record, &after);
-    if (a->replica.digest[partition] != e->digest)
-        sim_violation(w, "%s differs from the referee's replica at job-events %d/%" PRIu32, a->identity, partition,
-                      a->replica.next[partition] - 1);
-    tell_change(w, a, e->record, verdict, after);
+    const sim_entry *e = &w->log[SIM_EVENTS][partition].entries[a->next[partition]];
+    feed(w, a, partition);
+    if (a->digest[partition] != e->digest)
+        sim_violation(w, "%s differs from the referee's replica at job-events %d/%" PRIu32, a->identity, partition, a->next[partition] - 1);
 }
 
 static void read_heartbeat(sim_world *w, sim_actor *a) {
@@ -110,7 +140,7 @@ static void read_log(sim_world *w, sim_actor *a) {
     for (int i = 0; i < SIM_PARTITIONS; i++) {
         int p = (first + i) % SIM_PARTITIONS;
         int64_t budget = sim_storm_chance(w, 200) ? 1 + sim_roll(w, 3) : 1000;
-        while (budget-- > 0 && is_there(w, a, &w->log[SIM_EVENTS][p], a->replica.next[p]))
+        while (budget-- > 0 && is_there(w, a, &w->log[SIM_EVENTS][p], a->next[p]))
             read_event(w, a, p);
     }
     while (a->kind != SIM_JOURNAL && is_there(w, a, &w->log[SIM_HEARTBEATS][0], a->heartbeats_next))
@@ -121,7 +151,7 @@ static void become_ready(sim_actor *a) {
     if (a->ready)
         return;
     for (int p = 0; p < SIM_PARTITIONS; p++)
-        if (a->replica.next[p] < a->catch_up[p])
+        if (a->next[p] < a->catch_up[p])
             return;
     a->ready = true;
     if (a->kind == SIM_WORKER)
@@ -141,8 +171,8 @@ static int64_t next_record_ms(const sim_world *w, const sim_actor *a) {
     int64_t at = SIM_NEVER;
     for (int p = 0; p < SIM_PARTITIONS; p++) {
         const sim_partition *events = &w->log[SIM_EVENTS][p];
-        if (a->replica.next[p] < events->count && events->entries[a->replica.next[p]].at_ms + a->lag_ms < at)
-            at = events->entries[a->replica.next[p]].at_ms + a->lag_ms;
+        if (a->next[p] < events->count && events->entries[a->next[p]].at_ms + a->lag_ms < at)
+            at = events->entries[a->next[p]].at_ms + a->lag_ms;
     }
     const sim_partition *beats = &w->log[SIM_HEARTBEATS][0];
     if (a->kind != SIM_JOURNAL && a->heartbeats_next < beats->count && beats->entries[a->heartbeats_next].at_ms + a->lag_ms < at)
@@ -174,4 +204,16 @@ void sim_actor_turn(sim_world *w, sim_actor *a) {
     int64_t record = next_record_ms(w, a);
     if (a->up && (wake != SIM_NEVER || record != SIM_NEVER))
         sim_actor_wake(w, a, record < wake ? record : wake);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------ */
+void sim_actor_compare(sim_world *w, sim_actor *a) {
+    for (uint32_t i = 0; i < w->reference.count; i++) {
+        const hf_job *expected = w->reference.jobs[i], *job = hf_replica_job(a->memory, expected->id);
+        bool wanted = a->kind == SIM_JOURNAL || !hf_state_terminal((hf_state)expected->state);
+        if (wanted != (job != NULL) || (job && !hf_type_equal(&HF_TYPE_JOB, job, expected)))
+            sim_violation(w, "%s has another idea of job %.*s than the referee's replica", a->identity, HF_STR_ARG(expected->id));
+        if (!hf_replica_id_known(a->memory, expected->id))
+            sim_violation(w, "%s does not know that there was a job %.*s", a->identity, HF_STR_ARG(expected->id));
+    }
 }

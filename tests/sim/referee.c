@@ -180,7 +180,7 @@ uint64_t sim_referee_judge(sim_world *w, int partition, const hf_record *r) {
 static bool all_read(const sim_world *w) {
     for (int i = 0; i < w->actor_count; i++)
         for (int p = 0; p < SIM_PARTITIONS; p++)
-            if (!w->actors[i].up || w->actors[i].replica.next[p] < w->log[SIM_EVENTS][p].count)
+            if (!w->actors[i].up || w->actors[i].next[p] < w->log[SIM_EVENTS][p].count)
                 return false;
     return true;
 }

@@ -1,4 +1,4 @@
-/* A small replica: the fold over a handful of jobs, with a digest of everything it came to. */
+/* The referee's replica: the fold over a handful of jobs, with a digest of everything it came to. */
 #include <stdlib.h>
 
 #include "tests/sim/sim.h"
@@ -28,10 +28,12 @@ static uint64_t mix(uint64_t h, uint64_t v) {
     return h ^ h >> 29;
 }
 
-static uint64_t digest_of(uint64_t h, hf_verdict verdict, const hf_job *job) {
+uint64_t sim_digest(uint64_t h, hf_verdict verdict, const hf_job *job) {
     h = mix(h, (uint64_t)verdict + 1);
     if (!job)
         return h;
+    if ((verdict != HF_V_ACCEPTED || job->deleted) && hf_state_terminal((hf_state)job->state))
+        return mix(mix(h, hf_position_key(job->created)), job->deleted);
     h = mix(h, (uint64_t)job->state | (uint64_t)job->attempt << 8 | (uint64_t)job->released << 24 |
                    (uint64_t)job->cancel_requested << 40 | (uint64_t)job->deleted << 41);
     h = mix(h, hf_position_key(job->created));
@@ -58,6 +60,6 @@ hf_verdict sim_replica_feed(sim_replica *r, int partition, const hf_record *reco
         *slot = kept;
     }
     *ret_after = slot ? *slot : NULL;
-    r->digest[partition] = digest_of(r->digest[partition], verdict, *ret_after);
+    r->digest[partition] = sim_digest(r->digest[partition], verdict, *ret_after);
     return verdict;
 }

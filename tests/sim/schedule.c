@@ -8,7 +8,7 @@ enum { STEPS_MAX = 20000, CALM_MS_MAX = 1200 * 1000 };
 static void cast(sim_world *w, sim_kind kind, int count, char letter) {
     for (int i = 1; i <= count; i++) {
         sim_actor *a = &w->actors[w->actor_count];
-        *a = (sim_actor){.kind = kind, .index = w->actor_count++, .skew_ms = sim_roll(w, 4000) - 2000};
+        *a = (sim_actor){.kind = kind, .index = w->actor_count++, .world = w, .skew_ms = sim_roll(w, 4000) - 2000};
         snprintf(a->name, sizeof a->name, "%c%d", letter, i);
     }
 }
@@ -93,6 +93,9 @@ static void tell_what_is_left(sim_world *w) {
     sim_violation(w, "not settled after %lld s of calm and %" PRIu64 " steps", (long long)(w->now_ms - w->storm_ms) / 1000, w->steps);
 }
 
+static int64_t wall_ms(void *self) { return SIM_WALL_BASE_MS + ((const sim_world *)self)->now_ms; }
+static int64_t mono_ms(void *self) { return ((const sim_world *)self)->now_ms; }
+
 static void tear_down(sim_world *w) {
     bool verbose = w->verbose;
     w->verbose = false;
@@ -109,6 +112,7 @@ static void tear_down(sim_world *w) {
 bool sim_schedule(sim_world *w, uint64_t seed) {
     sim_event e;
     reset(w, seed);
+    w->clock = (hf_clock){wall_ms, mono_ms, w};
     set_up(w);
     while (!w->violation[0] && !(w->submissions_left == 0 && sim_referee_settled(w))) {
         if (!sim_next(w, &e) || w->steps > STEPS_MAX || w->now_ms > w->storm_ms + CALM_MS_MAX) {
@@ -118,6 +122,8 @@ bool sim_schedule(sim_world *w, uint64_t seed) {
         happen(w, &e);
     }
     sim_referee_final(w);
+    for (int i = 0; i < w->actor_count && !w->violation[0]; i++)
+        sim_actor_compare(w, &w->actors[i]);
     tear_down(w);
     return !w->violation[0];
 }

@@ -1,6 +1,6 @@
 /* A whole fleet in one process: dispatchers, workers with their runners, journals and clients, on a simulated log,
- * clock and network. The deciders (producer/dispatch/decide.h, consumer/worker/decide.h), intake, codec and fold are
- * the real ones; what they stand on is played here. Everything that happens follows from one seed, so a seed
+ * clock and network. The deciders (producer/dispatch/decide.h, consumer/worker/decide.h), the replicas (without a
+ * store), intake, codec and fold are the real ones; what they stand on is played here. Everything that happens follows from one seed, so a seed
  * that fails replays exactly: `sim --seed N --verbose`.
  *
  * A schedule has a storm (messages late, lost after all or told to be lost, doubled, forged; crashes, restarts from an older
@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "consumer/worker/decide.h"
+#include "journal/replica/replica.h"
 #include "producer/dispatch/decide.h"
 #include "schemas/event/codec.h"
 #include "schemas/job/fold.h"
@@ -33,7 +34,8 @@ typedef enum sim_topic { SIM_EVENTS, SIM_SUBMISSIONS, SIM_HEARTBEATS, SIM_TOPICS
 
 typedef struct sim_entry {
     int64_t at_ms;
-    const void *record; /* hf_record, hf_submission or hf_heartbeat, as decoded from its bytes */
+    hf_str bytes;
+    const void *record; /* hf_record, hf_submission or hf_heartbeat, as decoded from them */
     uint64_t digest;    /* job-events: of everything folded in this partition up to here, by the referee */
 } sim_entry;
 typedef struct sim_partition {
@@ -52,7 +54,7 @@ typedef struct sim_message {
     hf_code answer; /* what its producer is told */
 } sim_message;
 
-/* ---- what a program remembers -------------------------------------------------------------------------- */
+/* ---- the referee's own replica: the fold over a handful of jobs ------------------------------------------ */
 typedef struct sim_replica {
     hf_job *jobs[SIM_JOBS_MAX];
     uint32_t count;
@@ -64,6 +66,8 @@ void sim_replica_clear(sim_replica *r);
 const hf_job *sim_replica_job(const sim_replica *r, hf_str id);
 /* Folds the partition's next record; *ret_after as the job is now (NULL: there is none). */
 hf_verdict sim_replica_feed(sim_replica *r, int partition, const hf_record *record, const hf_job **ret_after);
+/* The digest behind one more proposal. Of a job that ended before, only what every profile knows of it counts. */
+uint64_t sim_digest(uint64_t before, hf_verdict verdict, const hf_job *after);
 
 /* ---- actors -------------------------------------------------------------------------------------------------- */
 typedef enum sim_kind { SIM_WORKER, SIM_DISPATCHER, SIM_JOURNAL } sim_kind;
@@ -98,7 +102,11 @@ typedef struct sim_actor {
     bool up, ready, draining, whole_machine_sleeps;
     int64_t wake_at, resume_at, lag_ms, skew_ms;
     int64_t last_append[SIM_TOPICS]; /* a producer's records keep their order */
-    sim_replica replica;
+    struct sim_world *world; /* for the replica's hooks */
+    hf_replica *memory;
+    bool loading;            /* folding what was committed: nobody is told */
+    uint32_t next[SIM_PARTITIONS];
+    uint64_t digest[SIM_PARTITIONS];
     uint32_t heartbeats_next;
     uint32_t catch_up[SIM_PARTITIONS];
     sim_news inbox[SIM_INBOX_MAX];
@@ -140,6 +148,7 @@ typedef struct sim_world {
     uint64_t steps, seq;
     hf_arena arena, scratch;
     hf_codec *codec;
+    hf_clock clock;
     hf_buf bytes;
     sim_partition log[SIM_TOPICS][SIM_PARTITIONS];
     sim_event *events; /* heap by (at_ms, seq) */
@@ -229,6 +238,9 @@ uint64_t sim_referee_judge(sim_world *w, int partition, const hf_record *record)
 sim_model *sim_referee_model(sim_world *w, hf_str id); /* made when there is none */
 bool sim_referee_settled(const sim_world *w);          /* every job has ended and all know it */
 void sim_referee_final(sim_world *w);
+
+/* A replica's jobs are those of the referee's, field by field: all of them (journals), or those that live. */
+void sim_actor_compare(sim_world *w, sim_actor *a);
 
 /* Runs one schedule; false: w->violation says what happened. The codec and buffers stay for the next one. */
 bool sim_schedule(sim_world *w, uint64_t seed);

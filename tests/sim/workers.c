@@ -108,7 +108,7 @@ void sim_worker_runner(sim_world *w, sim_actor *a, int slot, uint32_t serial) {
 
 static void start(sim_world *w, sim_actor *a, const hf_action *act) {
     sim_slot *s = &a->slots[act->slot];
-    const hf_job *job = sim_replica_job(&a->replica, act->job_id);
+    const hf_job *job = hf_replica_job(a->memory, act->job_id);
     if (!job || !hf_state_has_attempt((hf_state)job->state) || job->attempt != act->attempt || !hf_str_eqz(job->worker, a->identity))
         sim_violation(w, "%s starts %.*s #%d, which it has not read to be its own", a->identity, HF_STR_ARG(act->job_id), act->attempt);
     if (s->count == SIM_SLOT_DEPTH) {
@@ -151,7 +151,7 @@ static void stop(sim_world *w, sim_actor *a, const hf_action *act) {
 /* ---- deciding ------------------------------------------------------------------------------------------------ */
 /* A worker that has read that its attempt is over never says that it completed. */
 static void check_proposal(sim_world *w, const sim_actor *a, const hf_record *r) {
-    const hf_job *job = sim_replica_job(&a->replica, r->job_id);
+    const hf_job *job = hf_replica_job(a->memory, r->job_id);
     hf_event last = hf_record_event(r, r->transitions.count - 1);
     if (last == HF_EV_COMPLETED && (!job || !hf_state_has_attempt((hf_state)job->state) || job->attempt != r->attempt ||
                                     !hf_str_eqz(job->worker, a->identity)))

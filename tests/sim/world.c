@@ -78,12 +78,7 @@ static hf_schema schema_of(sim_topic topic) {
     return topic == SIM_EVENTS ? HF_SCHEMA_RECORD : topic == SIM_SUBMISSIONS ? HF_SCHEMA_SUBMISSION : HF_SCHEMA_HEARTBEAT;
 }
 
-int sim_partition_of(hf_str key) {
-    uint32_t h = 2166136261u;
-    for (uint32_t i = 0; i < key.len; i++)
-        h = (h ^ (unsigned char)key.p[i]) * 16777619u;
-    return (int)((h >> 7) % SIM_PARTITIONS);
-}
+int sim_partition_of(hf_str key) { return hf_klog_partition_of(key, SIM_PARTITIONS); }
 
 static void count_in(sim_world *w, const sim_message *m, int by) {
     if (m->topic != SIM_HEARTBEATS && !m->lost)
@@ -146,19 +141,18 @@ void sim_send(sim_world *w, sim_actor *from, sim_topic topic, int partition, con
 
 /* ---- the log --------------------------------------------------------------------------------------------------- */
 /* What is on the log went through bytes: every record of every schedule is a test of the codec, too. */
-static const void *through_bytes(sim_world *w, const sim_message *m) {
+static sim_entry through_bytes(sim_world *w, const sim_message *m) {
     const hf_type *type = type_of(m->topic);
     void *record = sim_must(hf_arena_alloc(&w->arena, type->size_bytes));
+    sim_entry e = {.at_ms = w->now_ms, .record = record};
     hf_err err = {0};
     hf_buf_clear(&w->bytes);
-    if (hf_encode(w->codec, schema_of(m->topic), m->record, &w->bytes, &err) != HF_OK) {
+    if (hf_encode(w->codec, schema_of(m->topic), m->record, &w->bytes, &err) != HF_OK)
         sim_violation(w, "a %s cannot be encoded: %s", type->name, err.detail);
-        return m->record;
-    }
-    hf_str bytes = hf_arena_str(&w->arena, hf_buf_str(&w->bytes));
-    if (hf_decode(w->codec, schema_of(m->topic), bytes, &w->arena, record, &err) != HF_OK)
+    e.bytes = hf_arena_str(&w->arena, hf_buf_str(&w->bytes));
+    if (hf_decode(w->codec, schema_of(m->topic), e.bytes, &w->arena, record, &err) != HF_OK)
         sim_violation(w, "a %s cannot be decoded: %s", type->name, err.detail);
-    return record;
+    return e;
 }
 
 hf_str sim_submission_id(sim_world *w, int partition, uint32_t offset) {
@@ -199,7 +193,9 @@ void sim_append(sim_world *w, sim_message *m) {
         p->entries = sim_must(hf_realloc(p->entries, p->cap * sizeof *p->entries));
     }
     sim_entry *e = &p->entries[p->count];
-    *e = (sim_entry){.at_ms = w->now_ms, .record = through_bytes(w, m)};
+    *e = through_bytes(w, m);
+    if (w->violation[0])
+        return;
     if (m->topic == SIM_EVENTS)
         e->digest = sim_referee_judge(w, m->partition, e->record);
     p->count++;
