@@ -16,23 +16,23 @@ static json_t *names_of(const hf_record *record) {
     return names;
 }
 
-json_t *hf_shape_event(const hf_event_view *row) {
-    json_t *o = json_pack("{s:i,s:I}", "partition", row->position.partition, "offset", (json_int_t)row->position.offset);
+json_t *hf_shape_event(const hf_query_event *event) {
+    json_t *o = json_pack("{s:i,s:I}", "partition", event->row.position.partition, "offset", (json_int_t)event->row.position.offset);
     if (!o)
         return NULL;
-    if (row->record) {
-        json_t *whole = hf_json_of(&HF_TYPE_RECORD, row->record, 0);
-        json_object_set_new(o, "at", hf_shape_time(row->record->at));
-        json_object_set_new(o, "by", hf_shape_str(row->record->by));
-        json_object_set_new(o, "attempt", json_integer(row->record->attempt));
-        json_object_set_new(o, "events", names_of(row->record));
+    if (event->record) {
+        json_t *whole = hf_json_of(&HF_TYPE_RECORD, event->record, 0);
+        json_object_set_new(o, "at", hf_shape_time(event->record->at));
+        json_object_set_new(o, "by", hf_shape_str(event->record->by));
+        json_object_set_new(o, "attempt", json_integer(event->record->attempt));
+        json_object_set_new(o, "events", names_of(event->record));
         json_object_set(o, "transitions", json_object_get(whole, "transitions"));
         json_decref(whole);
     }
-    json_object_set_new(o, "verdict", json_string(row->verdict == HF_V_ACCEPTED ? "accepted" : "rejected"));
-    if (row->verdict != HF_V_ACCEPTED) {
-        json_object_set_new(o, "reason", json_string(hf_verdict_name(row->verdict)));
-        json_object_set_new(o, "detail", json_string(hf_verdict_sentence(row->verdict)));
+    json_object_set_new(o, "verdict", json_string(event->row.verdict == HF_V_ACCEPTED ? "accepted" : "rejected"));
+    if (event->row.verdict != HF_V_ACCEPTED) {
+        json_object_set_new(o, "reason", json_string(hf_verdict_name(event->row.verdict)));
+        json_object_set_new(o, "detail", json_string(hf_verdict_sentence(event->row.verdict)));
     }
     return o;
 }
@@ -42,9 +42,9 @@ typedef struct listing {
     bool logs;
 } listing;
 
-static bool add_event(void *ctx, const hf_event_view *row) {
+static bool add_event(void *ctx, const hf_query_event *event) {
     listing *l = ctx;
-    json_array_append_new(l->list, hf_shape_event(row));
+    json_array_append_new(l->list, hf_shape_event(event));
     return json_array_size(l->list) < EVENTS_MAX;
 }
 
@@ -54,10 +54,10 @@ static bool wants_stream(hf_request *r) {
 }
 
 static void reply_list(hf_request *r, hf_read *read, const char *what,
-                       bool (*each)(void *ctx, const hf_event_view *row), const char *count) {
+                       bool (*each)(void *ctx, const hf_query_event *event), const char *count) {
     listing l = {.list = json_array()};
     hf_err err;
-    hf_code code = hf_lookup_events(r->http, read, hf_str_of(r->params[0]), (hf_position){0, -1}, each, &l, &err);
+    hf_code code = hf_lookup_events(r->http, read, hf_str_of(r->params[0]), (hf_position){0, -1}, EVENTS_MAX, each, &l, &err);
     if (code != HF_OK) {
         json_decref(l.list);
         hf_reply_err(r, &err);
@@ -73,7 +73,7 @@ void hf_handle_job_events(hf_request *r) {
     hf_read *read = NULL;
     hf_arena arena;
     hf_arena_init(&arena, ARENA_BYTES);
-    hf_code code = hf_read_begin(hf_http_store(r->http), &read, &err);
+    hf_code code = hf_read_begin_all(hf_http_store(r->http), &read, &err);
     if (code == HF_OK)
         code = hf_lookup_job(r->http, read, hf_str_of(r->params[0]), &arena, &job, &err);
     if (code != HF_OK)
@@ -106,17 +106,17 @@ static const hf_job_error *error_of(const hf_variant *v) {
     return v->branch == HF_EV_REJECTED ? &((const hf_ev_rejected *)v->record)->error : NULL;
 }
 
-static bool add_log(void *ctx, const hf_event_view *row) {
+static bool add_log(void *ctx, const hf_query_event *event) {
     listing *l = ctx;
-    if (!row->record || row->verdict != HF_V_ACCEPTED)
+    if (!event->record || event->row.verdict != HF_V_ACCEPTED)
         return true;
-    for (uint32_t i = 0; i < row->record->transitions.count; i++) {
-        const hf_variant *v = HF_LIST_AT(row->record->transitions, hf_variant, i);
+    for (uint32_t i = 0; i < event->record->transitions.count; i++) {
+        const hf_variant *v = HF_LIST_AT(event->record->transitions, hf_variant, i);
         const hf_job_error *e = error_of(v);
         json_t *details = v->branch >= 0 ? hf_json_of(HF_TYPES_EVENT[v->branch], v->record, 0) : NULL;
-        json_object_set_new(details, "by", hf_shape_str(row->record->by));
-        json_object_set_new(details, "attempt", json_integer(row->record->attempt));
-        add_line(l->list, row->record->at, e ? (v->branch == HF_EV_RETRY_SCHEDULED ? "warn" : "error") : "info",
+        json_object_set_new(details, "by", hf_shape_str(event->record->by));
+        json_object_set_new(details, "attempt", json_integer(event->record->attempt));
+        add_line(l->list, event->record->at, e ? (v->branch == HF_EV_RETRY_SCHEDULED ? "warn" : "error") : "info",
                  json_string(hf_event_name((hf_event)v->branch)), details, e ? hf_shape_str(e->message) : NULL);
     }
     return json_array_size(l->list) < EVENTS_MAX;
@@ -128,7 +128,7 @@ void hf_handle_job_logs(hf_request *r) {
     hf_job job;
     hf_arena arena;
     hf_arena_init(&arena, ARENA_BYTES);
-    hf_code code = hf_read_begin(hf_http_store(r->http), &read, &err);
+    hf_code code = hf_read_begin_all(hf_http_store(r->http), &read, &err);
     if (code == HF_OK)
         code = hf_lookup_job(r->http, read, hf_str_of(r->params[0]), &arena, &job, &err);
     if (code == HF_OK)

@@ -83,10 +83,7 @@ static void list_states(hf_request *r, unsigned states, json_int_t limit) {
     look l;
     listing list = {.r = r, .look = &l, .jobs = json_array(), .limit = limit};
     if (look_begin(r, &l)) {
-        hf_code code = HF_OK;
-        for (int s = 0; code == HF_OK && s < HF_STATE_COUNT && !list.cut; s++)
-            if (states >> s & 1)
-                code = hf_lookup_state(r->http, l.read, (hf_state)s, add_job, &list, &l.err);
+        hf_code code = hf_lookup_states(r->http, l.read, states, add_job, &list, &l.err);
         if (code == HF_OK)
             reply_listing(r, &list);
         else

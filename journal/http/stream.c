@@ -80,11 +80,11 @@ static bool put_event(subscriber *b, const char *name, const hf_position *id, js
     return ok;
 }
 
-static bool put_row(void *ctx, const hf_event_view *row) {
+static bool put_row(void *ctx, const hf_query_event *event) {
     subscriber *b = ctx;
-    if (!put_event(b, "transition", &row->position, hf_shape_event(row)) && b->out.len > 0)
+    if (!put_event(b, "transition", &event->row.position, hf_shape_event(event)) && b->out.len > 0)
         return false;
-    b->last = row->position;
+    b->last = event->row.position;
     return b->out.len < HF_STREAM_BUFFER / 2;
 }
 
@@ -108,9 +108,9 @@ static void fill(subscriber *b) {
     b->out_at = 0;
     hf_arena_init(&arena, ARENA_BYTES);
     hf_str id = hf_str_of(b->job->id);
-    if (hf_read_begin(hf_http_store(http), &read, &err) == HF_OK && hf_lookup_job(http, read, id, &arena, &job, &err) == HF_OK) {
+    if (hf_read_begin_all(hf_http_store(http), &read, &err) == HF_OK && hf_lookup_job(http, read, id, &arena, &job, &err) == HF_OK) {
         put_progress(b, read, &job, &arena);
-        hf_lookup_events(http, read, id, b->last, put_row, b, &err);
+        hf_lookup_events(http, read, id, b->last, SIZE_MAX, put_row, b, &err);
         if (hf_state_terminal((hf_state)job.state) && b->out.len == 0 && !b->over) {
             put_event(b, "end", NULL, json_pack("{s:s,s:s}", "job_id", b->job->id, "state", hf_state_name((hf_state)job.state)));
             b->over = true;

@@ -145,7 +145,7 @@ static void look_at_committed(hf_http *http, hf_write *w, hf_read **read) {
         if (!item->reported || item->done || hf_replica_committed_offset(replica, item->position.partition) <= item->position.offset)
             continue;
         hf_err err;
-        if (!*read && hf_read_begin(hf_http_store(http), read, &err) != HF_OK)
+        if (!*read && hf_read_begin_all(hf_http_store(http), read, &err) != HF_OK)
             return;
         look_at_item(http, *read, w, item);
     }
