@@ -27,7 +27,6 @@ struct hf_follow {
     hf_batch batch; /* of which `fed` records are folded */
     size_t fed;
     bool writing, caught_up, replaying;
-    bool hurried; /* somebody waits for a record: commit with the next step */
     int64_t sealed_ms, tended_ms;
     hf_err broken; /* of the writer: said by every step from then on */
 
@@ -76,7 +75,6 @@ static hf_code seal(hf_follow *f, hf_err *reterr) {
         return rc;
     hf_fault_point("journal-before-commit");
     f->sealed_ms = hf_mono_ms(f->clock);
-    f->hurried = false;
     f->writing = true;
     if (f->store)
         hf_writer_commit(&f->writer, batch);
@@ -93,7 +91,7 @@ static int64_t interval_ms(const hf_follow *f) {
 static int64_t due_ms(const hf_follow *f) {
     if (!hf_replica_dirty(f->replica) || f->writing)
         return -1;
-    if (f->hurried || atomic_load(&f->waiters) > 0 || hf_replica_must_commit(f->replica))
+    if (atomic_load(&f->waiters) > 0 || hf_replica_must_commit(f->replica))
         return 0;
     int64_t left = f->sealed_ms + interval_ms(f) - hf_mono_ms(f->clock);
     return left > 0 ? left : 0;
@@ -381,8 +379,3 @@ int hf_follow_fd(hf_follow *f) { return f->epoll_fd; }
 bool hf_follow_caught_up(const hf_follow *f) { return f->caught_up; }
 hf_replica *hf_follow_replica(hf_follow *f) { return f->replica; }
 hf_store *hf_follow_store(hf_follow *f) { return f->store; }
-
-void hf_follow_hurry(hf_follow *f, hf_position position) {
-    if (hf_replica_committed_offset(f->replica, position.partition) <= position.offset)
-        f->hurried = true;
-}
