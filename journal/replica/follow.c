@@ -36,6 +36,7 @@ struct hf_follow {
     _Atomic unsigned waiters;
     int32_t partitions;
     int64_t *committed; /* by partition of job-events */
+    int64_t *hurried;   /* offsets somebody wants committed (own thread); -1: none */
 };
 
 static bool full(const hf_follow *f) { return f->options.replica.profile == HF_PROFILE_FULL; }
@@ -88,10 +89,24 @@ static int64_t interval_ms(const hf_follow *f) {
     return full(f) && !f->caught_up && least < BEHIND_INTERVAL_MS ? BEHIND_INTERVAL_MS : least;
 }
 
+void hf_follow_hurry(hf_follow *f, hf_position position) {
+    if (position.partition >= 0 && position.partition < f->partitions && f->hurried[position.partition] < position.offset)
+        f->hurried[position.partition] = position.offset;
+}
+
+/* Is a record that somebody waits for folded, and not committed? */
+static bool in_a_hurry(const hf_follow *f) {
+    for (int32_t p = 0; p < f->partitions; p++)
+        if (f->hurried[p] >= hf_replica_committed_offset(f->replica, p) &&
+            f->hurried[p] < hf_replica_next_offset(f->replica, HF_TOPIC_JOB_EVENTS, p))
+            return true;
+    return false;
+}
+
 static int64_t due_ms(const hf_follow *f) {
     if (!hf_replica_dirty(f->replica) || f->writing)
         return -1;
-    if (atomic_load(&f->waiters) > 0 || hf_replica_must_commit(f->replica))
+    if (atomic_load(&f->waiters) > 0 || in_a_hurry(f) || hf_replica_must_commit(f->replica))
         return 0;
     int64_t left = f->sealed_ms + interval_ms(f) - hf_mono_ms(f->clock);
     return left > 0 ? left : 0;
@@ -298,8 +313,11 @@ static hf_code open_all(hf_follow *f, hf_codec *codec, const char *store_dir, co
         return rc;
     f->options.replica.partitions = f->partitions;
     f->committed = hf_alloc((size_t)f->partitions * sizeof *f->committed);
-    if (!f->committed)
+    f->hurried = hf_alloc((size_t)f->partitions * sizeof *f->hurried);
+    if (!f->committed || !f->hurried)
         return hf_fail(reterr, HF_E_NO_MEMORY, "following %d partitions", (int)f->partitions);
+    for (int32_t p = 0; p < f->partitions; p++)
+        f->hurried[p] = -1;
     if (store_dir)
         rc = open_store(f, store_dir, store_options, reterr);
     if (rc == HF_OK)
@@ -372,6 +390,7 @@ void hf_follow_close(hf_follow *f) {
     pthread_cond_destroy(&f->moved);
     pthread_mutex_destroy(&f->lock);
     free(f->committed);
+    free(f->hurried);
     free(f);
 }
 

@@ -120,14 +120,14 @@ static hf_code read_record(hf_replica *r, folding *f, hf_err *reterr) {
 }
 
 /* Does the record stand where its job's records stand? Whatever else it says would depend on which partition is read first. */
-static bool in_its_place(const hf_replica *r, const folding *f) {
-    return hf_str_eq(f->source->key, f->record.job_id) &&
-           (r->options.partitions <= 0 || hf_klog_partition_of(f->source->key, r->options.partitions) == f->position.partition);
+static bool in_its_place(const hf_replica *r, const hf_log_record *record, hf_str job_id) {
+    return hf_str_eq(record->key, job_id) &&
+           (r->options.partitions <= 0 || hf_klog_partition_of(record->key, r->options.partitions) == record->partition);
 }
 
 static hf_code judge(hf_replica *r, folding *f, hf_err *reterr) {
     f->verdict = HF_V_INVALID_ID;
-    if (!in_its_place(r, f))
+    if (!in_its_place(r, f->source, f->record.job_id))
         return HF_OK;
     hf_code rc = hf_replica_find(r, f->record.job_id, &f->slot, &f->stub, &f->is_stub, reterr);
     if (rc != HF_OK)
@@ -301,7 +301,8 @@ static hf_code keep_last(hf_replica *r, const hf_log_record *record, bool *ret_u
     if (rc == HF_OK)
         rc = hf_encode_body(schema, &what, &r->row, reterr);
     hf_str key = rc != HF_OK ? HF_STR_NONE : beat ? what.heartbeat.worker_id : what.progress.job_id;
-    *ret_unreadable = is_unreadable(rc) || (rc == HF_OK && (!hf_id_valid(key) || !hf_str_eq(key, record->key)));
+    bool placed = beat ? hf_str_eq(key, record->key) : rc == HF_OK && in_its_place(r, record, key);
+    *ret_unreadable = is_unreadable(rc) || (rc == HF_OK && (!hf_id_valid(key) || !placed));
     if (*ret_unreadable)
         return HF_OK;
     if (rc == HF_OK && !hf_changes_put(r->open, table, key, hf_buf_str(&r->row), 0))

@@ -231,7 +231,7 @@ static void progress(hf_history *h, hf_str id, const model *m) {
     p.attempt = m->attempt;
     p.at = h->now;
     p.percent = below(h, 100);
-    write_record(h, HF_TOPIC_PROGRESS, below(h, h->partitions), HF_SCHEMA_PROGRESS, id, &p);
+    write_record(h, HF_TOPIC_PROGRESS, below(h, 8) ? hf_klog_partition_of(id, h->partitions) : below(h, h->partitions), HF_SCHEMA_PROGRESS, id, &p);
 }
 static void garbage(hf_history *h, hf_str id) {
     char bytes[64];
