@@ -27,7 +27,7 @@ static void recycle(hf_worker_core *core, hf_held *held) {
     core->free = held;
 }
 
-void hf_held_end(hf_worker_core *core, hf_held *held, hf_now now) {
+bool hf_held_end(hf_worker_core *core, hf_held *held, hf_now now) {
     hf_qjob *job = held->job;
     hf_held_unlist(core, held, now);
     if (held->pending >= 0)
@@ -41,7 +41,7 @@ void hf_held_end(hf_worker_core *core, hf_held *held, hf_now now) {
     if (!held->dirty) /* else when it is popped */
         recycle(core, held);
     job->held = 0;
-    hf_core_index(core, job, now);
+    return hf_core_index(core, job, now);
 }
 
 void hf_held_claimed(hf_worker_core *core, hf_held *held, bool first) {

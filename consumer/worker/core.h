@@ -3,13 +3,13 @@
  *   attempts.c  facts from the runners, held attempts
  *   step.c      what to do: lease, timers, claims, starts, heartbeats
  *   outcome.c   what to propose for a held attempt
- *   qjobs.c peers.c propose.c  the parts they stand on */
+ *   qjobs.c peers.c  the parts they stand on */
 #pragma once
 #include <utlist.h>
 
 #include "consumer/worker/decide.h"
 #include "consumer/worker/peers.h"
-#include "consumer/worker/propose.h"
+#include "schemas/job/propose.h"
 
 enum {
     HF_SLOTS_MAX = 256,
@@ -39,7 +39,7 @@ typedef struct hf_held {
     struct hf_held *prev, *next; /* in `claimed` or in a slot's list */
     struct hf_held *dirty_next;  /* in `dirty`, or in `free` */
     hf_held_state state;
-    int32_t attempt, slot, attempts_left, attempts_used, timeout_s;
+    int32_t attempt, slot, ran_in /* slot it was in last */, attempts_left, attempts_used, timeout_s;
     bool dirty, idempotent, cancel_requested, started /* on record */, ran, phase_new, release, recalled, resend;
     uint8_t refusals;
     hf_stop_reason stopped; /* why it was asked to stop */
@@ -93,15 +93,15 @@ struct hf_worker_core {
 
 /* ---- attempts.c ---- */
 hf_held *hf_held_new(hf_worker_core *core, hf_qjob *job, hf_held_state state, int32_t attempt); /* NULL: all taken */
-/* Lets go of the attempt; the job goes back into the index or is dropped. */
-void hf_held_end(hf_worker_core *core, hf_held *held, hf_now now);
+/* Lets go of the attempt; the job goes back into the index or is dropped (false). */
+bool hf_held_end(hf_worker_core *core, hf_held *held, hf_now now);
 void hf_held_claimed(hf_worker_core *core, hf_held *held, bool first); /* into the list of those that wait for a slot */
 void hf_held_unlist(hf_worker_core *core, hf_held *held, hf_now now);  /* out of that list, or of its slot */
 void hf_held_touch(hf_worker_core *core, hf_held *held);               /* step() shall look what to propose */
 hf_held *hf_held_pop_dirty(hf_worker_core *core);
 static inline hf_held *hf_held_of(const hf_worker_core *core, const hf_qjob *job) { return job->held ? &core->held[job->held - 1] : NULL; }
 /* ---- decide.c ---- */
-void hf_core_index(hf_worker_core *core, hf_qjob *job, hf_now now); /* where it belongs now */
+bool hf_core_index(hf_worker_core *core, hf_qjob *job, hf_now now); /* where it belongs now; false: nowhere, it was dropped */
 void hf_core_judge(hf_worker_core *core, hf_qjob *job, hf_now now); /* ours, or another's */
 /* ---- outcome.c ---- */
 /* The next proposal of a held attempt, NULL when there is none; *ret_no_memory. Notes it as pending. */

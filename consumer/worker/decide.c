@@ -99,15 +99,18 @@ void hf_core_judge(hf_worker_core *core, hf_qjob *job, hf_now now) {
         put(core, job, HF_HEAP_FRESH, ripe_at);
 }
 
-void hf_core_index(hf_worker_core *core, hf_qjob *job, hf_now now) {
+bool hf_core_index(hf_worker_core *core, hf_qjob *job, hf_now now) {
+    if (!job->held && !job->queued) {
+        hf_qjobs_drop(&core->jobs, job);
+        return false;
+    }
     if (job->held)
         hf_qjobs_take(&core->jobs, job);
-    else if (!job->queued)
-        hf_qjobs_drop(&core->jobs, job);
     else if (job->not_before > now.wall_ms)
         put(core, job, HF_HEAP_WAITING, job->not_before);
     else
         hf_core_judge(core, job, now);
+    return true;
 }
 
 /* ---- own attempts ------------------------------------------------------------------------------------------- */
@@ -133,10 +136,10 @@ static void follow_mine(hf_worker_core *core, hf_held *held, const hf_job *job, 
     hf_held_touch(core, held);
 }
 
-/* The log moved on without this attempt. */
-static void follow_lost(hf_worker_core *core, hf_held *held, bool by_us, hf_now now) {
+/* The log moved on without this attempt. Like what follows: false when the job is not in the index any more. */
+static bool follow_lost(hf_worker_core *core, hf_held *held, bool by_us, hf_now now) {
     if (held->state == HF_HELD_CLAIMING && held->pending >= 0 && !held->resend)
-        return; /* our claim is under way: its read-back settles it */
+        return true; /* our claim is under way: its read-back settles it */
     if (held->state == HF_HELD_CLAIMING)
         core->claims_lost++;
     else if (by_us)
@@ -146,7 +149,8 @@ static void follow_lost(hf_worker_core *core, hf_held *held, bool by_us, hf_now 
     if (held->state == HF_HELD_IN_SLOT)
         held->state = HF_HELD_FENCED;
     else if (held->state != HF_HELD_FENCED)
-        hf_held_end(core, held, now);
+        return hf_held_end(core, held, now);
+    return true;
 }
 
 /* Is that record the proposal of ours that is under way? Then it is not any more. */
@@ -164,11 +168,11 @@ static bool read_back(hf_worker_core *core, hf_held *held, const hf_record *reco
     return true;
 }
 
-static void refused(hf_worker_core *core, hf_held *held, hf_now now) {
-    if (++held->refusals < HF_REFUSALS_MAX || held->state == HF_HELD_IN_SLOT || held->state == HF_HELD_FENCED)
-        hf_held_touch(core, held);
-    else
-        hf_held_end(core, held, now); /* nothing we may say: the lease settles it */
+static bool refused(hf_worker_core *core, hf_held *held, hf_now now) {
+    if (++held->refusals >= HF_REFUSALS_MAX && held->state != HF_HELD_IN_SLOT && held->state != HF_HELD_FENCED)
+        return hf_held_end(core, held, now); /* nothing we may say: the lease settles it */
+    hf_held_touch(core, held);
+    return true;
 }
 
 /* ---- a job as the log has it now ------------------------------------------------------------------------------ */
@@ -195,18 +199,18 @@ static bool same_worker_id(const hf_worker_core *core, const hf_job *after) {
     return after && hf_state_has_attempt((hf_state)after->state) && hf_str_starts(after->worker, core->id_prefix);
 }
 
-static void settle_held(hf_worker_core *core, hf_held *held, bool own, hf_verdict verdict, const hf_job *after, bool mine, hf_now now) {
+static bool settle_held(hf_worker_core *core, hf_held *held, bool own, hf_verdict verdict, const hf_job *after, bool mine, hf_now now) {
     bool still_ours = mine && after->attempt == held->attempt && held->state != HF_HELD_FENCED;
     if (held->state == HF_HELD_GIVING) {
         bool given = !after || after->attempt != held->attempt || !hf_state_has_attempt((hf_state)after->state);
-        if (given || own)
-            hf_held_end(core, held, now);
-    } else if (!still_ours)
-        follow_lost(core, held, own && verdict == HF_V_ACCEPTED && held->state == HF_HELD_ENDED, now);
-    else if (own && verdict != HF_V_ACCEPTED)
-        refused(core, held, now);
-    else
-        follow_mine(core, held, after, now);
+        return given || own ? hf_held_end(core, held, now) : true;
+    }
+    if (!still_ours)
+        return follow_lost(core, held, own && verdict == HF_V_ACCEPTED && held->state == HF_HELD_ENDED, now);
+    if (own && verdict != HF_V_ACCEPTED)
+        return refused(core, held, now);
+    follow_mine(core, held, after, now);
+    return true;
 }
 
 static hf_qjob *entry_for(hf_worker_core *core, const hf_job *after, bool orphan) {
@@ -237,16 +241,9 @@ hf_code hf_worker_core_change(hf_worker_core *core, const hf_record *record, hf_
     bool own = held && record && read_back(core, held, record, now);
     bool ran_here = held != NULL && held->state != HF_HELD_CLAIMING;
     note_queued(core, job, after, now);
-    if (held) {
-        settle_held(core, held, own, verdict, after, mine, now); /* may drop the job */
-        job = hf_qjobs_find(&core->jobs, id);
-    } else {
-        hf_core_index(core, job, now);
-        job = hf_qjobs_find(&core->jobs, id);
-    }
-    if (orphan && (!mine || !ran_here) && !(job && job->held)) { /* ours by name, but nothing here runs it */
-        if (!job)
-            job = entry_for(core, after, true);
+    bool there = held ? settle_held(core, held, own, verdict, after, mine, now) : hf_core_index(core, job, now);
+    if (orphan && (!mine || !ran_here) && !(there && job->held)) { /* ours by name, but nothing here runs it */
+        job = there ? job : entry_for(core, after, true);
         if (job) {
             note_queued(core, job, after, now);
             note_orphan(core, job, after);

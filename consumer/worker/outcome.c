@@ -2,21 +2,31 @@
 #include "consumer/worker/core.h"
 
 static hf_record *record_of(hf_worker_core *core, const hf_held *held, hf_now now) {
-    return hf_worker_propose(&core->arena, hf_qjob_id(held->job), held->attempt, core->identity, now.wall_ms);
+    hf_str id = hf_arena_str(&core->arena, hf_qjob_id(held->job));
+    return id.p ? hf_propose(&core->arena, id, held->attempt, now.wall_ms, core->identity) : NULL;
+}
+
+/* A NULL is carried along, so that a chain of calls is checked once, at its end. */
+static hf_record *with(hf_worker_core *core, hf_record *record, hf_event event, const void *payload) {
+    void *to = record ? hf_propose_add(&core->arena, record, event) : NULL;
+    if (!to)
+        return NULL;
+    memcpy(to, payload, HF_TYPES_EVENT[event]->size_bytes);
+    return record;
 }
 
 static hf_record *one(hf_worker_core *core, const hf_held *held, hf_now now, hf_event event, const void *payload) {
-    return hf_worker_propose_add(&core->arena, record_of(core, held, now), event, payload);
+    return with(core, record_of(core, held, now), event, payload);
 }
 
 static hf_record *with_started(hf_worker_core *core, const hf_held *held, hf_record *record) {
-    hf_str runner = hf_str_of(hf_arena_printf(&core->arena, "%d", held->slot));
-    return hf_worker_propose_add(&core->arena, record, HF_EV_STARTED, &(hf_ev_started){held->slot >= 0 ? runner : HF_STR_NONE});
+    char *runner = hf_arena_printf(&core->arena, "slot %d", held->ran_in);
+    return runner ? with(core, record, HF_EV_STARTED, &(hf_ev_started){hf_str_of(runner)}) : NULL;
 }
 
 static hf_record *with_phase(hf_worker_core *core, const hf_held *held, hf_record *record) {
     hf_str phase = hf_arena_str(&core->arena, hf_str_of(held->phase));
-    return hf_worker_propose_add(&core->arena, record, HF_EV_PROGRESSING, &(hf_ev_progressing){phase});
+    return with(core, record, HF_EV_PROGRESSING, &(hf_ev_progressing){phase});
 }
 
 /* ---- the end of an attempt ------------------------------------------------------------------------------------ */
@@ -52,7 +62,6 @@ static bool may_retry(const hf_held *held) {
 }
 
 static hf_record *propose_end(hf_worker_core *core, hf_held *held, hf_now now) {
-    hf_arena *arena = &core->arena;
     hf_job_error error = error_of(held);
     bool succeeded = held->code == HF_OK, drained = held->stopped == HF_STOP_DRAIN && !succeeded;
     if (drained && !held->started && held->idempotent) /* nothing of it is on record: it costs no attempt */
@@ -61,14 +70,14 @@ static hf_record *propose_end(hf_worker_core *core, hf_held *held, hf_now now) {
     if (!held->started)
         record = with_started(core, held, record);
     if (succeeded)
-        return hf_worker_propose_add(arena, record, HF_EV_COMPLETED, &(hf_ev_completed){*held->result});
+        return with(core, record, HF_EV_COMPLETED, &(hf_ev_completed){*held->result});
     if (held->cancel_requested)
-        return hf_worker_propose_add(arena, record, HF_EV_CANCELLED, &(hf_ev_cancelled){HF_STR("cancelled while it ran")});
+        return with(core, record, HF_EV_CANCELLED, &(hf_ev_cancelled){HF_STR("cancelled while it ran")});
     if (may_retry(held)) {
         int64_t at = drained ? now.wall_ms : retry_at(core, held, now);
-        return hf_worker_propose_add(arena, record, HF_EV_RETRY_SCHEDULED, &(hf_ev_retry_scheduled){error, at});
+        return with(core, record, HF_EV_RETRY_SCHEDULED, &(hf_ev_retry_scheduled){error, at});
     }
-    return hf_worker_propose_add(arena, record, HF_EV_FAILED, &(hf_ev_failed){error});
+    return with(core, record, HF_EV_FAILED, &(hf_ev_failed){error});
 }
 
 /* ---- before its end ---------------------------------------------------------------------------------------------- */

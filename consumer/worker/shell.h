@@ -16,6 +16,7 @@ typedef struct hf_shell {
     const hf_config *config;
     char id[HF_ID_MAX_BYTES + 1], incarnation[HF_UUID_BYTES], host[256], producer[512];
     const hf_clock *clock;
+    hf_now now; /* read a few times a turn, not for each of the thousands of records in it */
     hf_codec *codec;
     hf_klog *log;
     hf_follow *follow;
@@ -35,7 +36,7 @@ typedef struct hf_shell {
     hf_err err;
 } hf_shell;
 
-static inline hf_now hf_shell_now(const hf_shell *s) { return (hf_now){hf_wall_ms(s->clock), hf_mono_ms(s->clock)}; }
+static inline void hf_shell_tick(hf_shell *s) { s->now = (hf_now){hf_wall_ms(s->clock), hf_mono_ms(s->clock)}; }
 void hf_shell_fail(hf_shell *s, hf_code code); /* keeps the first; s->err holds its text */
 void hf_shell_stop(hf_shell *s);               /* as on SIGTERM */
 

@@ -192,7 +192,7 @@ static void start_in(step *s, int32_t i, hf_held *held) {
     hf_slot *slot = &core->slots[i];
     hf_held_unlist(core, held, s->now);
     held->state = HF_HELD_IN_SLOT;
-    held->slot = i;
+    held->slot = held->ran_in = i;
     if (slot->count++ == 0) {
         slot->head_since_ms = s->now.mono_ms;
         core->slots_busy++;

@@ -17,7 +17,7 @@ static hf_code produce(hf_shell *s, hf_topic topic, hf_str key, hf_schema schema
 
 /* A full queue is no news; anything else is told, at most once a second. */
 static void complain(hf_shell *s, const char *event, const hf_err *err, hf_str job_id) {
-    int64_t now = hf_mono_ms(s->clock);
+    int64_t now = s->now.mono_ms;
     if (err->code == HF_E_LOG_QUEUE_FULL || now - s->complained_ms < 1000)
         return;
     s->complained_ms = now;
@@ -28,7 +28,7 @@ void hf_shell_propose(hf_shell *s, const hf_action *a) {
     hf_err err;
     hf_code code = produce(s, HF_TOPIC_JOB_EVENTS, a->record->job_id, HF_SCHEMA_RECORD, a->record, a->tag, &err);
     if (code) { /* it goes out again a little later */
-        hf_worker_core_ack(s->core, a->tag, code, hf_shell_now(s));
+        hf_worker_core_ack(s->core, a->tag, code, s->now);
         complain(s, "proposal-held-back", &err, a->record->job_id);
         return;
     }
@@ -41,7 +41,7 @@ void hf_shell_heartbeat(hf_shell *s, uint64_t tag, const hf_heartbeat *heartbeat
     hf_code code = produce(s, HF_TOPIC_WORKERS, heartbeat->worker_id, HF_SCHEMA_HEARTBEAT, heartbeat, tag, &err);
     if (!code)
         return;
-    hf_worker_core_ack(s->core, tag, code, hf_shell_now(s));
+    hf_worker_core_ack(s->core, tag, code, s->now);
     complain(s, "heartbeat-held-back", &err, HF_STR_NONE);
 }
 
@@ -53,7 +53,7 @@ void hf_shell_progress(void *ctx, int32_t slot, const hf_progress *progress) {
         return;
     if (progress->phase.len)
         hf_worker_core_phase(s->core, slot, progress->job_id, progress->attempt, progress->phase);
-    int64_t now = hf_mono_ms(s->clock);
+    int64_t now = s->now.mono_ms;
     if (!progress->level.len) {
         if (now - s->progress_at_ms[slot] < HF_PROGRESS_MS - 10) /* the runner keeps the time too */
             return;
@@ -70,7 +70,7 @@ void hf_shell_on_report(void *ctx, uint64_t tag, const hf_report *report) {
     hf_shell *s = ctx;
     if (tag >> HF_PROGRESS_TAG_BIT & 1 && !(tag >> 63))
         return;
-    hf_worker_core_ack(s->core, tag, report->error, hf_shell_now(s));
+    hf_worker_core_ack(s->core, tag, report->error, s->now);
     if (report->error) {
         hf_err err;
         hf_fail(&err, report->error, "%s/%d: %s", hf_topic_suffix(report->topic), report->partition, report->detail ? report->detail : "");
@@ -88,7 +88,7 @@ void hf_shell_on_change(void *ctx, const hf_change *c) {
     hf_shell *s = ctx;
     if (!c->record || s->failed)
         return;
-    hf_code code = hf_worker_core_change(s->core, c->record, c->verdict, c->after, hf_shell_now(s));
+    hf_code code = hf_worker_core_change(s->core, c->record, c->verdict, c->after, s->now);
     if (code)
         hf_shell_fail(s, hf_fail(&s->err, code, "job %.*s", HF_STR_ARG(c->record->job_id)));
     if (is_own(s, c, HF_EV_ASSIGNED))
@@ -137,7 +137,7 @@ void hf_shell_on_record(void *ctx, const hf_log_record *record) {
     } else if (record->topic == HF_TOPIC_WORKERS && record->value.p) {
         code = hf_decode(s->codec, HF_SCHEMA_HEARTBEAT, record->value, &s->in_arena, &heartbeat, &err);
         if (!code)
-            hf_worker_core_heartbeat(s->core, &heartbeat, hf_shell_now(s));
+            hf_worker_core_heartbeat(s->core, &heartbeat, s->now);
     }
     if (code)
         HF_LOG_ERR(WARN, "record-unreadable", &err, {"topic", HF_V_Z(hf_topic_suffix(record->topic))}, {"offset", HF_V_INT(record->offset)});

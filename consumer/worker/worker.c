@@ -49,7 +49,8 @@ void hf_worker_block_signals(void) {
 }
 
 void hf_shell_stop(hf_shell *s) {
-    hf_now now = hf_shell_now(s);
+    hf_shell_tick(s);
+    hf_now now = s->now;
     if (++s->stops_asked > 1 || !s->core) {
         s->stop_now = true;
         return;
@@ -75,7 +76,7 @@ static void on_usable(void *ctx, int32_t slot, bool usable) {
 
 static void on_done(void *ctx, int32_t slot, hf_str id, int32_t attempt, const hf_outcome *outcome) {
     hf_shell *s = ctx;
-    hf_worker_core_done(s->core, slot, id, attempt, outcome, hf_shell_now(s));
+    hf_worker_core_done(s->core, slot, id, attempt, outcome, s->now);
     if (outcome->code)
         HF_LOG(WARN, "job-failed", {"job", HF_V_STR(id)}, {"attempt", HF_V_INT(attempt)}, {"error", HF_V_Z(hf_code_name(outcome->code))},
                {"phase", HF_V_STR(outcome->phase)}, {"detail", HF_V_STR(outcome->message)});
@@ -85,19 +86,19 @@ static void on_done(void *ctx, int32_t slot, hf_str id, int32_t attempt, const h
 
 static void on_returned(void *ctx, int32_t slot, hf_str id, int32_t attempt) {
     hf_shell *s = ctx;
-    hf_worker_core_returned(s->core, slot, id, attempt, hf_shell_now(s));
+    hf_worker_core_returned(s->core, slot, id, attempt, s->now);
 }
 
 static void on_crashed(void *ctx, int32_t slot, const char *message) {
     hf_shell *s = ctx;
     HF_LOG(WARN, "runner-gone", {"slot", HF_V_INT(slot)}, {"detail", HF_V_Z(message)});
-    hf_worker_core_crashed(s->core, slot, hf_str_of(message), hf_shell_now(s));
+    hf_worker_core_crashed(s->core, slot, hf_str_of(message), s->now);
 }
 
 /* ---- what the core wants -------------------------------------------------------------------------------------------------- */
 static void start_job(hf_shell *s, const hf_action *a) {
     const hf_job *job = hf_replica_job(hf_follow_replica(s->follow), a->job_id);
-    hf_now now = hf_shell_now(s);
+    hf_now now = s->now;
     hf_err err;
     hf_fault_point("worker-before-start");
     if (!job || job->attempt != a->attempt) {
@@ -124,7 +125,7 @@ static void perform(hf_shell *s, const hf_action *a) {
     case HF_ACT_RECALL: hf_runners_recall(s->runners, a->slot, a->job_id, a->attempt); break;
     case HF_ACT_STOP:
         HF_LOG(INFO, "stopping-job", {"job", HF_V_STR(a->job_id)}, {"attempt", HF_V_INT(a->attempt)}, {"reason", HF_V_INT(a->reason)});
-        hf_runners_stop(s->runners, a->slot, a->job_id, a->attempt, a->grace_ms, hf_mono_ms(s->clock));
+        hf_runners_stop(s->runners, a->slot, a->job_id, a->attempt, a->grace_ms, s->now.mono_ms);
         break;
     }
 }
@@ -133,7 +134,8 @@ static void pump(hf_shell *s) {
     hf_action actions[HF_SHELL_ACTIONS];
     size_t count = HF_SHELL_ACTIONS;
     while (count == HF_SHELL_ACTIONS && !s->failed) {
-        hf_code code = hf_worker_core_step(s->core, hf_shell_now(s), actions, HF_SHELL_ACTIONS, &count, &s->err);
+        hf_shell_tick(s); /* nothing is started on a lease that ran out while this process was stopped */
+        hf_code code = hf_worker_core_step(s->core, s->now, actions, HF_SHELL_ACTIONS, &count, &s->err);
         if (code)
             hf_shell_fail(s, code);
         for (size_t i = 0; i < count && !s->failed; i++)
@@ -145,7 +147,7 @@ static void pump(hf_shell *s) {
 /* ---- one turn --------------------------------------------------------------------------------------------------------------- */
 /* Requests to Kafka fill up under load and leave at once when it is quiet. */
 static void choose_bulk(hf_shell *s) {
-    int64_t now = hf_mono_ms(s->clock);
+    int64_t now = s->now.mono_ms;
     if (s->produced >= BULK_FROM)
         s->quiet_since_ms = now;
     bool bulk = now - s->quiet_since_ms < BULK_REST_MS;
@@ -160,7 +162,7 @@ static void catch_up(hf_shell *s) {
     s->caught_up = true;
     hf_worker_core_caught_up(s->core);
     hf_worker_stats stats;
-    hf_worker_core_stats(s->core, hf_shell_now(s), &stats);
+    hf_worker_core_stats(s->core, s->now, &stats);
     HF_LOG(INFO, "caught-up", {"queued", HF_V_INT(stats.queued)}, {"workers", HF_V_INT(stats.live_workers)});
     hf_ready_notify();
 }
@@ -173,13 +175,15 @@ static hf_code follow(hf_shell *s, bool *ret_more, hf_err *reterr) {
 }
 
 static hf_code turn(hf_shell *s, bool *ret_more, hf_err *reterr) {
+    hf_shell_tick(s);
     read_signals(s);
     hf_code code = follow(s, ret_more, reterr);
     if (code && hf_code_policy(code) != HF_POLICY_RETRY)
         return code;
+    hf_shell_tick(s);
     catch_up(s);
     hf_klog_poll_reports(s->log, 0);
-    hf_runners_step(s->runners, hf_mono_ms(s->clock));
+    hf_runners_step(s->runners, s->now.mono_ms);
     pump(s);
     choose_bulk(s);
     if (s->failed) {
@@ -194,14 +198,15 @@ static hf_code turn(hf_shell *s, bool *ret_more, hf_err *reterr) {
 static int earlier(int a, int b) { return a < 0 ? b : b < 0 ? a : a < b ? a : b; }
 
 static int until(const hf_shell *s, int64_t wake_ms) {
-    int64_t left = wake_ms == INT64_MAX ? -1 : wake_ms - hf_mono_ms(s->clock);
+    int64_t left = wake_ms == INT64_MAX ? -1 : wake_ms - s->now.mono_ms;
     return wake_ms == INT64_MAX ? -1 : left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
 }
 
 static void wait(hf_shell *s) {
     struct pollfd fds[] = {{s->signal_fd, POLLIN, 0}, {hf_follow_fd(s->follow), POLLIN, 0}, {hf_klog_report_fd(s->log), POLLIN, 0}, {hf_runners_fd(s->runners), POLLIN, 0}};
+    hf_shell_tick(s);
     int timeout = hf_follow_timeout_ms(s->follow);
-    timeout = earlier(timeout, until(s, hf_worker_core_wake_ms(s->core, hf_shell_now(s))));
+    timeout = earlier(timeout, until(s, hf_worker_core_wake_ms(s->core, s->now)));
     timeout = earlier(timeout, until(s, hf_runners_wake_ms(s->runners)));
     if (s->bulk)
         timeout = earlier(timeout, BULK_REST_MS);
@@ -213,7 +218,7 @@ static void wait(hf_shell *s) {
 static bool finished(const hf_shell *s) {
     if (s->stop_now)
         return true;
-    return s->stops_asked && (hf_worker_core_idle(s->core) || hf_mono_ms(s->clock) >= s->drain_end_ms);
+    return s->stops_asked && (hf_worker_core_idle(s->core) || s->now.mono_ms >= s->drain_end_ms);
 }
 
 static hf_code loop(hf_shell *s, hf_err *reterr) {
@@ -230,7 +235,7 @@ static hf_code loop(hf_shell *s, hf_err *reterr) {
             wait(s);
     }
     hf_worker_stats stats;
-    hf_worker_core_stats(s->core, hf_shell_now(s), &stats);
+    hf_worker_core_stats(s->core, s->now, &stats);
     HF_LOG(INFO, "stopped", {"done", HF_V_INT(stats.done)}, {"left", HF_V_INT(stats.held)}, {"claims_lost", HF_V_INT(stats.claims_lost)});
     if (stats.held)
         return hf_fail(reterr, HF_E_BUSY, "%u jobs were left: they are given to others when the lease ends, or when this worker starts again", stats.held);
@@ -240,8 +245,9 @@ static hf_code loop(hf_shell *s, hf_err *reterr) {
 /* ---- beginning and end ---------------------------------------------------------------------------------------------------------- */
 static hf_code open_log(hf_shell *s, hf_err *reterr) {
     hf_code code = HF_E_LOG_UNREACHABLE;
-    for (int64_t end = hf_mono_ms(s->clock) + OPEN_MS; code == HF_E_LOG_UNREACHABLE && hf_mono_ms(s->clock) < end && !s->stop_now;) {
+    for (int64_t end = s->now.mono_ms + OPEN_MS; code == HF_E_LOG_UNREACHABLE && s->now.mono_ms < end && !s->stop_now;) {
         code = hf_klog_open(s->config, s->producer, true, OPEN_STEP_MS, &s->log, reterr);
+        hf_shell_tick(s);
         read_signals(s);
     }
     if (!code)
@@ -261,7 +267,7 @@ static hf_code make_core(hf_shell *s, hf_err *reterr) {
         .stranger_wait_ms = hf_config_int(s->config, HF_C_WORKER_STRANGER), .ageing_ms = hf_config_int(s->config, HF_C_WORKER_AGEING),
         .retry_base_ms = hf_config_int(s->config, HF_C_WORKER_RETRY_BASE), .retry_max_ms = hf_config_int(s->config, HF_C_WORKER_RETRY_MAX),
         .kill_grace_ms = hf_config_int(s->config, HF_C_WORKER_KILL_GRACE)};
-    code = hf_worker_core_new(&o, hf_shell_now(s), &s->core, reterr);
+    code = hf_worker_core_new(&o, s->now, &s->core, reterr);
     if (code)
         return code;
     int32_t threads = capabilities.cpus / o.slots;
@@ -277,7 +283,7 @@ static hf_code make_core(hf_shell *s, hf_err *reterr) {
 
 static bool known_job(void *ctx, const hf_job *job) {
     hf_shell *s = ctx;
-    hf_code code = hf_worker_core_change(s->core, NULL, HF_V_ACCEPTED, job, hf_shell_now(s));
+    hf_code code = hf_worker_core_change(s->core, NULL, HF_V_ACCEPTED, job, s->now);
     if (code)
         hf_shell_fail(s, hf_fail(&s->err, code, "job %.*s", HF_STR_ARG(job->id)));
     return code == HF_OK;
@@ -331,7 +337,8 @@ static hf_code open_all(hf_shell *s, hf_err *reterr) {
 static void say_goodbye(hf_shell *s) {
     hf_heartbeat last;
     hf_err err;
-    hf_worker_core_farewell(s->core, hf_shell_now(s), &last);
+    hf_shell_tick(s);
+    hf_worker_core_farewell(s->core, s->now, &last);
     hf_shell_heartbeat(s, 1ULL << HF_PROGRESS_TAG_BIT, &last);
     if (hf_klog_flush(s->log, s->stop_now ? 500 : 5000, &err))
         HF_LOG_ERR(WARN, "flush", &err, {"worker", HF_V_Z(s->id)});
@@ -360,6 +367,7 @@ hf_code hf_worker_run(const hf_worker_run_options *options, hf_err *reterr) {
     s->o = options;
     s->config = options->config;
     s->clock = hf_clock_system();
+    hf_shell_tick(s);
     s->signal_fd = -1;
     s->quiet_since_ms = INT64_MIN / 2;
     hf_code code = open_all(s, reterr);
