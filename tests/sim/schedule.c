@@ -124,6 +124,7 @@ bool sim_schedule(sim_world *w, uint64_t seed) {
     sim_referee_final(w);
     for (int i = 0; i < w->actor_count && !w->violation[0]; i++)
         sim_actor_compare(w, &w->actors[i]);
+    memcpy(w->end_digest, w->reference.digest, sizeof w->end_digest);
     tear_down(w);
     return !w->violation[0];
 }

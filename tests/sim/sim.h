@@ -161,6 +161,7 @@ typedef struct sim_world {
     uint64_t group_done[SIM_PARTITIONS]; /* bits, by offset: at most 64 submissions a partition */
     int submissions_left, cancels_left, deletes_left, submitted;
     sim_replica reference;
+    uint64_t end_digest[SIM_PARTITIONS];
     sim_model models[SIM_JOBS_MAX];
     uint32_t model_count;
     struct { uint64_t records, accepted, duplicates, forged, crashes, pauses, restarts, runs, lost; } counts;
