@@ -42,7 +42,8 @@ static hf_code no_memory(hf_err *reterr, const where *w) { return wrong(reterr, 
 static hf_code read_record(const hf_type *type, const json_t *json, const where *w, hf_arena *arena, void *record,
                            hf_err *reterr);
 
-static hf_code read_text(const json_t *json, uint32_t max, const where *w, hf_arena *arena, hf_str *to, hf_err *reterr) {
+static hf_code read_text(const json_t *json, uint32_t max, const where *w, hf_arena *arena, hf_str *to,
+                         hf_err *reterr) {
     if (!json_is_string(json))
         return wrong(reterr, HF_E_INVALID, w, "must be a string");
     size_t len = json_string_length(json);

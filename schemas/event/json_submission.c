@@ -33,8 +33,9 @@ static bool is_absent(const json_t *value) {
 /* ---- what nothing acts on -------------------------------------------------------------------------- */
 static hf_code note_unsupported(reader *r, const char *group, const char *name) {
     if (r->unsupported_count == HF_MAX_TAGS)
-        return hf_fail(r->err, HF_E_LIMIT, "more than %d members that are not known, the last of them %s%s%.64s: remove them",
-                       HF_MAX_TAGS, group, *group ? "." : "", name);
+        return hf_fail(r->err, HF_E_LIMIT,
+                       "more than %d members that are not known, the last of them %s%s%.64s: remove them", HF_MAX_TAGS,
+                       group, *group ? "." : "", name);
     if (strlen(name) > 128)
         return hf_fail(r->err, HF_E_LIMIT, "%s: the name of a member has %zu bytes, the limit is 128",
                        *group ? group : "the job", strlen(name));
@@ -190,7 +191,8 @@ static hf_code read_disks(reader *r, const member *m, const json_t *value) {
 /* Worker protocol v1 has one image: the first and only disk. */
 static hf_code read_image(reader *r, const member *m, const json_t *value) {
     if (r->submission->spec.disks.count)
-        return hf_fail(r->err, HF_E_INVALID, "%s: given besides disks, which means the same: give one of them", m->name);
+        return hf_fail(r->err, HF_E_INVALID, "%s: given besides disks, which means the same: give one of them",
+                       m->name);
     hf_disk *disk = hf_arena_alloc(r->arena, sizeof *disk);
     if (!disk)
         return hf_fail(r->err, HF_E_NO_MEMORY, "%s: no memory", m->name);
@@ -204,18 +206,27 @@ static hf_code read_image(reader *r, const member *m, const json_t *value) {
 static hf_code refuse_vcenter(reader *r, const member *m, const json_t *value) {
     if (json_is_object(value) && json_object_size(value) == 0)
         return HF_OK;
-    return hf_fail(r->err, HF_E_UNSUPPORTED,
-                   "%s: a job does not say how to log in; declare the server as an endpoint in the workers' configuration "
-                   "and name it here as \"endpoint\"",
-                   m->name);
+    return hf_fail(
+        r->err, HF_E_UNSUPPORTED,
+        "%s: a job does not say how to log in; declare the server as an endpoint in the workers' configuration "
+        "and name it here as \"endpoint\"",
+        m->name);
 }
 
 bool hf_bytes_parse(hf_str text, int64_t *ret_bytes) {
     static const struct {
         const char *name;
         int64_t bytes;
-    } units[] = {{"", 1}, {"B", 1}, {"KB", 1000}, {"MB", 1000000}, {"GB", 1000000000}, {"TB", 1000000000000},
-                 {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", (int64_t)1 << 40}};
+    } units[] = {{"", 1},
+                 {"B", 1},
+                 {"KB", 1000},
+                 {"MB", 1000000},
+                 {"GB", 1000000000},
+                 {"TB", 1000000000000},
+                 {"KiB", 1 << 10},
+                 {"MiB", 1 << 20},
+                 {"GiB", 1 << 30},
+                 {"TiB", (int64_t)1 << 40}};
     uint32_t i = 0;
     int64_t number = 0;
     for (; i < text.len && isdigit((unsigned char)text.p[i]); i++)
@@ -381,10 +392,11 @@ hf_code hf_submission_from_json(const json_t *json, hf_arena *arena, hf_submissi
     if (code == HF_OK)
         code = keep_unsupported(&r);
     if (code == HF_OK && submission.job_id.len && !hf_id_valid(submission.job_id))
-        code = hf_fail(reterr, HF_E_INVALID,
-                       "job_id: must be 1 to %d of A-Z a-z 0-9 . _ : @ + = ~ - and not begin with . or -; leave it out to "
-                       "have one made",
-                       HF_ID_MAX_BYTES);
+        code =
+            hf_fail(reterr, HF_E_INVALID,
+                    "job_id: must be 1 to %d of A-Z a-z 0-9 . _ : @ + = ~ - and not begin with . or -; leave it out to "
+                    "have one made",
+                    HF_ID_MAX_BYTES);
     if (code == HF_OK)
         *ret = submission;
     return code;

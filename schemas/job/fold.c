@@ -32,7 +32,11 @@ static const struct rule {
 #ifndef HF_FOLD_MUTATION
 #define HF_FOLD_MUTATION 0
 #endif
-enum { STALE_ATTEMPTS_ARE_REFUSED = HF_FOLD_MUTATION != 1, OTHER_WORKERS_ARE_REFUSED = HF_FOLD_MUTATION != 2, AN_END_IS_FINAL = HF_FOLD_MUTATION != 3 };
+enum {
+    STALE_ATTEMPTS_ARE_REFUSED = HF_FOLD_MUTATION != 1,
+    OTHER_WORKERS_ARE_REFUSED = HF_FOLD_MUTATION != 2,
+    AN_END_IS_FINAL = HF_FOLD_MUTATION != 3
+};
 
 /* ---- may it happen? ----------------------------------------------------------------------------- */
 static hf_verdict check_attempt(unsigned guards, const hf_job *job, const hf_record *r) {
@@ -83,8 +87,9 @@ static hf_state next_state(hf_event event, const hf_job *job) {
     return (hf_state)to;
 }
 
-static const hf_job_error LEASE_ERROR = {
-    .code = HF_STR_INIT("worker-lost"), .message = HF_STR_INIT("The worker stopped renewing its lease."), .phase = HF_STR_INIT("lease")};
+static const hf_job_error LEASE_ERROR = {.code = HF_STR_INIT("worker-lost"),
+                                         .message = HF_STR_INIT("The worker stopped renewing its lease."),
+                                         .phase = HF_STR_INIT("lease")};
 
 static void apply(hf_event event, const void *payload, const hf_record *r, hf_job *job) {
     job->state = next_state(event, job);
@@ -179,7 +184,8 @@ static hf_verdict step(const hf_variant *transition, const hf_record *r, bool ex
     return HF_V_ACCEPTED;
 }
 
-hf_verdict hf_fold(const hf_job *before, const hf_record *record, hf_position position, hf_job *after, uint32_t *ret_refused) {
+hf_verdict hf_fold(const hf_job *before, const hf_record *record, hf_position position, hf_job *after,
+                   uint32_t *ret_refused) {
     uint32_t at = 0;
     hf_verdict v = check_record(before, record, &at);
     hf_job job = before ? *before : (hf_job){.state = HF_S_NONE, .created = position};

@@ -12,5 +12,5 @@ enum { HF_FOLD_VERSION = 1 };
  * `before` and `record` (hf_type_clone it to keep it).
  * Refused: returns the reason, *after is not touched; *ret_refused (may be NULL) is the index of
  * the transition that was refused: none of the record's transitions took effect. */
-hf_verdict hf_fold(const hf_job *before, const hf_record *record, hf_position position,
-                   hf_job *after, uint32_t *ret_refused);
+hf_verdict hf_fold(const hf_job *before, const hf_record *record, hf_position position, hf_job *after,
+                   uint32_t *ret_refused);

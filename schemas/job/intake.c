@@ -45,8 +45,9 @@ static bool ends_with_ci(hf_str s, hf_str with) {
 }
 
 hf_str hf_intake_provider_of(hf_str vm_path) {
-    static const hf_str images[] = {HF_STR_INIT(".raw"), HF_STR_INIT(".img"), HF_STR_INIT(".qcow2"), HF_STR_INIT(".vmdk"),
-                                    HF_STR_INIT(".vdi"), HF_STR_INIT(".vhd"), HF_STR_INIT(".vhdx")};
+    static const hf_str images[] = {HF_STR_INIT(".raw"),  HF_STR_INIT(".img"), HF_STR_INIT(".qcow2"),
+                                    HF_STR_INIT(".vmdk"), HF_STR_INIT(".vdi"), HF_STR_INIT(".vhd"),
+                                    HF_STR_INIT(".vhdx")};
     if (hf_str_starts(vm_path, HF_STR("file://")))
         return HF_STR("local");
     for (size_t i = 0; i < sizeof images / sizeof *images; i++)
@@ -89,7 +90,8 @@ static void fill_format(hf_spec *spec, hf_arena *arena) {
     if (!operation || !operation->formats)
         return;
     if (spec->format.len == 0)
-        spec->format = operation->needs_source && hf_str_eqz(spec->operation, "convert") ? HF_STR("qcow2") : HF_STR("ova");
+        spec->format =
+            operation->needs_source && hf_str_eqz(spec->operation, "convert") ? HF_STR("qcow2") : HF_STR("ova");
     spec->format = lower(spec->format, arena);
     if (spec->options.create_ova && hf_str_eqz(spec->format, "ovf"))
         spec->format = HF_STR("ova");
@@ -153,7 +155,8 @@ static uint32_t accept(proposal *p) {
 
 static uint32_t reject(proposal *p, hf_arena *arena) {
     hf_str message = summary(&p->errors, arena);
-    p->rejected = (hf_ev_rejected){as_list(&p->errors), {.code = HF_STR("invalid"), .message = message, .phase = HF_STR("validate")}};
+    p->rejected = (hf_ev_rejected){as_list(&p->errors),
+                                   {.code = HF_STR("invalid"), .message = message, .phase = HF_STR("validate")}};
     p->transitions[1] = (hf_variant){HF_EV_REJECTED, &p->rejected};
     return message.p ? 2 : 0;
 }
@@ -162,7 +165,8 @@ hf_code hf_intake(hf_submission *submission, hf_str job_id, hf_str submission_at
                   hf_arena *arena, hf_record *ret_record, hf_intake_errors *ret_errors, hf_err *reterr) {
     if (!hf_id_valid(job_id))
         return hf_fail(reterr, HF_E_INVALID,
-                       "job_id: must be 1 to %d of A-Z a-z 0-9 . _ : @ + = ~ - and not begin with . or -", HF_ID_MAX_BYTES);
+                       "job_id: must be 1 to %d of A-Z a-z 0-9 . _ : @ + = ~ - and not begin with . or -",
+                       HF_ID_MAX_BYTES);
     proposal *p = hf_arena_alloc(arena, sizeof *p);
     if (!p)
         return hf_fail(reterr, HF_E_NO_MEMORY, "intake of job %.*s", HF_STR_ARG(job_id));

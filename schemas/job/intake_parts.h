@@ -14,7 +14,8 @@ typedef struct hf_intake_operation {
 const hf_intake_operation *hf_intake_operation_find(hf_str name);
 
 /* Adds one error (or warning); beyond the bound it is only counted. */
-void hf_intake_add(hf_intake_errors *list, hf_arena *arena, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void hf_intake_add(hf_intake_errors *list, hf_arena *arena, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 void hf_intake_fill(hf_spec *spec, hf_arena *arena);
 void hf_intake_rules(const hf_spec *spec, hf_arena *arena, hf_intake_errors *errors, hf_intake_errors *warnings);

@@ -58,7 +58,8 @@ static void check_operation(judge *j) {
         good = (s.p[i] >= 'a' && s.p[i] <= 'z') || (s.p[i] >= '0' && s.p[i] <= '9') || s.p[i] == '_' || s.p[i] == '-' ||
                s.p[i] == '.';
     if (!good)
-        SAY(j, "operation: \"%s\" is no name of one; give 1 to 64 of a-z 0-9 _ - . that begin with a letter, like export",
+        SAY(j,
+            "operation: \"%s\" is no name of one; give 1 to 64 of a-z 0-9 _ - . that begin with a letter, like export",
             quote(s).text);
 }
 
@@ -97,7 +98,8 @@ static void check_source(judge *j, const hf_intake_operation *operation) {
     if (operation && operation->needs_source && spec->vm_path.len == 0 && spec->disks.count == 0)
         SAY(j, "vm_path: required for operation %s; give an inventory path, the path of a disk image, or disks",
             operation->name);
-    if (spec->vm_path.len && spec->disks.count == 0 && hf_str_eqz(spec->provider, "local") && !is_absolute(spec->vm_path))
+    if (spec->vm_path.len && spec->disks.count == 0 && hf_str_eqz(spec->provider, "local") &&
+        !is_absolute(spec->vm_path))
         SAY(j, "vm_path: must be an absolute path or a file:// URL for provider local");
     check_disks(j);
 }
@@ -107,7 +109,8 @@ static void check_result(judge *j, const hf_intake_operation *operation) {
     if (!operation)
         return;
     if (operation->needs_output && spec->output_dir.len == 0)
-        SAY(j, "output_dir: required for operation %s; give an absolute directory on the worker's host", operation->name);
+        SAY(j, "output_dir: required for operation %s; give an absolute directory on the worker's host",
+            operation->name);
     if (spec->output_dir.len && !is_absolute(spec->output_dir))
         SAY(j, "output_dir: must be an absolute path on the worker's host");
     if (operation->formats)

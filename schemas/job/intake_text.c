@@ -16,7 +16,11 @@ enum { PATH_BYTES = 128 };
 
 /* Length of the UTF-8 sequence at p, 0 where there is none (RFC 3629: no overlong forms, no surrogates). */
 static uint32_t sequence_len(const unsigned char *p, uint32_t left) {
-    uint32_t len = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+    uint32_t len = p[0] < 0x80                   ? 1
+                   : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+                   : (p[0] & 0xf0) == 0xe0       ? 3
+                   : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                                 : 0;
     if (len == 0 || len > left)
         return 0;
     for (uint32_t i = 1; i < len; i++)
@@ -68,8 +72,8 @@ static void check_raw(walk *w, const char *path, hf_str *text, uint32_t max) {
     if (!json_is_object(json)) {
         refuse(w, path, text, "must be a JSON object");
     } else if (hf_secret_in_json(json, inner)) {
-        hf_intake_add(w->errors, w->arena, "%s%s%s: looks like a secret; leave it out and name an endpoint instead", path,
-                      inner[0] ? "." : "", inner);
+        hf_intake_add(w->errors, w->arena, "%s%s%s: looks like a secret; leave it out and name an endpoint instead",
+                      path, inner[0] ? "." : "", inner);
         *text = HF_STR_NONE;
     }
     json_decref(json);
@@ -126,7 +130,8 @@ void hf_intake_texts(hf_spec *spec, hf_arena *arena, hf_intake_errors *errors) {
     check_record(&w, &HF_TYPE_SPEC, "", spec);
     if (w.total_bytes <= HF_MAX_SUBMISSION)
         return;
-    hf_intake_add(errors, arena, "the job: has %zu bytes of text, the limit is %d; shorten parameters, metadata or disks",
+    hf_intake_add(errors, arena,
+                  "the job: has %zu bytes of text, the limit is %d; shorten parameters, metadata or disks",
                   w.total_bytes, HF_MAX_SUBMISSION);
     spec->parameters = spec->metadata = HF_STR_NONE;
     spec->disks = (hf_list){0};

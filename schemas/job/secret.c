@@ -7,8 +7,8 @@
 enum { MAX_DEPTH = 64 };
 
 /* Compared with the end of a member's name, lower-case and without separators. */
-static const char *const names[] = {"password",  "passwd",       "passphrase", "pwd",       "secret",
-                                    "token",     "apikey",       "privatekey", "accesskey", "secretkey",
+static const char *const names[] = {"password",   "passwd",      "passphrase",   "pwd",       "secret",
+                                    "token",      "apikey",      "privatekey",   "accesskey", "secretkey",
                                     "credential", "credentials", "authorization"};
 
 static bool is_secret_name(const char *name) {

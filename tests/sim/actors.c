@@ -50,8 +50,12 @@ static bool on_live(void *ctx, const hf_job *job) {
 /* Folds the partition's next record. */
 static void feed(sim_world *w, sim_actor *a, int partition) {
     const sim_entry *e = &w->log[SIM_EVENTS][partition].entries[a->next[partition]];
-    hf_log_record record = {.topic = HF_TOPIC_JOB_EVENTS, .partition = partition, .offset = a->next[partition]++,
-                            .timestamp_ms = SIM_WALL_BASE_MS + e->at_ms, .key = ((const hf_record *)e->record)->job_id, .value = e->bytes};
+    hf_log_record record = {.topic = HF_TOPIC_JOB_EVENTS,
+                            .partition = partition,
+                            .offset = a->next[partition]++,
+                            .timestamp_ms = SIM_WALL_BASE_MS + e->at_ms,
+                            .key = ((const hf_record *)e->record)->job_id,
+                            .value = e->bytes};
     hf_err err = {0};
     if (hf_replica_feed(a->memory, &record, &err) != HF_OK)
         sim_violation(w, "%s: %s", a->identity, err.detail);
@@ -59,7 +63,9 @@ static void feed(sim_world *w, sim_actor *a, int partition) {
 
 /* Folds what was committed before the last end, and hands the live jobs over, as programs do when they start. */
 static void load(sim_world *w, sim_actor *a, const uint32_t *committed) {
-    hf_replica_options o = {.profile = a->kind == SIM_JOURNAL ? HF_PROFILE_FULL : HF_PROFILE_LIVE, .fleet = "sim", .clock = &w->clock,
+    hf_replica_options o = {.profile = a->kind == SIM_JOURNAL ? HF_PROFILE_FULL : HF_PROFILE_LIVE,
+                            .fleet = "sim",
+                            .clock = &w->clock,
                             .partitions = SIM_PARTITIONS};
     hf_replica_hooks hooks = {.ctx = a, .on_change = on_change};
     hf_err err = {0};
@@ -78,7 +84,8 @@ static void load(sim_world *w, sim_actor *a, const uint32_t *committed) {
 void sim_actor_start(sim_world *w, sim_actor *a) {
     uint32_t committed[SIM_PARTITIONS];
     for (int p = 0; p < SIM_PARTITIONS; p++) {
-        committed[p] = (uint32_t)sim_roll(w, (int64_t)a->catch_up[p] + 1); /* catch_up: how far it had read when it ended */
+        committed[p] =
+            (uint32_t)sim_roll(w, (int64_t)a->catch_up[p] + 1); /* catch_up: how far it had read when it ended */
         a->catch_up[p] = w->log[SIM_EVENTS][p].count;
     }
     a->incarnation++;
@@ -123,7 +130,8 @@ static void read_event(sim_world *w, sim_actor *a, int partition) {
     const sim_entry *e = &w->log[SIM_EVENTS][partition].entries[a->next[partition]];
     feed(w, a, partition);
     if (a->digest[partition] != e->digest)
-        sim_violation(w, "%s differs from the referee's replica at job-events %d/%" PRIu32, a->identity, partition, a->next[partition] - 1);
+        sim_violation(w, "%s differs from the referee's replica at job-events %d/%" PRIu32, a->identity, partition,
+                      a->next[partition] - 1);
 }
 
 static void read_heartbeat(sim_world *w, sim_actor *a) {
@@ -175,7 +183,8 @@ static int64_t next_record_ms(const sim_world *w, const sim_actor *a) {
             at = events->entries[a->next[p]].at_ms + a->lag_ms;
     }
     const sim_partition *beats = &w->log[SIM_HEARTBEATS][0];
-    if (a->kind != SIM_JOURNAL && a->heartbeats_next < beats->count && beats->entries[a->heartbeats_next].at_ms + a->lag_ms < at)
+    if (a->kind != SIM_JOURNAL && a->heartbeats_next < beats->count &&
+        beats->entries[a->heartbeats_next].at_ms + a->lag_ms < at)
         at = beats->entries[a->heartbeats_next].at_ms + a->lag_ms;
     return at;
 }
@@ -212,7 +221,8 @@ void sim_actor_compare(sim_world *w, sim_actor *a) {
         const hf_job *expected = w->reference.jobs[i], *job = hf_replica_job(a->memory, expected->id);
         bool wanted = a->kind == SIM_JOURNAL || !hf_state_terminal((hf_state)expected->state);
         if (wanted != (job != NULL) || (job && !hf_type_equal(&HF_TYPE_JOB, job, expected)))
-            sim_violation(w, "%s has another idea of job %.*s than the referee's replica", a->identity, HF_STR_ARG(expected->id));
+            sim_violation(w, "%s has another idea of job %.*s than the referee's replica", a->identity,
+                          HF_STR_ARG(expected->id));
         if (!hf_replica_id_known(a->memory, expected->id))
             sim_violation(w, "%s does not know that there was a job %.*s", a->identity, HF_STR_ARG(expected->id));
     }

@@ -25,7 +25,8 @@ static void submit_directly(sim_world *w, hf_submission *s) {
     hf_arena_reset(&w->scratch);
     char id[24];
     snprintf(id, sizeof id, "direct-%d", w->submitted);
-    if (hf_intake(s, hf_str_of(id), HF_STR_NONE, HF_STR("sidecar"), SIM_WALL_BASE_MS + w->now_ms, &w->scratch, &record, NULL, NULL) != HF_OK)
+    if (hf_intake(s, hf_str_of(id), HF_STR_NONE, HF_STR("sidecar"), SIM_WALL_BASE_MS + w->now_ms, &w->scratch, &record,
+                  NULL, NULL) != HF_OK)
         sim_must(NULL);
     if (sim_storm_chance(w, HALF_WAY))
         record.transitions.count = 1 + (uint32_t)sim_roll(w, record.transitions.count);
@@ -49,7 +50,8 @@ static void say_one(sim_world *w, hf_event event, const void *payload) {
         return;
     hf_str id = w->models[sim_roll(w, w->model_count)].id;
     hf_variant transition = {event, payload};
-    hf_record record = {.job_id = id, .at = SIM_WALL_BASE_MS + w->now_ms, .by = HF_STR("client"), .transitions = {&transition, 1}};
+    hf_record record = {
+        .job_id = id, .at = SIM_WALL_BASE_MS + w->now_ms, .by = HF_STR("client"), .transitions = {&transition, 1}};
     sim_send(w, NULL, SIM_EVENTS, sim_partition_of(id), &record, 0);
 }
 

@@ -7,7 +7,11 @@ enum { DUE_MAX = 16 };
 
 void sim_dispatcher_start(sim_world *w, sim_actor *a) {
     (void)w;
-    hf_dispatch_options o = {.me = hf_str_of(a->identity), .lease_grace_ms = 10000, .stand_in_ms = 5000, .half_way_ms = 10000, .repeat_ms = 5000};
+    hf_dispatch_options o = {.me = hf_str_of(a->identity),
+                             .lease_grace_ms = 10000,
+                             .stand_in_ms = 5000,
+                             .half_way_ms = 10000,
+                             .repeat_ms = 5000};
     a->dispatch = sim_must(hf_dispatch_new(&o));
     a->owned = 0;
     a->group_generation = 0;
@@ -64,7 +68,8 @@ static void take(sim_world *w, sim_actor *a, int partition, uint32_t offset) {
     hf_submission submission = *(const hf_submission *)w->log[SIM_SUBMISSIONS][partition].entries[offset].record;
     hf_arena_reset(&w->scratch);
     hf_str id = sim_submission_id(w, partition, offset);
-    if (hf_intake(&submission, id, HF_STR("submissions"), hf_str_of(a->identity), sim_now(w, a).wall_ms, &w->scratch, &record, NULL, &err) != HF_OK)
+    if (hf_intake(&submission, id, HF_STR("submissions"), hf_str_of(a->identity), sim_now(w, a).wall_ms, &w->scratch,
+                  &record, NULL, &err) != HF_OK)
         sim_violation(w, "intake: %s", err.detail);
     else
         sim_send(w, a, SIM_EVENTS, sim_partition_of(id), &record, tag_of(a, partition, offset));
@@ -80,8 +85,8 @@ static void note_done(sim_world *w, int partition, uint32_t offset) {
 void sim_dispatcher_news(sim_world *w, sim_actor *a, const sim_news *n) {
     int partition = (int)(n->tag >> 32 & 0xff);
     uint32_t offset = (uint32_t)n->tag;
-    if (!(n->tag & INTAKE_TAG) || n->tag != tag_of(a, partition, offset) || w->group_generation != a->group_generation ||
-        offset < w->group_committed[partition])
+    if (!(n->tag & INTAKE_TAG) || n->tag != tag_of(a, partition, offset) ||
+        w->group_generation != a->group_generation || offset < w->group_committed[partition])
         return; /* of a generation that is over: the new owner does it again */
     if (n->code == HF_OK)
         note_done(w, partition, offset);

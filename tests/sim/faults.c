@@ -19,7 +19,8 @@ static void put_to_sleep(sim_world *w, sim_actor *a) {
     a->resume_at = w->now_ms + sim_roll(w, 90000);
     a->whole_machine_sleeps = sim_chance(w, 500);
     a->wake_at = SIM_NEVER;
-    SIM_SAY(w, "%s sleeps until %lld%s", a->identity, (long long)a->resume_at, a->whole_machine_sleeps ? ", its runners too" : "");
+    SIM_SAY(w, "%s sleeps until %lld%s", a->identity, (long long)a->resume_at,
+            a->whole_machine_sleeps ? ", its runners too" : "");
     sim_actor_wake(w, a, a->resume_at);
 }
 

@@ -28,12 +28,12 @@ const char *__asan_default_options(void) { return "abort_on_error=1"; }
 
 static void print_counts(const sim_world *w, uint64_t seeds, double seconds, uint64_t steps) {
     double cpu = (double)clock() / CLOCKS_PER_SEC; /* one thread: what it would take on a core of its own */
-    printf("%" PRIu64 " schedules in %.1f s (%.1f s of CPU): %.0f schedules/s, %.0f steps/s of CPU\n", seeds, seconds, cpu,
-           (double)seeds / cpu, (double)steps / cpu);
-    printf("%" PRIu64 " records (%" PRIu64 " proposals accepted), %" PRIu64 " lost, %" PRIu64 " doubled, %" PRIu64 " forged; %" PRIu64
-           " runs, %" PRIu64 " crashes, %" PRIu64 " sleeps, %" PRIu64 " restarts\n",
-           w->counts.records, w->counts.accepted, w->counts.lost, w->counts.duplicates, w->counts.forged, w->counts.runs,
-           w->counts.crashes, w->counts.pauses, w->counts.restarts);
+    printf("%" PRIu64 " schedules in %.1f s (%.1f s of CPU): %.0f schedules/s, %.0f steps/s of CPU\n", seeds, seconds,
+           cpu, (double)seeds / cpu, (double)steps / cpu);
+    printf("%" PRIu64 " records (%" PRIu64 " proposals accepted), %" PRIu64 " lost, %" PRIu64 " doubled, %" PRIu64
+           " forged; %" PRIu64 " runs, %" PRIu64 " crashes, %" PRIu64 " sleeps, %" PRIu64 " restarts\n",
+           w->counts.records, w->counts.accepted, w->counts.lost, w->counts.duplicates, w->counts.forged,
+           w->counts.runs, w->counts.crashes, w->counts.pauses, w->counts.restarts);
 }
 
 /* Schedules in which some kind of event never happens prove nothing about it. */
@@ -63,9 +63,10 @@ static bool replays(sim_world *w, uint64_t seed) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"seeds", required_argument, NULL, 'n'},  {"from", required_argument, NULL, 'f'},
-                                            {"seed", required_argument, NULL, 's'},   {"verbose", no_argument, NULL, 'v'},
-                                            {"expect-violation", no_argument, NULL, 'x'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"seeds", required_argument, NULL, 'n'},      {"from", required_argument, NULL, 'f'},
+        {"seed", required_argument, NULL, 's'},       {"verbose", no_argument, NULL, 'v'},
+        {"expect-violation", no_argument, NULL, 'x'}, {NULL, 0, NULL, 0}};
     uint64_t seeds = 20000, from = 1, steps = 0, ran = 0;
     bool expect = false, failed = false;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -98,7 +99,8 @@ int main(int argc, char **argv) {
     if (!covered && !failed)
         puts("a kind of event never happened in all these schedules");
     if (failed)
-        printf("seed %" PRIu64 ": %s\nreplay: %s --seed %" PRIu64 " --verbose\n", world.seed, world.violation, argv[0], world.seed);
+        printf("seed %" PRIu64 ": %s\nreplay: %s --seed %" PRIu64 " --verbose\n", world.seed, world.violation, argv[0],
+               world.seed);
     free(world.events);
     for (int t = 0; t < SIM_TOPICS; t++)
         for (int p = 0; p < SIM_PARTITIONS; p++)

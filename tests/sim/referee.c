@@ -25,9 +25,9 @@ sim_model *sim_referee_model(sim_world *w, hf_str id) {
 
 /* ---- one accepted transition ---------------------------------------------------------------------------- */
 static void wrong(sim_world *w, const sim_model *m, const hf_record *r, hf_event event, const char *what) {
-    sim_violation(w, "job %.*s: accepted %s of attempt %d by %.*s, but %s (attempt %d%s, worker %.*s)", HF_STR_ARG(m->id),
-                  hf_event_name(event), r->attempt, HF_STR_ARG(r->by), what, m->attempt, m->held ? ", held" : "",
-                  HF_STR_ARG(m->worker));
+    sim_violation(w, "job %.*s: accepted %s of attempt %d by %.*s, but %s (attempt %d%s, worker %.*s)",
+                  HF_STR_ARG(m->id), hf_event_name(event), r->attempt, HF_STR_ARG(r->by), what, m->attempt,
+                  m->held ? ", held" : "", HF_STR_ARG(m->worker));
 }
 
 static void must_be_current(sim_world *w, const sim_model *m, const hf_record *r, hf_event event) {
@@ -141,11 +141,12 @@ static void judge_one(sim_world *w, sim_model *m, const hf_record *r, hf_event e
 static void say(sim_world *w, int partition, const hf_record *r, hf_verdict verdict, const hf_job *after) {
     if (!w->verbose)
         return;
-    printf("%9lld  log %d/%" PRIu32 "  %.*s #%d by %.*s:", (long long)w->now_ms, partition, w->reference.next[partition] - 1,
-           HF_STR_ARG(r->job_id), r->attempt, HF_STR_ARG(r->by));
+    printf("%9lld  log %d/%" PRIu32 "  %.*s #%d by %.*s:", (long long)w->now_ms, partition,
+           w->reference.next[partition] - 1, HF_STR_ARG(r->job_id), r->attempt, HF_STR_ARG(r->by));
     for (uint32_t i = 0; i < r->transitions.count; i++)
         printf(" %s", hf_event_name(hf_record_event(r, i)));
-    printf(" -> %s%s%s\n", hf_verdict_name(verdict), after ? ", " : "", after ? hf_state_name((hf_state)after->state) : "");
+    printf(" -> %s%s%s\n", hf_verdict_name(verdict), after ? ", " : "",
+           after ? hf_state_name((hf_state)after->state) : "");
 }
 
 /* The fold and the referee have the same idea of the job. An expired lease of the last attempt ends it. */

@@ -87,10 +87,12 @@ static void tell_what_is_left(sim_world *w) {
     for (uint32_t i = 0; i < w->model_count; i++)
         if (!w->models[i].ended) {
             const hf_job *job = sim_replica_job(&w->reference, w->models[i].id);
-            sim_violation(w, "job %.*s is still %s, %lld s of calm and %" PRIu64 " steps on", HF_STR_ARG(w->models[i].id),
-                          job ? hf_state_name((hf_state)job->state) : "not created", (long long)(w->now_ms - w->storm_ms) / 1000, w->steps);
+            sim_violation(w, "job %.*s is still %s, %lld s of calm and %" PRIu64 " steps on",
+                          HF_STR_ARG(w->models[i].id), job ? hf_state_name((hf_state)job->state) : "not created",
+                          (long long)(w->now_ms - w->storm_ms) / 1000, w->steps);
         }
-    sim_violation(w, "not settled after %lld s of calm and %" PRIu64 " steps", (long long)(w->now_ms - w->storm_ms) / 1000, w->steps);
+    sim_violation(w, "not settled after %lld s of calm and %" PRIu64 " steps",
+                  (long long)(w->now_ms - w->storm_ms) / 1000, w->steps);
 }
 
 static int64_t wall_ms(void *self) { return SIM_WALL_BASE_MS + ((const sim_world *)self)->now_ms; }

@@ -72,7 +72,13 @@ uint64_t sim_digest(uint64_t before, hf_verdict verdict, const hf_job *after);
 /* ---- actors -------------------------------------------------------------------------------------------------- */
 typedef enum sim_kind { SIM_WORKER, SIM_DISPATCHER, SIM_JOURNAL } sim_kind;
 
-typedef enum sim_news_kind { SIM_NEWS_ACK, SIM_NEWS_DONE, SIM_NEWS_CRASHED, SIM_NEWS_RETURNED, SIM_NEWS_PHASE } sim_news_kind;
+typedef enum sim_news_kind {
+    SIM_NEWS_ACK,
+    SIM_NEWS_DONE,
+    SIM_NEWS_CRASHED,
+    SIM_NEWS_RETURNED,
+    SIM_NEWS_PHASE
+} sim_news_kind;
 typedef struct sim_news { /* what reached a program other than by the log */
     sim_news_kind kind;
     uint64_t tag;
@@ -102,9 +108,9 @@ typedef struct sim_actor {
     bool up, ready, draining, whole_machine_sleeps;
     int64_t wake_at, resume_at, lag_ms, skew_ms;
     int64_t last_append[SIM_TOPICS]; /* a producer's records keep their order */
-    struct sim_world *world; /* for the replica's hooks */
+    struct sim_world *world;         /* for the replica's hooks */
     hf_replica *memory;
-    bool loading;            /* folding what was committed: nobody is told */
+    bool loading; /* folding what was committed: nobody is told */
     uint32_t next[SIM_PARTITIONS];
     uint64_t digest[SIM_PARTITIONS];
     uint32_t heartbeats_next;
@@ -115,13 +121,22 @@ typedef struct sim_actor {
     sim_slot slots[SIM_SLOTS];
     hf_dispatch *dispatch;
     uint64_t owned;
-    uint32_t taken[SIM_PARTITIONS];  /* submissions: next to take, while it owns the partition */
+    uint32_t taken[SIM_PARTITIONS]; /* submissions: next to take, while it owns the partition */
     uint32_t group_generation;
 } sim_actor;
 
 /* ---- the world ------------------------------------------------------------------------------------------------ */
-typedef enum sim_event_kind { SIM_AT_WAKE, SIM_AT_APPEND, SIM_AT_ANSWER, SIM_AT_RUNNER, SIM_AT_RESTART, SIM_AT_CLIENT, SIM_AT_FAULT,
-                              SIM_AT_REBALANCE, SIM_AT_CALM } sim_event_kind;
+typedef enum sim_event_kind {
+    SIM_AT_WAKE,
+    SIM_AT_APPEND,
+    SIM_AT_ANSWER,
+    SIM_AT_RUNNER,
+    SIM_AT_RESTART,
+    SIM_AT_CLIENT,
+    SIM_AT_FAULT,
+    SIM_AT_REBALANCE,
+    SIM_AT_CALM
+} sim_event_kind;
 typedef struct sim_event {
     int64_t at_ms;
     uint64_t seq;
@@ -155,7 +170,7 @@ typedef struct sim_world {
     size_t event_count, event_cap;
     sim_actor actors[SIM_ACTORS_MAX];
     int actor_count;
-    int in_flight;  /* job-events and submissions that will still reach the log */
+    int in_flight; /* job-events and submissions that will still reach the log */
     int group_owner[SIM_PARTITIONS];
     uint32_t group_committed[SIM_PARTITIONS], group_generation;
     uint64_t group_done[SIM_PARTITIONS]; /* bits, by offset: at most 64 submissions a partition */
@@ -164,8 +179,10 @@ typedef struct sim_world {
     uint64_t end_digest[SIM_PARTITIONS];
     sim_model models[SIM_JOBS_MAX];
     uint32_t model_count;
-    struct { uint64_t records, accepted, duplicates, forged, crashes, pauses, restarts, runs, lost; } counts;
-    uint64_t happened[HF_EVENT_COUNT];    /* accepted, by kind */
+    struct {
+        uint64_t records, accepted, duplicates, forged, crashes, pauses, restarts, runs, lost;
+    } counts;
+    uint64_t happened[HF_EVENT_COUNT]; /* accepted, by kind */
     uint64_t verdicts[HF_VERDICT_COUNT];
     char violation[512];
 } sim_world;

@@ -7,11 +7,21 @@ static const hf_str operations[] = {HF_STR_INIT("sleep")};
 
 void sim_worker_start(sim_world *w, sim_actor *a) {
     hf_err err = {0};
-    hf_worker_options o = {
-        .worker_id = hf_str_of(a->name), .incarnation = hf_str_of(a->incarnation_name), .hostname = HF_STR("sim"),
-        .version = HF_STR("1"), .capabilities = {.operations = {operations, 1}, .memory_gb = 8, .disk_space_gb = 100},
-        .slots = SIM_SLOTS, .claims_max = 8, .lease_ms = 30000, .heartbeat_ms = 10000, .stranger_wait_ms = 500,
-        .ageing_ms = 600000, .retry_base_ms = 2000, .retry_max_ms = 20000, .kill_grace_ms = 5000, .quick_ms = 25};
+    hf_worker_options o = {.worker_id = hf_str_of(a->name),
+                           .incarnation = hf_str_of(a->incarnation_name),
+                           .hostname = HF_STR("sim"),
+                           .version = HF_STR("1"),
+                           .capabilities = {.operations = {operations, 1}, .memory_gb = 8, .disk_space_gb = 100},
+                           .slots = SIM_SLOTS,
+                           .claims_max = 8,
+                           .lease_ms = 30000,
+                           .heartbeat_ms = 10000,
+                           .stranger_wait_ms = 500,
+                           .ageing_ms = 600000,
+                           .retry_base_ms = 2000,
+                           .retry_max_ms = 20000,
+                           .kill_grace_ms = 5000,
+                           .quick_ms = 25};
     if (hf_worker_core_new(&o, sim_now(w, a), &a->worker, &err) != HF_OK)
         sim_violation(w, "%s: %s", a->identity, err.detail);
     memset(a->slots, 0, sizeof a->slots);
@@ -31,7 +41,8 @@ void sim_worker_news(sim_world *w, sim_actor *a, const sim_news *n) {
     char marker[96];
     snprintf(marker, sizeof marker, "%d %s", n->attempt, a->identity);
     hf_result result = {.vm_name = hf_str_of(marker)};
-    hf_outcome outcome = {.code = n->code, .message = HF_STR("as the seed has it"), .phase = HF_STR("sim"), .result = &result};
+    hf_outcome outcome = {
+        .code = n->code, .message = HF_STR("as the seed has it"), .phase = HF_STR("sim"), .result = &result};
     switch (n->kind) {
     case SIM_NEWS_ACK: hf_worker_core_ack(a->worker, n->tag, n->code, sim_now(w, a)); break;
     case SIM_NEWS_DONE: hf_worker_core_done(a->worker, n->slot, n->job_id, n->attempt, &outcome, sim_now(w, a)); break;
@@ -43,7 +54,11 @@ void sim_worker_news(sim_world *w, sim_actor *a, const sim_news *n) {
 
 /* ---- runners ---------------------------------------------------------------------------------------------- */
 static void runner_at(sim_world *w, sim_actor *a, int slot, int64_t in_ms) {
-    sim_event e = {.kind = SIM_AT_RUNNER, .actor = a->index, .incarnation = a->incarnation, .slot = slot, .serial = ++a->slots[slot].serial};
+    sim_event e = {.kind = SIM_AT_RUNNER,
+                   .actor = a->index,
+                   .incarnation = a->incarnation,
+                   .slot = slot,
+                   .serial = ++a->slots[slot].serial};
     sim_at(w, w->now_ms + in_ms, e);
 }
 
@@ -62,7 +77,10 @@ static void begin(sim_world *w, sim_actor *a, int slot) {
     s->hangs = sim_storm_chance(w, 40);
     w->counts.runs++;
     if (sim_chance(w, 300))
-        sim_actor_news(w, a, (sim_news){.kind = SIM_NEWS_PHASE, .slot = slot, .job_id = s->runs[0].job_id, .attempt = s->runs[0].attempt});
+        sim_actor_news(
+            w, a,
+            (sim_news){
+                .kind = SIM_NEWS_PHASE, .slot = slot, .job_id = s->runs[0].job_id, .attempt = s->runs[0].attempt});
     runner_at(w, a, slot, duration);
 }
 
@@ -75,9 +93,7 @@ static hf_code publish(sim_world *w, const sim_run *run) {
     return HF_OK;
 }
 
-static void shift(sim_slot *s) {
-    memmove(&s->runs[0], &s->runs[1], (size_t)--s->count * sizeof s->runs[0]);
-}
+static void shift(sim_slot *s) { memmove(&s->runs[0], &s->runs[1], (size_t)--s->count * sizeof s->runs[0]); }
 
 /* What runs ends now: published before anybody is told, and told whether or not the program sleeps. */
 void sim_worker_runner(sim_world *w, sim_actor *a, int slot, uint32_t serial) {
@@ -94,7 +110,8 @@ void sim_worker_runner(sim_world *w, sim_actor *a, int slot, uint32_t serial) {
     }
     sim_run run = s->runs[0];
     hf_code code = s->outcome == HF_OK ? publish(w, &run) : s->outcome;
-    SIM_SAY(w, "%s slot %d: %.*s #%d ends, %s", a->identity, slot, HF_STR_ARG(run.job_id), run.attempt, hf_code_name(code));
+    SIM_SAY(w, "%s slot %d: %.*s #%d ends, %s", a->identity, slot, HF_STR_ARG(run.job_id), run.attempt,
+            hf_code_name(code));
     sim_news news = {.kind = SIM_NEWS_DONE, .slot = slot, .job_id = run.job_id, .attempt = run.attempt, .code = code};
     if (code == HF_E_RUNNER_CRASHED) { /* those behind it come back, too */
         news.kind = SIM_NEWS_CRASHED;
@@ -109,8 +126,10 @@ void sim_worker_runner(sim_world *w, sim_actor *a, int slot, uint32_t serial) {
 static void start(sim_world *w, sim_actor *a, const hf_action *act) {
     sim_slot *s = &a->slots[act->slot];
     const hf_job *job = hf_replica_job(a->memory, act->job_id);
-    if (!job || !hf_state_has_attempt((hf_state)job->state) || job->attempt != act->attempt || !hf_str_eqz(job->worker, a->identity))
-        sim_violation(w, "%s starts %.*s #%d, which it has not read to be its own", a->identity, HF_STR_ARG(act->job_id), act->attempt);
+    if (!job || !hf_state_has_attempt((hf_state)job->state) || job->attempt != act->attempt ||
+        !hf_str_eqz(job->worker, a->identity))
+        sim_violation(w, "%s starts %.*s #%d, which it has not read to be its own", a->identity,
+                      HF_STR_ARG(act->job_id), act->attempt);
     if (s->count == SIM_SLOT_DEPTH) {
         sim_violation(w, "%s gives a runner more than %d jobs", a->identity, SIM_SLOT_DEPTH);
         return;
@@ -134,7 +153,8 @@ static void recall(sim_world *w, sim_actor *a, const hf_action *act) {
         return;
     sim_run run = s->runs[i];
     memmove(&s->runs[i], &s->runs[i + 1], (size_t)(--s->count - i) * sizeof run);
-    sim_actor_news(w, a, (sim_news){.kind = SIM_NEWS_RETURNED, .slot = act->slot, .job_id = run.job_id, .attempt = run.attempt});
+    sim_actor_news(
+        w, a, (sim_news){.kind = SIM_NEWS_RETURNED, .slot = act->slot, .job_id = run.job_id, .attempt = run.attempt});
 }
 
 static void stop(sim_world *w, sim_actor *a, const hf_action *act) {
@@ -155,7 +175,8 @@ static void check_proposal(sim_world *w, const sim_actor *a, const hf_record *r)
     hf_event last = hf_record_event(r, r->transitions.count - 1);
     if (last == HF_EV_COMPLETED && (!job || !hf_state_has_attempt((hf_state)job->state) || job->attempt != r->attempt ||
                                     !hf_str_eqz(job->worker, a->identity)))
-        sim_violation(w, "%s completes %.*s #%d, of which it has read that it is over", a->identity, HF_STR_ARG(r->job_id), r->attempt);
+        sim_violation(w, "%s completes %.*s #%d, of which it has read that it is over", a->identity,
+                      HF_STR_ARG(r->job_id), r->attempt);
 }
 
 static void act(sim_world *w, sim_actor *a, const hf_action *action) {

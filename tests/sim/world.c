@@ -75,7 +75,9 @@ static const hf_type *type_of(sim_topic topic) {
     return topic == SIM_EVENTS ? &HF_TYPE_RECORD : topic == SIM_SUBMISSIONS ? &HF_TYPE_SUBMISSION : &HF_TYPE_HEARTBEAT;
 }
 static hf_schema schema_of(sim_topic topic) {
-    return topic == SIM_EVENTS ? HF_SCHEMA_RECORD : topic == SIM_SUBMISSIONS ? HF_SCHEMA_SUBMISSION : HF_SCHEMA_HEARTBEAT;
+    return topic == SIM_EVENTS        ? HF_SCHEMA_RECORD
+           : topic == SIM_SUBMISSIONS ? HF_SCHEMA_SUBMISSION
+                                      : HF_SCHEMA_HEARTBEAT;
 }
 
 int sim_partition_of(hf_str key) { return hf_klog_partition_of(key, SIM_PARTITIONS); }
@@ -93,7 +95,8 @@ static void send_again(sim_world *w, const sim_message *m) {
     again->lost = false;
     w->counts.duplicates++;
     count_in(w, again, 1);
-    sim_at(w, w->now_ms + 1 + sim_roll(w, sim_chance(w, 500) ? 60000 : 300), (sim_event){.kind = SIM_AT_APPEND, .message = again});
+    sim_at(w, w->now_ms + 1 + sim_roll(w, sim_chance(w, 500) ? 60000 : 300),
+           (sim_event){.kind = SIM_AT_APPEND, .message = again});
 }
 
 /* The same record in another worker's name: what a split brain would say. */
@@ -101,7 +104,8 @@ static void send_forged(sim_world *w, const sim_message *m) {
     const hf_record *record = m->record;
     hf_event first = hf_record_event(record, 0);
     const sim_actor *other = &w->actors[sim_roll(w, w->actor_count)];
-    if (first == HF_EV_CREATED || first == HF_EV_ASSIGNED || other->kind != SIM_WORKER || hf_str_eqz(record->by, other->identity))
+    if (first == HF_EV_CREATED || first == HF_EV_ASSIGNED || other->kind != SIM_WORKER ||
+        hf_str_eqz(record->by, other->identity))
         return;
     hf_record *forged = sim_must(hf_arena_alloc(&w->arena, sizeof *forged));
     sim_message *copy = sim_must(hf_arena_alloc(&w->arena, sizeof *copy));
@@ -124,8 +128,11 @@ static void draw_fate(sim_world *w, sim_message *m) {
 
 void sim_send(sim_world *w, sim_actor *from, sim_topic topic, int partition, const void *record, uint64_t tag) {
     sim_message *m = sim_must(hf_arena_alloc(&w->arena, sizeof *m));
-    *m = (sim_message){.topic = topic, .partition = partition, .actor = from ? from->index : -1,
-                       .incarnation = from ? from->incarnation : 0, .tag = tag};
+    *m = (sim_message){.topic = topic,
+                       .partition = partition,
+                       .actor = from ? from->index : -1,
+                       .incarnation = from ? from->incarnation : 0,
+                       .tag = tag};
     m->record = sim_must(hf_type_copy(type_of(topic), record, &w->arena));
     draw_fate(w, m);
     int64_t at = w->now_ms + sim_delay(w);
@@ -161,7 +168,8 @@ hf_str sim_submission_id(sim_world *w, int partition, uint32_t offset) {
     char text[HF_UUID_BYTES];
     if (given.len)
         return given;
-    return hf_arena_str(&w->arena, hf_str_of(hf_id_from_position(HF_STR("submissions"), partition, offset, e->at_ms, text)));
+    return hf_arena_str(&w->arena,
+                        hf_str_of(hf_id_from_position(HF_STR("submissions"), partition, offset, e->at_ms, text)));
 }
 
 static void wake_followers(sim_world *w, sim_topic topic) {
@@ -175,8 +183,11 @@ static void wake_followers(sim_world *w, sim_topic topic) {
 
 static void answer(sim_world *w, const sim_message *m) {
     if (m->actor >= 0)
-        sim_at(w, w->now_ms + sim_delay(w), (sim_event){.kind = SIM_AT_ANSWER, .actor = m->actor, .incarnation = m->incarnation,
-                                                         .message = (sim_message *)(uintptr_t)m});
+        sim_at(w, w->now_ms + sim_delay(w),
+               (sim_event){.kind = SIM_AT_ANSWER,
+                           .actor = m->actor,
+                           .incarnation = m->incarnation,
+                           .message = (sim_message *)(uintptr_t)m});
 }
 
 void sim_append(sim_world *w, sim_message *m) {

@@ -93,7 +93,8 @@ static void fill(const hf_type *type, void *record) {
 
 static void there_and_back_is_the_same(void **state) {
     (void)state;
-    const hf_type *const types[] = {&HF_TYPE_RECORD, &HF_TYPE_JOB, &HF_TYPE_SUBMISSION, &HF_TYPE_PROGRESS, &HF_TYPE_HEARTBEAT};
+    const hf_type *const types[] = {&HF_TYPE_RECORD, &HF_TYPE_JOB, &HF_TYPE_SUBMISSION, &HF_TYPE_PROGRESS,
+                                    &HF_TYPE_HEARTBEAT};
     for (int round = 0; round < 400; round++) {
         const hf_type *type = types[round % 5];
         void *record = make(type), *back = hf_arena_alloc(&arena, type->size_bytes);
@@ -128,11 +129,16 @@ static void shapes_people_see(void **state) {
     (void)state;
     hf_ev_started started = {.runner = HF_STR_INIT("r1")};
     hf_variant transitions[] = {{HF_EV_STARTED, &started}, {-1, NULL}};
-    hf_record r = {.job_id = HF_STR("j"), .attempt = 2, .at = 1768645800250, .by = HF_STR("w\xff"), .transitions = {transitions, 2}};
+    hf_record r = {.job_id = HF_STR("j"),
+                   .attempt = 2,
+                   .at = 1768645800250,
+                   .by = HF_STR("w\xff"),
+                   .transitions = {transitions, 2}};
     json_t *json = hf_json_of(&HF_TYPE_RECORD, &r, 0);
     char *text = json_dumps(json, JSON_COMPACT);
-    assert_string_equal(text, "{\"job_id\":\"j\",\"attempt\":2,\"at\":\"2026-01-17T10:30:00.250Z\",\"by\":\"w?\",\"transitions\":"
-                              "[{\"runner\":\"r1\",\"type\":\"Started\"},{\"type\":\"Unknown\"}]}");
+    assert_string_equal(
+        text, "{\"job_id\":\"j\",\"attempt\":2,\"at\":\"2026-01-17T10:30:00.250Z\",\"by\":\"w?\",\"transitions\":"
+              "[{\"runner\":\"r1\",\"type\":\"Started\"},{\"type\":\"Unknown\"}]}");
     free(text);
     json_decref(json);
     hf_progress p = {.percent = 1.0 / 0.0, .details = HF_STR("not json")};
@@ -158,14 +164,18 @@ static void errors_name_the_path(void **state) {
     refused(&HF_TYPE_JOB, "[]", HF_E_INVALID, "the value: must be an object");
     refused(&HF_TYPE_JOB, "{\"state\":\"flying\"}", HF_E_INVALID, "state: must be one of created validated");
     refused(&HF_TYPE_JOB, "{\"state\":1}", HF_E_INVALID, "state: must be one of");
-    refused(&HF_TYPE_JOB, "{\"spec\":{\"execution_policy\":{\"priority\":\"x\"}}}", HF_E_INVALID, "spec.execution_policy.priority:");
-    refused(&HF_TYPE_JOB, "{\"spec\":{\"disks\":[{},{\"path\":1}]}}", HF_E_INVALID, "spec.disks[1].path: must be a string");
+    refused(&HF_TYPE_JOB, "{\"spec\":{\"execution_policy\":{\"priority\":\"x\"}}}", HF_E_INVALID,
+            "spec.execution_policy.priority:");
+    refused(&HF_TYPE_JOB, "{\"spec\":{\"disks\":[{},{\"path\":1}]}}", HF_E_INVALID,
+            "spec.disks[1].path: must be a string");
     refused(&HF_TYPE_JOB, "{\"result\":[]}", HF_E_INVALID, "result: must be an object");
     refused(&HF_TYPE_JOB, "{\"created_at\":\"now\"}", HF_E_INVALID, "created_at: must be a time");
     refused(&HF_TYPE_JOB, "{\"created_at\":5}", HF_E_INVALID, "created_at: must be a time");
     refused(&HF_TYPE_JOB, "{\"attempt\":3000000000}", HF_E_INVALID, "attempt: the number is out of range");
-    refused(&HF_TYPE_RECORD, "{\"transitions\":[{\"runner\":\"x\"}]}", HF_E_INVALID, "transitions[0]: must be an object with");
-    refused(&HF_TYPE_RECORD, "{\"transitions\":[{\"type\":\"Started\",\"runner\":1}]}", HF_E_INVALID, "transitions[0].runner:");
+    refused(&HF_TYPE_RECORD, "{\"transitions\":[{\"runner\":\"x\"}]}", HF_E_INVALID,
+            "transitions[0]: must be an object with");
+    refused(&HF_TYPE_RECORD, "{\"transitions\":[{\"type\":\"Started\",\"runner\":1}]}", HF_E_INVALID,
+            "transitions[0].runner:");
     refused(&HF_TYPE_RECORD, "{\"transitions\":{}}", HF_E_INVALID, "transitions: must be a list");
     refused(&HF_TYPE_RECORD, "{\"transitions\":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}", HF_E_LIMIT,
             "transitions: has 17 elements, the limit is 16");
@@ -176,7 +186,8 @@ static void errors_name_the_path(void **state) {
 
 static void unknown_kinds_of_events_are_kept_as_unknown(void **state) {
     (void)state;
-    json_t *json = hf_json_parse(HF_STR("{\"job_id\":\"j\",\"transitions\":[{\"type\":\"Teleported\",\"to\":1}]}"), 1000, NULL);
+    json_t *json =
+        hf_json_parse(HF_STR("{\"job_id\":\"j\",\"transitions\":[{\"type\":\"Teleported\",\"to\":1}]}"), 1000, NULL);
     hf_record r;
     assert_int_equal(hf_json_to(&HF_TYPE_RECORD, json, &arena, &r, NULL), HF_OK);
     assert_int_equal(HF_LIST_AT(r.transitions, hf_variant, 0)->branch, -1);
@@ -218,7 +229,8 @@ static void parsing_is_bounded_and_never_quotes(void **state) {
     json_t *json = hf_json_parse((hf_str){deep + 36, 128}, 1000, NULL);
     assert_non_null(json);
     json_decref(json);
-    json = hf_json_parse(HF_STR("\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[\""), 1000, NULL);
+    json = hf_json_parse(HF_STR("\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[\""),
+                         1000, NULL);
     assert_non_null(json);
     json_decref(json);
     unparsable(HF_STR("{}      "), 4, HF_E_LIMIT, "has 8 bytes, the limit is 4");

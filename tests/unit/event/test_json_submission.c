@@ -118,7 +118,8 @@ static void hypersdk_definition(void **state) {
     assert_true(s.spec.options.remove_cdrom);
     assert_true(s.spec.options.create_ova);
     assert_int_equal(s.spec.options.compress_level, 6);
-    static const char *const names[] = {"show_individual_progress", "pipeline_verify", "thin", "export_method", "datacenter"};
+    static const char *const names[] = {"show_individual_progress", "pipeline_verify", "thin", "export_method",
+                                        "datacenter"};
     assert_int_equal(s.spec.options.unsupported.count, 5);
     for (size_t i = 0; i < 5; i++) {
         bool found = false;
@@ -154,7 +155,8 @@ static void worker_protocol_v1(void **state) {
 
 static void unknown_members_of_groups_are_named(void **state) {
     (void)state;
-    hf_submission s = good("{\"vm_path\":\"/a\",\"execution_policy\":{\"backoff\":3},\"colour\":\"red\",\"quiet\":false}");
+    hf_submission s =
+        good("{\"vm_path\":\"/a\",\"execution_policy\":{\"backoff\":3},\"colour\":\"red\",\"quiet\":false}");
     assert_int_equal(s.spec.options.unsupported.count, 2);
     assert_str(*HF_LIST_AT(s.spec.options.unsupported, hf_str, 0), "execution_policy.backoff");
     assert_str(*HF_LIST_AT(s.spec.options.unsupported, hf_str, 1), "colour");
@@ -163,15 +165,19 @@ static void unknown_members_of_groups_are_named(void **state) {
 static void secrets_are_refused_wherever_they_are(void **state) {
     (void)state;
     bad("{\"vm_path\":\"/a\",\"password\":\"hunter2\"}", HF_E_SECRET, "password:");
-    bad("{\"vm_path\":\"/a\",\"vcenter\":{\"server\":\"s\",\"Password\":\"hunter2\"}}", HF_E_SECRET, "vcenter.Password:");
-    bad("{\"vm_path\":\"/a\",\"parameters\":{\"a\":[{\"guest_passwd\":\"hunter2\"}]}}", HF_E_SECRET, "parameters.a[0].guest_passwd");
+    bad("{\"vm_path\":\"/a\",\"vcenter\":{\"server\":\"s\",\"Password\":\"hunter2\"}}", HF_E_SECRET,
+        "vcenter.Password:");
+    bad("{\"vm_path\":\"/a\",\"parameters\":{\"a\":[{\"guest_passwd\":\"hunter2\"}]}}", HF_E_SECRET,
+        "parameters.a[0].guest_passwd");
     bad("{\"vm_path\":\"/a\",\"metadata\":{\"API-Key\":\"hunter2\"}}", HF_E_SECRET, "metadata.API-Key");
     bad("{\"vm_path\":\"/a\",\"metadata\":{\"token\":12345}}", HF_E_SECRET, "metadata.token");
     bad("{\"vm_path\":\"/a\",\"credentials\":{\"user\":\"u\"}}", HF_E_SECRET, "credentials:");
-    bad("{\"vm_path\":\"/a\",\"options\":{\"Authorization\":\"Bearer hunter2\"}}", HF_E_SECRET, "options.Authorization");
+    bad("{\"vm_path\":\"/a\",\"options\":{\"Authorization\":\"Bearer hunter2\"}}", HF_E_SECRET,
+        "options.Authorization");
     bad("{\"vm_path\":\"https://root:hunter2@vc.example/sdk\"}", HF_E_SECRET, "vm_path:");
     bad("{\"vm_path\":\"/a\",\"audit\":{\"ticket\":\"see https://u:hunter2@x\"}}", HF_E_SECRET, "audit.ticket:");
-    bad("{\"vm_path\":\"/a\",\"parameters\":{\"k\":\"-----BEGIN RSA PRIVATE KEY-----hunter2\"}}", HF_E_SECRET, "parameters.k:");
+    bad("{\"vm_path\":\"/a\",\"parameters\":{\"k\":\"-----BEGIN RSA PRIVATE KEY-----hunter2\"}}", HF_E_SECRET,
+        "parameters.k:");
     bad("{\"vm_path\":\"/a\",\"https://u:hunter2@x\":1}", HF_E_SECRET, "the job:");
     good("{\"vm_path\":\"/a\",\"password\":\"\",\"parameters\":{\"token\":null,\"credentials\":{\"user\":\"\"}}}");
     good("{\"vm_path\":\"/a\",\"metadata\":{\"url\":\"https://host:8080/x@y\",\"tokens_used\":3,\"has_token\":true}}");
@@ -185,7 +191,8 @@ static void errors_name_the_member(void **state) {
     bad("{\"job_id\":\"a\",\"id\":\"b\"}", HF_E_INVALID, "id: differs from job_id");
     bad("{\"output_dir\":\"/a\",\"output_path\":\"/b\"}", HF_E_INVALID, "output_path: differs from output_dir");
     good("{\"output_dir\":\"/a\",\"output_path\":\"/a\"}");
-    bad("{\"output_dir\":\"/a\",\"artifacts\":{\"output_path\":\"/b\"}}", HF_E_INVALID, "artifacts.output_path: differs");
+    bad("{\"output_dir\":\"/a\",\"artifacts\":{\"output_path\":\"/b\"}}", HF_E_INVALID,
+        "artifacts.output_path: differs");
     bad("{\"version\":\"2.0\"}", HF_E_UNSUPPORTED, "version:");
     bad("{\"vcenter\":{\"server\":\"vc\"}}", HF_E_UNSUPPORTED, "endpoint");
     bad("{\"vcenter_url\":\"https://vc/sdk\"}", HF_E_UNSUPPORTED, "vcenter_url: ");
@@ -193,14 +200,17 @@ static void errors_name_the_member(void **state) {
     bad("{\"priority\":5000000000}", HF_E_INVALID, "priority: the number is out of range");
     bad("{\"execution_policy\":{\"priority\":1.5}}", HF_E_INVALID, "execution_policy.priority: must be a whole number");
     bad("{\"execution_policy\":[]}", HF_E_INVALID, "execution_policy: must be an object");
-    bad("{\"capability_requirements\":{\"needs_nbd\":1}}", HF_E_INVALID, "capability_requirements.needs_nbd: must be true or false");
+    bad("{\"capability_requirements\":{\"needs_nbd\":1}}", HF_E_INVALID,
+        "capability_requirements.needs_nbd: must be true or false");
     bad("{\"capability_requirements\":{\"min_memory_gb\":\"2\"}}", HF_E_INVALID, "min_memory_gb: must be a number");
     bad("{\"options\":5}", HF_E_INVALID, "options: must be an object");
     bad("{\"options\":{\"codec\":5}}", HF_E_INVALID, "options.codec: must be a string");
-    bad("{\"options\":{\"bandwidth_limit\":\"fast\"}}", HF_E_INVALID, "options.bandwidth_limit: must be bytes a second");
+    bad("{\"options\":{\"bandwidth_limit\":\"fast\"}}", HF_E_INVALID,
+        "options.bandwidth_limit: must be bytes a second");
     bad("{\"disks\":\"/a\"}", HF_E_INVALID, "disks: must be a list");
     bad("{\"disks\":[5]}", HF_E_INVALID, "disks[0]: must be a path");
-    bad("{\"disks\":[\"/a\",{\"path\":\"/b\",\"size_bytes\":\"x\"}]}", HF_E_INVALID, "disks[1].size_bytes: must be a whole number");
+    bad("{\"disks\":[\"/a\",{\"path\":\"/b\",\"size_bytes\":\"x\"}]}", HF_E_INVALID,
+        "disks[1].size_bytes: must be a whole number");
     bad("{\"disks\":[\"/a\"],\"image\":{\"path\":\"/b\"}}", HF_E_INVALID, "image: given besides disks");
     bad("{\"parameters\":[]}", HF_E_INVALID, "parameters: must be an object");
     bad("{\"metadata\":\"x\"}", HF_E_INVALID, "metadata: must be an object");

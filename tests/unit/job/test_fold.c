@@ -36,23 +36,55 @@ static hf_verdict oracle(const model *m, hf_event event, int32_t attempt, bool r
     int32_t wanted = m->attempt;
     *to = m->state;
     switch (event) {
-    case HF_EV_CREATED:
-        *to = HF_S_CREATED;
-        return m->exists ? HF_V_JOB_EXISTS : HF_V_ACCEPTED;
-    case HF_EV_VALIDATED: from = "created"; attempt_counts = false; *to = HF_S_VALIDATED; break;
-    case HF_EV_REJECTED: from = "created validated"; attempt_counts = false; *to = HF_S_FAILED; break;
-    case HF_EV_QUEUED: from = "validated retrying"; *to = HF_S_QUEUED; break;
-    case HF_EV_ASSIGNED: from = "queued"; wanted++; *to = HF_S_ASSIGNED; break;
-    case HF_EV_STARTED: from = "assigned"; worker_counts = true; *to = HF_S_RUNNING; break;
-    case HF_EV_PROGRESSING: from = "running progressing"; worker_counts = true; *to = HF_S_PROGRESSING; break;
-    case HF_EV_COMPLETED: from = "assigned running progressing"; worker_counts = true; *to = HF_S_COMPLETED; break;
-    case HF_EV_RETRY_SCHEDULED: from = "assigned running progressing"; worker_counts = true; *to = HF_S_RETRYING; break;
+    case HF_EV_CREATED: *to = HF_S_CREATED; return m->exists ? HF_V_JOB_EXISTS : HF_V_ACCEPTED;
+    case HF_EV_VALIDATED:
+        from = "created";
+        attempt_counts = false;
+        *to = HF_S_VALIDATED;
+        break;
+    case HF_EV_REJECTED:
+        from = "created validated";
+        attempt_counts = false;
+        *to = HF_S_FAILED;
+        break;
+    case HF_EV_QUEUED:
+        from = "validated retrying";
+        *to = HF_S_QUEUED;
+        break;
+    case HF_EV_ASSIGNED:
+        from = "queued";
+        wanted++;
+        *to = HF_S_ASSIGNED;
+        break;
+    case HF_EV_STARTED:
+        from = "assigned";
+        worker_counts = true;
+        *to = HF_S_RUNNING;
+        break;
+    case HF_EV_PROGRESSING:
+        from = "running progressing";
+        worker_counts = true;
+        *to = HF_S_PROGRESSING;
+        break;
+    case HF_EV_COMPLETED:
+        from = "assigned running progressing";
+        worker_counts = true;
+        *to = HF_S_COMPLETED;
+        break;
+    case HF_EV_RETRY_SCHEDULED:
+        from = "assigned running progressing";
+        worker_counts = true;
+        *to = HF_S_RETRYING;
+        break;
     case HF_EV_FAILED:
         from = "assigned running progressing retrying queued";
         worker_counts = held(m->state);
         *to = HF_S_FAILED;
         break;
-    case HF_EV_LEASE_EXPIRED: from = "assigned running progressing"; *to = m->budget ? HF_S_RETRYING : HF_S_FAILED; break;
+    case HF_EV_LEASE_EXPIRED:
+        from = "assigned running progressing";
+        *to = m->budget ? HF_S_RETRYING : HF_S_FAILED;
+        break;
     case HF_EV_CANCEL_REQUESTED:
         from = "created validated queued assigned running progressing retrying";
         attempt_counts = false;
@@ -61,8 +93,15 @@ static hf_verdict oracle(const model *m, hf_event event, int32_t attempt, bool r
         from = "created validated queued assigned running progressing retrying";
         *to = HF_S_CANCELLED;
         break;
-    case HF_EV_RELEASED: from = "assigned"; worker_counts = true; *to = HF_S_QUEUED; break;
-    case HF_EV_DELETED: from = "completed failed cancelled"; attempt_counts = false; break;
+    case HF_EV_RELEASED:
+        from = "assigned";
+        worker_counts = true;
+        *to = HF_S_QUEUED;
+        break;
+    case HF_EV_DELETED:
+        from = "completed failed cancelled";
+        attempt_counts = false;
+        break;
     case HF_EVENT_COUNT: break;
     }
     if (!m->exists)
@@ -88,7 +127,8 @@ static hf_verdict oracle(const model *m, hf_event event, int32_t attempt, bool r
 enum { NOW = 5000, LATER = 9000, ATTEMPT = 2 };
 static const hf_str ID = HF_STR_INIT("job-1"), WORKER = HF_STR_INIT("w1/a"), OTHER = HF_STR_INIT("w2/b");
 
-static const hf_ev_created created = {.spec = {.name = HF_STR_INIT("web"), .policy = {.retry_count = 3, .priority = 5}}};
+static const hf_ev_created created = {
+    .spec = {.name = HF_STR_INIT("web"), .policy = {.retry_count = 3, .priority = 5}}};
 static const hf_ev_validated validated;
 static const hf_ev_rejected rejected = {.error = {.code = HF_STR_INIT("invalid")}};
 static const hf_ev_queued queued;
@@ -104,11 +144,11 @@ static const hf_ev_cancelled cancelled;
 static const hf_ev_released released;
 static const hf_ev_deleted deleted;
 static const void *const payloads[HF_EVENT_COUNT] = {
-    [HF_EV_CREATED] = &created,     [HF_EV_VALIDATED] = &validated,      [HF_EV_REJECTED] = &rejected,
-    [HF_EV_QUEUED] = &queued,       [HF_EV_ASSIGNED] = &assigned,        [HF_EV_STARTED] = &started,
-    [HF_EV_PROGRESSING] = &progressing, [HF_EV_COMPLETED] = &completed,  [HF_EV_RETRY_SCHEDULED] = &retry,
-    [HF_EV_FAILED] = &failed,       [HF_EV_LEASE_EXPIRED] = &expired,    [HF_EV_CANCEL_REQUESTED] = &asked,
-    [HF_EV_CANCELLED] = &cancelled, [HF_EV_RELEASED] = &released,        [HF_EV_DELETED] = &deleted,
+    [HF_EV_CREATED] = &created,         [HF_EV_VALIDATED] = &validated,   [HF_EV_REJECTED] = &rejected,
+    [HF_EV_QUEUED] = &queued,           [HF_EV_ASSIGNED] = &assigned,     [HF_EV_STARTED] = &started,
+    [HF_EV_PROGRESSING] = &progressing, [HF_EV_COMPLETED] = &completed,   [HF_EV_RETRY_SCHEDULED] = &retry,
+    [HF_EV_FAILED] = &failed,           [HF_EV_LEASE_EXPIRED] = &expired, [HF_EV_CANCEL_REQUESTED] = &asked,
+    [HF_EV_CANCELLED] = &cancelled,     [HF_EV_RELEASED] = &released,     [HF_EV_DELETED] = &deleted,
 };
 
 static hf_record record_of(const hf_variant *transitions, uint32_t count, int32_t attempt, hf_str by) {
@@ -118,9 +158,20 @@ static hf_record record_of(const hf_variant *transitions, uint32_t count, int32_
 static hf_job job_of(const model *m, hf_spec *spec) {
     *spec = created.spec;
     spec->policy.retry_count = m->budget ? ATTEMPT + 1 : ATTEMPT - 1;
-    return (hf_job){.id = ID, .created = {0, 1}, .last = {0, 7}, .state = m->state, .attempt = m->attempt,
-                    .cancel_requested = m->cancel_requested, .deleted = m->deleted, .created_at = 1000, .queued_at = 1100,
-                    .assigned_at = 1200, .started_at = 1300, .updated_at = 1400, .not_before = 1500, .worker = WORKER,
+    return (hf_job){.id = ID,
+                    .created = {0, 1},
+                    .last = {0, 7},
+                    .state = m->state,
+                    .attempt = m->attempt,
+                    .cancel_requested = m->cancel_requested,
+                    .deleted = m->deleted,
+                    .created_at = 1000,
+                    .queued_at = 1100,
+                    .assigned_at = 1200,
+                    .started_at = 1300,
+                    .updated_at = 1400,
+                    .not_before = 1500,
+                    .worker = WORKER,
                     .spec = spec};
 }
 
@@ -138,7 +189,9 @@ static void check_effect(const model *m, hf_event event, hf_state to, const hf_j
     assert_int_equal(after->cancel_requested, m->cancel_requested || event == HF_EV_CANCEL_REQUESTED);
     assert_int_equal(after->queued_at, event == HF_EV_QUEUED || event == HF_EV_RELEASED ? NOW : before->queued_at);
     assert_int_equal(after->assigned_at, event == HF_EV_ASSIGNED ? NOW : before->assigned_at);
-    assert_int_equal(after->started_at, event == HF_EV_STARTED ? NOW : event == HF_EV_ASSIGNED ? 0 : before->started_at);
+    assert_int_equal(after->started_at, event == HF_EV_STARTED    ? NOW
+                                        : event == HF_EV_ASSIGNED ? 0
+                                                                  : before->started_at);
     if (event == HF_EV_CREATED)
         assert_int_equal(after->created.offset, 8);
     else
@@ -180,8 +233,8 @@ static void try_one(const model *m, hf_event event, int32_t attempt, bool right_
     if (got != expected)
         fail_msg("%s in %s (attempt %d of %d, %s worker%s%s%s): %s, not %s", hf_event_name(event),
                  m->exists ? hf_state_name(m->state) : "none", attempt, m->attempt, right_worker ? "right" : "wrong",
-                 m->cancel_requested ? ", cancel asked" : "", m->budget ? "" : ", no budget", m->deleted ? ", deleted" : "",
-                 hf_verdict_name(got), hf_verdict_name(expected));
+                 m->cancel_requested ? ", cancel asked" : "", m->budget ? "" : ", no budget",
+                 m->deleted ? ", deleted" : "", hf_verdict_name(got), hf_verdict_name(expected));
     if (got != HF_V_ACCEPTED) {
         assert_int_equal(after.state, 99);
         assert_int_equal(refused, 0);
@@ -211,8 +264,8 @@ static void every_combination_agrees_with_the_oracle(void **state) {
 }
 
 /* ---- whole records ------------------------------------------------------------------------------------- */
-static hf_verdict fold_events(const hf_job *before, const hf_event *events, uint32_t count, int32_t attempt, hf_job *after,
-                              uint32_t *refused) {
+static hf_verdict fold_events(const hf_job *before, const hf_event *events, uint32_t count, int32_t attempt,
+                              hf_job *after, uint32_t *refused) {
     hf_variant transitions[HF_MAX_TRANSITIONS];
     for (uint32_t i = 0; i < count; i++)
         transitions[i] = (hf_variant){events[i], payloads[events[i]]};
@@ -300,8 +353,8 @@ static uint32_t random_transitions(hf_variant *transitions) {
 }
 
 /* The record at once = its transitions one by one, up to the first refusal; then none. */
-static void check_against_single_steps(const hf_job *before, const hf_record *r, hf_verdict verdict, const hf_job *after,
-                                       uint32_t refused) {
+static void check_against_single_steps(const hf_job *before, const hf_record *r, hf_verdict verdict,
+                                       const hf_job *after, uint32_t refused) {
     hf_job step;
     const hf_job *at = before;
     for (uint32_t i = 0; i < r->transitions.count; i++) {

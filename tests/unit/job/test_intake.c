@@ -58,12 +58,14 @@ static bool mentioned(const hf_intake_errors *list, const char *text) {
 static void expect_error(hf_spec spec, const char *mentions) {
     check(&spec);
     if (errors.count != 1 || !mentioned(&errors, mentions))
-        fail_msg("%u errors, the first \"%.*s\", instead of \"%s\"", errors.count, HF_STR_ARG(errors.text[0]), mentions);
+        fail_msg("%u errors, the first \"%.*s\", instead of \"%s\"", errors.count, HF_STR_ARG(errors.text[0]),
+                 mentions);
 }
 
 static void provider_follows_from_the_text(void **state) {
     (void)state;
-    static const char *const images[] = {"file:///x", "/a/b.raw", "/a/b.img", "/a/b.QCOW2", "b.vmdk", "/b.vdi", "/b.Vhd", "/b.vhdx"};
+    static const char *const images[] = {"file:///x", "/a/b.raw", "/a/b.img", "/a/b.QCOW2",
+                                         "b.vmdk",    "/b.vdi",   "/b.Vhd",   "/b.vhdx"};
     for (size_t i = 0; i < sizeof images / sizeof *images; i++)
         assert_str(hf_intake_provider_of(S(images[i])), "local");
     static const char *const others[] = {"/dc/vm/web-01", "", "/a/raw", "/a/b.raw.gz", "https://x/y"};
@@ -239,7 +241,8 @@ static void options_nothing_acts_on_are_warned_of(void **state) {
 static hf_record propose(hf_submission *submission, hf_intake_errors *found) {
     hf_record record;
     hf_err err = {0};
-    assert_int_equal(hf_intake(submission, S("job-1"), S("submissions/0/7"), S("d1"), 1234, &arena, &record, found, &err), HF_OK);
+    assert_int_equal(
+        hf_intake(submission, S("job-1"), S("submissions/0/7"), S("d1"), 1234, &arena, &record, found, &err), HF_OK);
     return record;
 }
 
