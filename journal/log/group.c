@@ -13,7 +13,7 @@
 #include "journal/log/inside.h"
 #include "schemas/base/clock.h"
 
-enum { TAKE_MAX = 131072, CLOSE_MS = 3000, STALLED_RETRY_MS = 500 };
+enum { TAKE_MAX = 131072, CLOSE_MS = 3000, CLOSE_STEP_MS = 20, STALLED_RETRY_MS = 500 };
 
 #define REMEDY                                                                                                          \
     "records were deleted before they were taken in: raise the topic's retention, see what was lost, then let the "     \
@@ -201,6 +201,14 @@ hf_code hf_group_open(hf_klog *log, hf_topic topic, const char *group_suffix, hf
     return HF_OK;
 }
 
+/* From rd_kafka_queue_poll everything comes as an event: records that nobody will read, and the last rebalance,
+ * which must be answered or librdkafka never ends. (rd_kafka_queue_poll_callback would abort on a record.) */
+static void take_last_event(hf_group *g, rd_kafka_event_t *event) {
+    if (event && rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE)
+        on_rebalance(g->client->rk, rd_kafka_event_error(event), rd_kafka_event_topic_partition_list(event), g);
+    rd_kafka_event_destroy(event);
+}
+
 /* Leaves the group, with a bound: rd_kafka_consumer_close would wait for a coordinator that is gone. */
 static void leave(hf_group *g) {
     hf_group_commit(g, NULL);
@@ -208,7 +216,7 @@ static void leave(hf_group *g) {
     rd_kafka_error_t *error = rd_kafka_consumer_close_queue(g->client->rk, queue);
     int64_t until = hf_mono_ms(hf_clock_system()) + CLOSE_MS;
     while (!error && !rd_kafka_consumer_closed(g->client->rk) && hf_mono_ms(hf_clock_system()) < until)
-        rd_kafka_queue_poll_callback(queue, 20);
+        take_last_event(g, rd_kafka_queue_poll(queue, CLOSE_STEP_MS));
     if (error)
         rd_kafka_error_destroy(error);
     rd_kafka_queue_destroy(queue);

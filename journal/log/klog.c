@@ -152,19 +152,6 @@ hf_code hf_klog_partitions(hf_klog *log, hf_topic topic, int32_t *ret_count, hf_
     return HF_OK;
 }
 
-hf_code hf_klog_watermarks(hf_klog *log, hf_topic topic, int32_t partition, int timeout_ms, int64_t *ret_low,
-                           int64_t *ret_high, hf_err *reterr) {
-    int64_t low, high;
-    rd_kafka_resp_err_t err =
-        rd_kafka_query_watermark_offsets(log->admin, log->topic_names[topic], partition, &low, &high, timeout_ms);
-    if (err)
-        return hf_fail(reterr, hf_log_code(err), "offsets of %s [%d]: %s", log->topic_names[topic], partition,
-                       rd_kafka_err2str(err));
-    *ret_low = low;
-    *ret_high = high;
-    return HF_OK;
-}
-
 /* Answers of a cluster whose leaders move, or that has just made a topic: the next one will be better. */
 static bool passes(rd_kafka_resp_err_t err) {
     int code = err;
@@ -172,6 +159,29 @@ static bool passes(rd_kafka_resp_err_t err) {
            code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || code == RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE ||
            code == RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH || code == RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH ||
            code == RD_KAFKA_RESP_ERR__TRANSPORT;
+}
+
+enum { ENDS_PAUSE_MS = 20 };
+
+/* librdkafka asks the leaders it knows, and does not look for new ones by itself. */
+static void pause_and_refresh(hf_klog *log) {
+    usleep(ENDS_PAUSE_MS * 1000);
+    hf_topics_refresh(log, HF_LOG_STEP_MS / 10, NULL);
+}
+
+hf_code hf_klog_watermarks(hf_klog *log, hf_topic topic, int32_t partition, int timeout_ms, int64_t *ret_low,
+                           int64_t *ret_high, hf_err *reterr) {
+    int64_t low, high, until = hf_mono_ms(hf_clock_system()) + timeout_ms;
+    const char *name = log->topic_names[topic];
+    rd_kafka_resp_err_t err;
+    while ((err = rd_kafka_query_watermark_offsets(log->admin, name, partition, &low, &high, timeout_ms)) &&
+           passes(err) && hf_mono_ms(hf_clock_system()) < until)
+        pause_and_refresh(log);
+    if (err)
+        return hf_fail(reterr, hf_log_code(err), "offsets of %s [%d]: %s", name, partition, rd_kafka_err2str(err));
+    *ret_low = low;
+    *ret_high = high;
+    return HF_OK;
 }
 
 static rd_kafka_resp_err_t ask_ends(hf_klog *log, rd_kafka_topic_partition_list_t *partitions, int64_t which,
@@ -184,8 +194,6 @@ static rd_kafka_resp_err_t ask_ends(hf_klog *log, rd_kafka_topic_partition_list_
     return err;
 }
 
-enum { ENDS_PAUSE_MS = 20 };
-
 /* offsets_for_times with the special times -1 (end) and -2 (beginning): ListOffsets as the protocol has it. */
 hf_code hf_log_ends(hf_klog *log, rd_kafka_topic_partition_list_t *partitions, int64_t which, int timeout_ms,
                     hf_err *reterr) {
@@ -193,7 +201,7 @@ hf_code hf_log_ends(hf_klog *log, rd_kafka_topic_partition_list_t *partitions, i
     rd_kafka_resp_err_t err;
     while ((err = ask_ends(log, partitions, which, timeout_ms)) && passes(err) &&
            hf_mono_ms(hf_clock_system()) < until)
-        usleep(ENDS_PAUSE_MS * 1000);
+        pause_and_refresh(log);
     return err ? hf_fail(reterr, hf_log_code(err), "offsets of the topics at %s: %s", log->bootstrap,
                          rd_kafka_err2str(err))
                : HF_OK;

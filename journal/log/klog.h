@@ -105,7 +105,7 @@ void hf_follower_replay_mode(hf_follower *f, bool far_behind);
 /* ---- sharing out short work (group; cooperative-sticky) -------------------------------------- */
 typedef struct hf_group hf_group;
 hf_code hf_group_open(hf_klog *log, hf_topic topic, const char *group_suffix, hf_group **ret, hf_err *reterr);
-void hf_group_close(hf_group *g); /* leaves the group */
+void hf_group_close(hf_group *g); /* leaves the group; up to 10 s when its broker is gone */
 int hf_group_fd(hf_group *g);
 hf_code hf_group_poll(hf_group *g, size_t max, int timeout_ms, hf_batch *ret, hf_err *reterr);
 /* Everything of that partition before `next_offset` is dealt with; committed with the next hf_group_commit.

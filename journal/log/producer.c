@@ -455,7 +455,7 @@ void hf_klog_bulk(hf_klog *log, bool bulk) {
     atomic_store_explicit(&log->producer->wanted, bulk ? LANE_BULK : LANE_NOW, memory_order_relaxed);
 }
 
-/* ---- faults for tests ----------------------------------------------------------------------------- */
+/* A fault for tests (faults.h); here because it needs the lanes. */
 bool hf_klog_fail_producer(hf_klog *log, const char *reason) {
     bool done = false;
     pthread_mutex_lock(&log->producer->lock);
