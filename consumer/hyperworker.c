@@ -64,7 +64,8 @@ static hf_code keep(command_line *c, const char *option, char *value, hf_err *re
     static char config_option[] = "--config", set_option[] = "--set";
     bool set = !strcmp(option, "set");
     if (c->setting_count == SETTINGS_MAX)
-        return hf_fail(reterr, HF_E_USAGE, "at most %d --set are taken; put them into a file and give it with --config", SETTINGS_MAX);
+        return hf_fail(reterr, HF_E_USAGE, "at most %d --set are taken; put them into a file and give it with --config",
+                       SETTINGS_MAX);
     if (set)
         c->settings[c->setting_count++] = value;
     else if (c->config_file)
@@ -82,7 +83,9 @@ static hf_code take_option(command_line *c, int option, char *value, hf_err *ret
     case 's': return keep(c, "set", value, reterr);
     case 'o':
         c->json = !strcmp(value, "json");
-        return c->json || !strcmp(value, "table") ? HF_OK : hf_fail(reterr, HF_E_USAGE, "--output %s: it is table or json", value);
+        return c->json || !strcmp(value, "table")
+                   ? HF_OK
+                   : hf_fail(reterr, HF_E_USAGE, "--output %s: it is table or json", value);
     case 'h':
     case 'v': c->command = option == 'h' ? "help" : "version"; return HF_OK;
     default: return hf_fail(reterr, HF_E_USAGE, "see `hyperworker --help`");
@@ -103,8 +106,10 @@ static hf_code take_words(command_line *c, int argc, char **argv, hf_err *reterr
 }
 
 static hf_code read_command_line(command_line *c, int argc, char **argv, hf_err *reterr) {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {"set", required_argument, NULL, 's'},   {"output", required_argument, NULL, 'o'},
-                                            {"help", no_argument, NULL, 'h'},         {"version", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"set", required_argument, NULL, 's'},
+        {"output", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0}};
     hf_code code = HF_OK;
     for (int option; !code && (option = getopt_long(argc, argv, "c:s:o:hv", options, NULL)) != -1;)
         code = take_option(c, option, optarg, reterr);
@@ -130,7 +135,8 @@ static hf_code load_config(const command_line *c, hf_config **ret, hf_err *reter
 static void set_up_log(const hf_config *config, const char *program) {
     hf_log_level level = HF_LOG_INFO;
     hf_log_level_parse(hf_str_of(hf_config_str(config, HF_C_LOG_LEVEL)), &level);
-    hf_log_setup(program, level, strcmp(hf_config_str(config, HF_C_LOG_FORMAT), "json") ? HF_LOG_LOGFMT : HF_LOG_JSON, 2);
+    hf_log_setup(program, level, strcmp(hf_config_str(config, HF_C_LOG_FORMAT), "json") ? HF_LOG_LOGFMT : HF_LOG_JSON,
+                 2);
 }
 
 /* `hyperctl dev` runs the fleet "dev" on one person's machine: there paths are confined only where roots are given. */
@@ -145,9 +151,12 @@ static void print_names(const char *label, hf_list names) {
 }
 
 static void print_table(const char *id, int slots, const hf_capabilities *c) {
-    printf("%-16s%s\n%-16s%.*s\n%-16s%.*s\n", "worker", id, "execution mode", HF_STR_ARG(c->execution_mode), "level", HF_STR_ARG(c->level));
-    printf("%-16s%s%s%s%s%s\n", "has", c->nbd ? "nbd " : "", c->lvm ? "lvm " : "", c->mount ? "mount " : "", c->selinux_tools ? "selinux " : "", c->qemu_img ? "qemu-img" : "");
-    printf("%-16s%d\n%-16s%d\n%-16s%.1f GiB\n%-16s%.1f GiB\n", "slots", slots, "cpus", c->cpus, "memory", c->memory_gb, "disk free", c->disk_space_gb);
+    printf("%-16s%s\n%-16s%.*s\n%-16s%.*s\n", "worker", id, "execution mode", HF_STR_ARG(c->execution_mode), "level",
+           HF_STR_ARG(c->level));
+    printf("%-16s%s%s%s%s%s\n", "has", c->nbd ? "nbd " : "", c->lvm ? "lvm " : "", c->mount ? "mount " : "",
+           c->selinux_tools ? "selinux " : "", c->qemu_img ? "qemu-img" : "");
+    printf("%-16s%d\n%-16s%d\n%-16s%.1f GiB\n%-16s%.1f GiB\n", "slots", slots, "cpus", c->cpus, "memory", c->memory_gb,
+           "disk free", c->disk_space_gb);
     printf("%-16s%.*s\n%-16s%.*s\n", "os", HF_STR_ARG(c->os_info), "kernel", HF_STR_ARG(c->kernel_version));
     print_names("operations", c->operations);
     print_names("providers", c->providers);
@@ -164,7 +173,8 @@ static hf_code capabilities(const command_line *line, const hf_config *config, h
         code = hf_capabilities_probe(config, NULL, &arena, &c, reterr);
     int slots = (int)hf_config_int(config, HF_C_WORKER_SLOTS);
     if (!code && line->json) {
-        json_t *json = hf_capabilities_json(&c, hf_str_of(id), hf_str_of(hf_host_name(host, sizeof host)), slots, hf_wall_ms(hf_clock_system()));
+        json_t *json = hf_capabilities_json(&c, hf_str_of(id), hf_str_of(hf_host_name(host, sizeof host)), slots,
+                                            hf_wall_ms(hf_clock_system()));
         if (!json || json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) || putchar('\n') < 0)
             code = hf_fail(reterr, HF_E_NO_MEMORY, "capabilities");
         json_decref(json);
@@ -208,7 +218,8 @@ static hf_code read_job(const char *file, hf_buf *text, hf_arena *arena, hf_subm
         for (uint32_t i = 0; i < warnings.count && i < HF_MAX_ERRORS; i++)
             fprintf(stderr, "hyperworker: %s: warning: %.*s\n", file, HF_STR_ARG(warnings.text[i]));
     }
-    return errors.count ? hf_fail(reterr, HF_E_INVALID, "%s: %u errors; the job was not run", file, errors.count) : code;
+    return errors.count ? hf_fail(reterr, HF_E_INVALID, "%s: %u errors; the job was not run", file, errors.count)
+                        : code;
 }
 
 static int run_job(const command_line *line, const hf_config *config) {
@@ -220,7 +231,8 @@ static int run_job(const command_line *line, const hf_config *config) {
     char id[HF_UUID_BYTES];
     hf_arena_init(&arena, 16u << 20);
     hf_buf_init(&text, HF_MAX_SUBMISSION + 4096);
-    hf_code code = read_job(line->file, &text, &arena, &job, &err);
+    hf_type_init(&HF_TYPE_SUBMISSION, &job);
+    hf_code code = read_job(line->file ? line->file : "-", &text, &arena, &job, &err);
     if (!code)
         code = hf_roots_open(config, any_root(config), &roots, &err);
     int status = code ? failed(&err) : 0;
@@ -237,7 +249,8 @@ static int run_job(const command_line *line, const hf_config *config) {
 /* ---- commands ---------------------------------------------------------------------------------------------------------------- */
 static int run(const command_line *line, const hf_config *config) {
     hf_err err;
-    hf_worker_run_options options = {.config = config, .runner_arguments = line->runner_arguments, .any_root = any_root(config)};
+    hf_worker_run_options options = {
+        .config = config, .runner_arguments = line->runner_arguments, .any_root = any_root(config)};
     hf_worker_block_signals();
     hf_code code = hf_worker_run(&options, &err);
     if (!code)
@@ -256,7 +269,8 @@ static int command(const command_line *line, const hf_config *config) {
     if (!strcmp(line->command, "capabilities"))
         code = capabilities(line, config, &err);
     else
-        code = hf_fail(&err, HF_E_USAGE, "there is no command \"%s\"; there are run, capabilities and run-job FILE", line->command);
+        code = hf_fail(&err, HF_E_USAGE, "there is no command \"%s\"; there are run, capabilities and run-job FILE",
+                       line->command);
     return code ? failed(&err) : 0;
 }
 
@@ -270,7 +284,8 @@ static int runner(int argc, char **argv) {
     if (read_command_line(&line, argc - 3, argv + 3, &err) || load_config(&line, &config, &err))
         return failed(&err);
     set_up_log(config, "hyperworker-runner");
-    return hf_runner_main(&(hf_runner_child_options){.fd = fd, .parent = parent, .config = config, .any_root = any_root(config)});
+    return hf_runner_main(
+        &(hf_runner_child_options){.fd = fd, .parent = parent, .config = config, .any_root = any_root(config)});
 }
 
 int main(int argc, char **argv) {

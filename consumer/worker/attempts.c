@@ -7,7 +7,8 @@ hf_held *hf_held_new(hf_worker_core *core, hf_qjob *job, hf_held_state state, in
     if (!held)
         return NULL;
     core->free = held->dirty_next;
-    *held = (hf_held){.job = job, .state = state, .attempt = attempt, .slot = -1, .pending = -1, .serial = held->serial};
+    *held =
+        (hf_held){.job = job, .state = state, .attempt = attempt, .slot = -1, .pending = -1, .serial = held->serial};
     core->held_count++;
     job->held = (uint16_t)(held - core->held + 1);
     return held;
@@ -56,9 +57,13 @@ void hf_held_claimed(hf_worker_core *core, hf_held *held, bool first) {
     core->claimed_count++;
 }
 
+static void unlink_from(hf_held **list, hf_held *held) {
+    DL_DELETE(*list, held); /* NOLINT(clang-analyzer-core.NullDereference): in a list `prev` is never NULL */
+}
+
 static void slot_without(hf_worker_core *core, hf_slot *slot, hf_held *held, hf_now now) {
     bool head = slot->jobs == held;
-    DL_DELETE(slot->jobs, held);
+    unlink_from(&slot->jobs, held);
     if (--slot->count == 0)
         core->slots_busy--;
     if (head) {
@@ -71,7 +76,7 @@ void hf_held_unlist(hf_worker_core *core, hf_held *held, hf_now now) {
     if (held->slot >= 0)
         slot_without(core, &core->slots[held->slot], held, now);
     else if (held->state == HF_HELD_CLAIMED) {
-        DL_DELETE(core->claimed, held);
+        unlink_from(&core->claimed, held);
         core->claimed_count--;
     }
     held->slot = -1;
@@ -133,7 +138,8 @@ void hf_worker_core_phase(hf_worker_core *core, int32_t slot, hf_str job_id, int
 static void measure(hf_worker_core *core, const hf_held *held, int64_t duration_us, hf_now now) {
     if (held->stopped)
         return;
-    double us = duration_us > 0 ? (double)duration_us : (double)(now.mono_ms - core->slots[held->slot].head_since_ms) * 1000;
+    double us =
+        duration_us > 0 ? (double)duration_us : (double)(now.mono_ms - core->slots[held->slot].head_since_ms) * 1000;
     core->duration_us = core->duration_us < 0 ? us : core->duration_us + (us - core->duration_us) / 16;
 }
 
@@ -147,7 +153,10 @@ static void keep_outcome(hf_held *held, const hf_outcome *outcome) {
             held->code = HF_E_NO_MEMORY;
         return;
     }
-    hf_job_error error = {.code = hf_str_of(hf_code_name(outcome->code)), .message = outcome->message, .phase = outcome->phase, .details = outcome->details};
+    hf_job_error error = {.code = hf_str_of(hf_code_name(outcome->code)),
+                          .message = outcome->message,
+                          .phase = outcome->phase,
+                          .details = outcome->details};
     if (!error.message.len)
         error.message = hf_str_of(hf_code_sentence(outcome->code));
     held->error = hf_type_clone(&HF_TYPE_JOB_ERROR, &error);
@@ -166,7 +175,8 @@ static void ended(hf_worker_core *core, hf_held *held, const hf_outcome *outcome
     hf_held_touch(core, held);
 }
 
-void hf_worker_core_done(hf_worker_core *core, int32_t slot, hf_str job_id, int32_t attempt, const hf_outcome *outcome, hf_now now) {
+void hf_worker_core_done(hf_worker_core *core, int32_t slot, hf_str job_id, int32_t attempt, const hf_outcome *outcome,
+                         hf_now now) {
     hf_held *held = in_slot(core, slot, job_id, attempt);
     if (held)
         ended(core, held, outcome, now);
@@ -196,7 +206,8 @@ void hf_worker_core_crashed(hf_worker_core *core, int32_t slot, hf_str message, 
         returned(core, head->prev, now);
     if (!head->stopped)
         core->crashes++;
-    ended(core, head, &(hf_outcome){.code = HF_E_RUNNER_CRASHED, .message = message, .phase = hf_str_of(head->phase)}, now);
+    ended(core, head, &(hf_outcome){.code = HF_E_RUNNER_CRASHED, .message = message, .phase = hf_str_of(head->phase)},
+          now);
 }
 
 bool hf_worker_core_owns(const hf_worker_core *core, int32_t slot, hf_str job_id, int32_t attempt) {

@@ -43,7 +43,8 @@ static bool has_program(const probe *p, const char *name) {
     for (const char *dir = p->path; dir && *dir;) {
         size_t len = strcspn(dir, ":");
         char full[4096];
-        if (len && snprintf(full, sizeof full, "%.*s/%s", (int)len, dir, name) < (int)sizeof full && access(full, X_OK) == 0)
+        if (len && snprintf(full, sizeof full, "%.*s/%s", (int)len, dir, name) < (int)sizeof full &&
+            access(full, X_OK) == 0)
             return true;
         dir += len + (dir[len] == ':');
     }
@@ -73,7 +74,8 @@ static bool is_admin(const probe *p) {
 static bool in_container(const probe *p) {
     static const char *const marks[] = {"docker", "kubepods", "containerd", "libpod", "lxc"};
     char text[8192];
-    if (reachable(p, "/.dockerenv", F_OK) || reachable(p, "/run/.containerenv", F_OK) || reachable(p, "/run/systemd/container", F_OK))
+    if (reachable(p, "/.dockerenv", F_OK) || reachable(p, "/run/.containerenv", F_OK) ||
+        reachable(p, "/run/systemd/container", F_OK))
         return true;
     read_file(p, "/proc/1/cgroup", text, sizeof text);
     for (size_t i = 0; i < HF_ARRAY_LEN(marks); i++)
@@ -143,8 +145,10 @@ static bool begin_names(names *n, hf_arena *arena, const hf_capabilities *have) 
 }
 
 static bool has_capability(const hf_capabilities *c, hf_str name) {
-    return (hf_str_eqz(name, "nbd") && c->nbd) || (hf_str_eqz(name, "lvm") && c->lvm) || (hf_str_eqz(name, "mount") && c->mount) ||
-           ((hf_str_eqz(name, "selinux") || hf_str_eqz(name, "selinux_tools")) && c->selinux_tools) || (hf_str_eqz(name, "qemu_img") && c->qemu_img);
+    return (hf_str_eqz(name, "nbd") && c->nbd) || (hf_str_eqz(name, "lvm") && c->lvm) ||
+           (hf_str_eqz(name, "mount") && c->mount) ||
+           ((hf_str_eqz(name, "selinux") || hf_str_eqz(name, "selinux_tools")) && c->selinux_tools) ||
+           (hf_str_eqz(name, "qemu_img") && c->qemu_img);
 }
 
 /* `needs` of a built-in row: words between blanks or commas. */
@@ -189,8 +193,15 @@ static bool list_places(const hf_config *config, hf_arena *arena, hf_capabilitie
     for (size_t i = 0; i < count; i++)
         add_name(&providers, built[i].name);
     const char *name = NULL;
-    json_t *endpoint = NULL, *all = __extension__({ union { const json_t *in; json_t *out; } u = {.in = hf_config_json(config, HF_C_ENDPOINTS)}; u.out; });
-    json_object_foreach(all, name, endpoint) add_name(&endpoints, name);
+    json_t *endpoint = NULL, *all = __extension__({
+        union {
+            const json_t *in;
+            json_t *out;
+        } u = {.in = hf_config_json(config, HF_C_ENDPOINTS)};
+        u.out;
+    });
+    json_object_foreach(all, name, endpoint)
+        add_name(&endpoints, name);
     c->providers = (hf_list){providers.items, providers.count};
     c->endpoints = (hf_list){endpoints.items, endpoints.count};
     return !providers.no_memory && !endpoints.no_memory;
@@ -203,15 +214,23 @@ static void look(const probe *p, hf_capabilities *c) {
     c->mount = p->admin && has_program(p, "mount");
     c->selinux_tools = has_program(p, "setfiles") && has_program(p, "restorecon");
     c->qemu_img = has_program(p, "qemu-img");
-    c->execution_mode = !in_container(p) ? HF_STR("host") : p->admin ? HF_STR("privileged_container") : HF_STR("safe_container");
-    c->level = c->nbd && c->lvm && c->mount ? HF_STR("full-offline-fixes") : c->nbd ? HF_STR("nbd-inspection") : HF_STR("userspace-only");
+    c->execution_mode = !in_container(p) ? HF_STR("host")
+                        : p->admin       ? HF_STR("privileged_container")
+                                         : HF_STR("safe_container");
+    c->level = c->nbd && c->lvm && c->mount ? HF_STR("full-offline-fixes")
+               : c->nbd                     ? HF_STR("nbd-inspection")
+                                            : HF_STR("userspace-only");
     c->memory_gb = memory_gb(p);
     c->cpus = cpus(p);
 }
 
-hf_code hf_capabilities_probe(const hf_config *config, const hf_probe_from *from, hf_arena *arena, hf_capabilities *ret, hf_err *reterr) {
+hf_code hf_capabilities_probe(const hf_config *config, const hf_probe_from *from, hf_arena *arena, hf_capabilities *ret,
+                              hf_err *reterr) {
     const char *path = getenv("PATH");
-    probe p = {.root = from && from->root ? from->root : "", .path = from && from->path ? from->path : path ? path : "/usr/sbin:/usr/bin:/sbin:/bin"};
+    probe p = {.root = from && from->root ? from->root : "",
+               .path = from && from->path ? from->path
+                       : path             ? path
+                                          : "/usr/sbin:/usr/bin:/sbin:/bin"};
     char text[8192], os[256] = "";
     struct utsname name;
     p.admin = is_admin(&p);
@@ -224,7 +243,8 @@ hf_code hf_capabilities_probe(const hf_config *config, const hf_probe_from *from
         snprintf(os, sizeof os, "Linux");
     ret->os_info = hf_arena_str(arena, hf_str_of(os));
     ret->kernel_version = uname(&name) == 0 ? hf_arena_str(arena, hf_str_of(name.release)) : HF_STR("unknown");
-    if (!ret->os_info.p || !ret->kernel_version.p || !list_operations(config, arena, ret) || !list_places(config, arena, ret))
+    if (!ret->os_info.p || !ret->kernel_version.p || !list_operations(config, arena, ret) ||
+        !list_places(config, arena, ret))
         return hf_fail(reterr, HF_E_NO_MEMORY, "probing capabilities");
     return HF_OK;
 }
@@ -245,12 +265,15 @@ static double hundredths(double value) { return (double)(int64_t)(value * 100 + 
 
 json_t *hf_capabilities_json(const hf_capabilities *c, hf_str worker_id, hf_str hostname, int slots, int64_t wall_ms) {
     char at[HF_RFC3339_BYTES];
-    return json_pack("{s:o, s:o, s:{s:b, s:b, s:b, s:b, s:b}, s:f, s:i, s:f, s:f, s:o, s:o, s:s, s:o, s:o, s:i, s:o, s:o, s:o}", "worker_id", json_str(worker_id),
-                     "hostname", json_str(hostname), "capabilities", "nbd", c->nbd, "lvm", c->lvm, "mount", c->mount, "selinux", c->selinux_tools, "qemu_img",
-                     c->qemu_img, "max_disk_size_tb", hundredths(c->max_disk_size_tb), "max_concurrent_jobs", slots, "memory_gb", hundredths(c->memory_gb),
-                     "disk_space_gb", hundredths(c->disk_space_gb), "os_info", json_str(c->os_info), "kernel_version", json_str(c->kernel_version), "last_heartbeat",
-                     hf_time_format(wall_ms, at), "execution_mode", json_str(c->execution_mode), "level", json_str(c->level), "cpus", c->cpus, "operations",
-                     json_names(c->operations), "providers", json_names(c->providers), "endpoints", json_names(c->endpoints));
+    return json_pack(
+        "{s:o, s:o, s:{s:b, s:b, s:b, s:b, s:b}, s:f, s:i, s:f, s:f, s:o, s:o, s:s, s:o, s:o, s:i, s:o, s:o, s:o}",
+        "worker_id", json_str(worker_id), "hostname", json_str(hostname), "capabilities", "nbd", c->nbd, "lvm", c->lvm,
+        "mount", c->mount, "selinux", c->selinux_tools, "qemu_img", c->qemu_img, "max_disk_size_tb",
+        hundredths(c->max_disk_size_tb), "max_concurrent_jobs", slots, "memory_gb", hundredths(c->memory_gb),
+        "disk_space_gb", hundredths(c->disk_space_gb), "os_info", json_str(c->os_info), "kernel_version",
+        json_str(c->kernel_version), "last_heartbeat", hf_time_format(wall_ms, at), "execution_mode",
+        json_str(c->execution_mode), "level", json_str(c->level), "cpus", c->cpus, "operations",
+        json_names(c->operations), "providers", json_names(c->providers), "endpoints", json_names(c->endpoints));
 }
 
 hf_code hf_worker_id(const hf_config *config, char *text, hf_err *reterr) {
@@ -260,6 +283,8 @@ hf_code hf_worker_id(const hf_config *config, char *text, hf_err *reterr) {
     else
         hf_host_name(text, HF_ID_MAX_BYTES + 1);
     if (!hf_id_valid(hf_str_of(text)))
-        return hf_fail(reterr, HF_E_INVALID, "worker.id \"%s\" is no id: 1 to %d of A-Z a-z 0-9 . _ : @ + = ~ -, not beginning with . or -", text, HF_ID_MAX_BYTES);
+        return hf_fail(reterr, HF_E_INVALID,
+                       "worker.id \"%s\" is no id: 1 to %d of A-Z a-z 0-9 . _ : @ + = ~ -, not beginning with . or -",
+                       text, HF_ID_MAX_BYTES);
     return HF_OK;
 }

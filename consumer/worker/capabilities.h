@@ -19,9 +19,11 @@ typedef struct hf_probe_from {
 } hf_probe_from;
 
 /* Strings and lists live in arena. Fails only without memory. */
-hf_code hf_capabilities_probe(const hf_config *config, const hf_probe_from *from, hf_arena *arena, hf_capabilities *ret, hf_err *reterr);
+hf_code hf_capabilities_probe(const hf_config *config, const hf_probe_from *from, hf_arena *arena, hf_capabilities *ret,
+                              hf_err *reterr);
 /* WorkerCapabilities of worker protocol v1, with execution_mode, level, cpus, operations, providers and endpoints besides.
  * New reference; NULL without memory. */
-json_t *hf_capabilities_json(const hf_capabilities *capabilities, hf_str worker_id, hf_str hostname, int slots, int64_t wall_ms);
+json_t *hf_capabilities_json(const hf_capabilities *capabilities, hf_str worker_id, hf_str hostname, int slots,
+                             int64_t wall_ms);
 /* worker.id, or the host name where it is empty; into text of HF_ID_MAX_BYTES + 1. INVALID where it is no id. */
 hf_code hf_worker_id(const hf_config *config, char *text, hf_err *reterr);

@@ -14,9 +14,9 @@
 enum {
     HF_SLOTS_MAX = 256,
     HF_CLAIMS_MAX = 8192,
-    HF_SLOT_DEPTH_MAX = 64,      /* jobs given to one runner at once */
-    HF_HELD_SPARE = 320,         /* attempts given free for an earlier incarnation, and those being stopped */
-    HF_WALK_STEP = 2048,         /* jobs judged anew in one step */
+    HF_SLOT_DEPTH_MAX = 64, /* jobs given to one runner at once */
+    HF_HELD_SPARE = 320,    /* attempts given free for an earlier incarnation, and those being stopped */
+    HF_WALK_STEP = 2048,    /* jobs judged anew in one step */
     HF_RESEND_MS = 100,
     HF_RELEASE_CHECK_MS = 500,
     HF_RELEASE_AFTER_MS = 1000,
@@ -29,9 +29,9 @@ typedef enum hf_held_state {
     HF_HELD_CLAIMING, /* Assigned is proposed */
     HF_HELD_CLAIMED,  /* accepted; waits for a slot */
     HF_HELD_IN_SLOT,
-    HF_HELD_ENDED,    /* ended in its slot; the end is not on record yet */
-    HF_HELD_FENCED,   /* in a slot, but not ours any more */
-    HF_HELD_GIVING,   /* not ours to run: being given free */
+    HF_HELD_ENDED,  /* ended in its slot; the end is not on record yet */
+    HF_HELD_FENCED, /* in a slot, but not ours any more */
+    HF_HELD_GIVING, /* not ours to run: being given free */
 } hf_held_state;
 
 typedef struct hf_held {
@@ -84,7 +84,10 @@ struct hf_worker_core {
 
     double duration_us /* < 0: not known */, round_trip_us;
     int64_t started_at_ms, heartbeat_at, renewed_ms /* monotonic; INT64_MIN: never */;
-    struct { uint32_t serial; int64_t sent_ms; } heartbeats[HF_HEARTBEATS_IN_FLIGHT];
+    struct {
+        uint32_t serial;
+        int64_t sent_ms;
+    } heartbeats[HF_HEARTBEATS_IN_FLIGHT];
     uint32_t heartbeat_serial;
     hf_heartbeat heartbeat;
     hf_arena arena;
@@ -99,9 +102,12 @@ void hf_held_claimed(hf_worker_core *core, hf_held *held, bool first); /* into t
 void hf_held_unlist(hf_worker_core *core, hf_held *held, hf_now now);  /* out of that list, or of its slot */
 void hf_held_touch(hf_worker_core *core, hf_held *held);               /* step() shall look what to propose */
 hf_held *hf_held_pop_dirty(hf_worker_core *core);
-static inline hf_held *hf_held_of(const hf_worker_core *core, const hf_qjob *job) { return job->held ? &core->held[job->held - 1] : NULL; }
+static inline hf_held *hf_held_of(const hf_worker_core *core, const hf_qjob *job) {
+    return job->held ? &core->held[job->held - 1] : NULL;
+}
 /* ---- decide.c ---- */
-bool hf_core_index(hf_worker_core *core, hf_qjob *job, hf_now now); /* where it belongs now; false: nowhere, it was dropped */
+bool hf_core_index(hf_worker_core *core, hf_qjob *job,
+                   hf_now now); /* where it belongs now; false: nowhere, it was dropped */
 void hf_core_judge(hf_worker_core *core, hf_qjob *job, hf_now now); /* ours, or another's */
 /* ---- outcome.c ---- */
 /* The next proposal of a held attempt, NULL when there is none; *ret_no_memory. Notes it as pending. */

@@ -6,13 +6,15 @@
 /* ---- making ------------------------------------------------------------------------------------------------ */
 static hf_code check(const hf_worker_options *o, hf_err *reterr) {
     if (!hf_id_valid(o->worker_id) || !hf_id_valid(o->incarnation))
-        return hf_fail(reterr, HF_E_INVALID, "worker id \"%.*s\" or its incarnation is not an id", HF_STR_ARG(o->worker_id));
+        return hf_fail(reterr, HF_E_INVALID, "worker id \"%.*s\" or its incarnation is not an id",
+                       HF_STR_ARG(o->worker_id));
     if (o->slots < 1 || o->slots > HF_SLOTS_MAX)
         return hf_fail(reterr, HF_E_INVALID, "worker.slots must be 1 to %d, not %d", HF_SLOTS_MAX, o->slots);
     if (o->claims_max < 1 || o->claims_max > HF_CLAIMS_MAX)
         return hf_fail(reterr, HF_E_INVALID, "worker.claims_max must be 1 to %d, not %d", HF_CLAIMS_MAX, o->claims_max);
     if (o->heartbeat_ms < 1 || o->heartbeat_ms > o->lease_ms / 3)
-        return hf_fail(reterr, HF_E_INVALID, "worker.heartbeat_interval (%lld ms) must be at most a third of worker.lease (%lld ms)",
+        return hf_fail(reterr, HF_E_INVALID,
+                       "worker.heartbeat_interval (%lld ms) must be at most a third of worker.lease (%lld ms)",
                        (long long)o->heartbeat_ms, (long long)o->lease_ms);
     return HF_OK;
 }
@@ -38,7 +40,8 @@ hf_code hf_worker_core_new(const hf_worker_options *o, hf_now now, hf_worker_cor
     core->o = *o;
     if (core->o.quick_ms <= 0)
         core->o.quick_ms = 25;
-    int len = snprintf(core->identity_text, sizeof core->identity_text, "%.*s/%.*s", HF_STR_ARG(o->worker_id), HF_STR_ARG(o->incarnation));
+    int len = snprintf(core->identity_text, sizeof core->identity_text, "%.*s/%.*s", HF_STR_ARG(o->worker_id),
+                       HF_STR_ARG(o->incarnation));
     core->identity = (hf_str){core->identity_text, (uint32_t)len};
     core->id_prefix = (hf_str){core->identity_text, o->worker_id.len + 1};
     core->o.worker_id = (hf_str){core->identity_text, o->worker_id.len};
@@ -199,7 +202,8 @@ static bool same_worker_id(const hf_worker_core *core, const hf_job *after) {
     return after && hf_state_has_attempt((hf_state)after->state) && hf_str_starts(after->worker, core->id_prefix);
 }
 
-static bool settle_held(hf_worker_core *core, hf_held *held, bool own, hf_verdict verdict, const hf_job *after, bool mine, hf_now now) {
+static bool settle_held(hf_worker_core *core, hf_held *held, bool own, hf_verdict verdict, const hf_job *after,
+                        bool mine, hf_now now) {
     bool still_ours = mine && after->attempt == held->attempt && held->state != HF_HELD_FENCED;
     if (held->state == HF_HELD_GIVING) {
         bool given = !after || after->attempt != held->attempt || !hf_state_has_attempt((hf_state)after->state);
@@ -228,7 +232,8 @@ static hf_qjob *entry_for(hf_worker_core *core, const hf_job *after, bool orphan
     return job;
 }
 
-hf_code hf_worker_core_change(hf_worker_core *core, const hf_record *record, hf_verdict verdict, const hf_job *after, hf_now now) {
+hf_code hf_worker_core_change(hf_worker_core *core, const hf_record *record, hf_verdict verdict, const hf_job *after,
+                              hf_now now) {
     hf_str id = after ? after->id : record ? record->job_id : HF_STR_NONE;
     bool orphan = same_worker_id(core, after);
     hf_qjob *job = hf_qjobs_find(&core->jobs, id);
@@ -258,7 +263,9 @@ void hf_worker_core_heartbeat(hf_worker_core *core, const hf_heartbeat *heartbea
 }
 
 void hf_worker_core_caught_up(hf_worker_core *core) { core->caught_up = true; }
-void hf_worker_core_pause_operation(hf_worker_core *core, hf_str operation, bool paused) { hf_peers_pause(&core->peers, operation, paused); }
+void hf_worker_core_pause_operation(hf_worker_core *core, hf_str operation, bool paused) {
+    hf_peers_pause(&core->peers, operation, paused);
+}
 void hf_worker_core_quiet(hf_worker_core *core, bool quiet) { core->quiet = quiet; }
 
 void hf_worker_core_drain(hf_worker_core *core, int64_t timeout_ms, hf_now now) {

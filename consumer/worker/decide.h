@@ -30,23 +30,23 @@ typedef struct hf_now {
 
 typedef struct hf_worker_options {
     hf_str worker_id, incarnation;
-    hf_str hostname, version;        /* for the heartbeat; must outlive the object */
-    hf_capabilities capabilities;    /* what this worker can run; copied */
-    int32_t slots;                   /* 1..256 */
-    int32_t claims_max;              /* 1..8192 */
+    hf_str hostname, version;     /* for the heartbeat; must outlive the object */
+    hf_capabilities capabilities; /* what this worker can run; copied */
+    int32_t slots;                /* 1..256 */
+    int32_t claims_max;           /* 1..8192 */
     int64_t lease_ms, heartbeat_ms;
     int64_t stranger_wait_ms, ageing_ms;
     int64_t retry_base_ms, retry_max_ms;
     int64_t kill_grace_ms;
-    int64_t quick_ms;                /* a job that ends sooner has Started and its end in one record; 0: 25 ms */
+    int64_t quick_ms; /* a job that ends sooner has Started and its end in one record; 0: 25 ms */
 } hf_worker_options;
 
 typedef enum hf_action_kind {
-    HF_ACT_PROPOSE,   /* produce `record` on job-events with key record->job_id; answer with ack(tag, …) exactly once */
+    HF_ACT_PROPOSE, /* produce `record` on job-events with key record->job_id; answer with ack(tag, …) exactly once */
     HF_ACT_HEARTBEAT, /* produce `heartbeat` on workers with key worker_id; answer with ack(tag, …) exactly once */
     HF_ACT_START,     /* give (job_id, attempt) to the runner of `slot`; it may hold several and runs them in order */
-    HF_ACT_RECALL,    /* the runner should give (job_id, attempt) back unless it began: answered by returned() or done() */
-    HF_ACT_STOP,      /* stop the running (job_id, attempt): ask, SIGTERM after grace_ms, SIGKILL after twice that */
+    HF_ACT_RECALL, /* the runner should give (job_id, attempt) back unless it began: answered by returned() or done() */
+    HF_ACT_STOP,   /* stop the running (job_id, attempt): ask, SIGTERM after grace_ms, SIGKILL after twice that */
 } hf_action_kind;
 
 typedef enum hf_stop_reason {
@@ -61,22 +61,22 @@ typedef enum hf_stop_reason {
 /* Everything borrows from the object and is valid until its next step(). */
 typedef struct hf_action {
     hf_action_kind kind;
-    uint64_t tag;                    /* PROPOSE, HEARTBEAT */
-    const hf_record *record;         /* PROPOSE */
-    const hf_heartbeat *heartbeat;   /* HEARTBEAT */
-    int32_t slot;                    /* START, RECALL, STOP */
-    hf_str job_id;                   /* START, RECALL, STOP */
-    int32_t attempt;
-    hf_stop_reason reason;           /* STOP */
-    int64_t grace_ms;                /* STOP */
+    int32_t slot;                  /* START, RECALL, STOP */
+    hf_str job_id;                 /* START, RECALL, STOP */
+    int32_t attempt;               /* START, RECALL, STOP */
+    hf_stop_reason reason;         /* STOP */
+    int64_t grace_ms;              /* STOP */
+    uint64_t tag;                  /* PROPOSE, HEARTBEAT */
+    const hf_record *record;       /* PROPOSE */
+    const hf_heartbeat *heartbeat; /* HEARTBEAT */
 } hf_action;
 
 /* How an attempt ended in its runner. */
 typedef struct hf_outcome {
-    hf_code code;             /* HF_OK: done, with result; else its policy decides about another attempt */
-    hf_str message, phase;    /* of the error; copied */
-    hf_str details;           /* JSON or "" */
-    const hf_result *result;  /* copied; NULL: an empty one */
+    hf_code code;            /* HF_OK: done, with result; else its policy decides about another attempt */
+    hf_str message, phase;   /* of the error; copied */
+    hf_str details;          /* JSON or "" */
+    const hf_result *result; /* copied; NULL: an empty one */
     int64_t duration_us;
 } hf_outcome;
 
@@ -91,7 +91,8 @@ hf_str hf_worker_core_identity(const hf_worker_core *core);
 /* ---- what happened -------------------------------------------------------------------------------- */
 /* A job-event was folded: the record, the verdict and the job as it is now (after; unchanged when refused; NULL: there is none).
  * record NULL: `after` is a job the replica held already at start. NO_MEMORY: the object is of no use any more. */
-hf_code hf_worker_core_change(hf_worker_core *core, const hf_record *record, hf_verdict verdict, const hf_job *after, hf_now now);
+hf_code hf_worker_core_change(hf_worker_core *core, const hf_record *record, hf_verdict verdict, const hf_job *after,
+                              hf_now now);
 /* A heartbeat was read from the log (its own included, which are ignored). */
 void hf_worker_core_heartbeat(hf_worker_core *core, const hf_heartbeat *heartbeat, hf_now now);
 /* The replica has folded the past: from now on it claims, and jobs an earlier incarnation of this worker held are given free. */
@@ -109,7 +110,8 @@ void hf_worker_core_drain(hf_worker_core *core, int64_t timeout_ms, hf_now now);
 /* Can the slot take jobs? All can at first. One that cannot (its process is being made anew) keeps what it holds. */
 void hf_worker_core_slot_usable(hf_worker_core *core, int32_t slot, bool usable);
 void hf_worker_core_phase(hf_worker_core *core, int32_t slot, hf_str job_id, int32_t attempt, hf_str phase);
-void hf_worker_core_done(hf_worker_core *core, int32_t slot, hf_str job_id, int32_t attempt, const hf_outcome *outcome, hf_now now);
+void hf_worker_core_done(hf_worker_core *core, int32_t slot, hf_str job_id, int32_t attempt, const hf_outcome *outcome,
+                         hf_now now);
 /* It did not begin: it may be started again, here or in another slot. */
 void hf_worker_core_returned(hf_worker_core *core, int32_t slot, hf_str job_id, int32_t attempt, hf_now now);
 /* The runner died: the job it ran failed with RUNNER_CRASHED (or as it was being stopped for); those behind it are as returned. */
@@ -117,18 +119,19 @@ void hf_worker_core_crashed(hf_worker_core *core, int32_t slot, hf_str message, 
 
 /* ---- what to do ------------------------------------------------------------------------------------- */
 /* Fills up to `max` actions, *ret_count of them; call again at once while it equals max. */
-hf_code hf_worker_core_step(hf_worker_core *core, hf_now now, hf_action *actions, size_t max, size_t *ret_count, hf_err *reterr);
+hf_code hf_worker_core_step(hf_worker_core *core, hf_now now, hf_action *actions, size_t max, size_t *ret_count,
+                            hf_err *reterr);
 /* Monotonic ms at which step() has something to do by itself, INT64_MAX for never. */
 int64_t hf_worker_core_wake_ms(const hf_worker_core *core, hf_now now);
 
 /* ---- questions ---------------------------------------------------------------------------------------- */
 typedef struct hf_worker_stats {
-    uint32_t queued;              /* jobs it could run and that nobody holds */
-    uint32_t held;                /* attempts claimed, being claimed, or in slots */
+    uint32_t queued; /* jobs it could run and that nobody holds */
+    uint32_t held;   /* attempts claimed, being claimed, or in slots */
     uint32_t proposals_in_flight;
     int32_t slots_busy;
-    int32_t claims_target;        /* how many it would hold now */
-    uint32_t live_workers;        /* this one included */
+    int32_t claims_target; /* how many it would hold now */
+    uint32_t live_workers; /* this one included */
     int64_t done, claims_lost, fenced, runner_crashes;
     bool lease_held, draining;
 } hf_worker_stats;

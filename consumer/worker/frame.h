@@ -12,10 +12,10 @@ enum {
 
 typedef enum hf_frame_kind {
     /* worker to runner */
-    HF_FRAME_JOB = 'J',      /* head; JobSubmission body */
-    HF_FRAME_RECALL = 'R',   /* head: give it back unless it began */
-    HF_FRAME_CANCEL = 'C',   /* head: stop it */
-    HF_FRAME_LIMIT = 'L',    /* head; bandwidth is the new limit */
+    HF_FRAME_JOB = 'J',    /* head; JobSubmission body */
+    HF_FRAME_RECALL = 'R', /* head: give it back unless it began */
+    HF_FRAME_CANCEL = 'C', /* head: stop it */
+    HF_FRAME_LIMIT = 'L',  /* head; bandwidth is the new limit */
     /* runner to worker */
     HF_FRAME_HELLO = 'H',    /* head: it is ready */
     HF_FRAME_PROGRESS = 'P', /* head; ProgressEvent body */
@@ -41,7 +41,8 @@ typedef struct hf_frame {
 } hf_frame;
 
 /* Appends a frame; `record` of that schema is its body, NULL for none. LIMIT past HF_FRAME_MAX or the buffer's bound. */
-hf_code hf_frame_put(hf_buf *out, hf_frame_kind kind, hf_frame_head head, hf_str job_id, hf_schema schema, const void *record, hf_err *reterr);
+hf_code hf_frame_put(hf_buf *out, hf_frame_kind kind, hf_frame_head head, hf_str job_id, hf_schema schema,
+                     const void *record, hf_err *reterr);
 /* Takes the frame at *at of `in`: HF_OK, and *at behind it; NOT_FOUND while it is not whole; PROTOCOL where it is none.
  * The frame borrows from `in`. */
 hf_code hf_frame_take(const hf_buf *in, size_t *at, hf_frame *ret, hf_err *reterr);

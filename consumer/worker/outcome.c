@@ -43,12 +43,14 @@ static int64_t retry_at(const hf_worker_core *core, const hf_held *held, hf_now 
 
 /* The error of an attempt that was stopped is why it was stopped, whatever the runner made of it. */
 static hf_job_error error_of(const hf_held *held) {
-    static const struct { const char *code, *message; } of_stop[] = {
-        [HF_STOP_TIMEOUT] = {"timeout", "The attempt ran longer than timeout_seconds of its policy."},
-        [HF_STOP_DRAIN] = {"worker-drain", "The worker was shut down before the job was done."},
-        [HF_STOP_LEASE] = {"lease-lost", "The worker could not renew its lease in time."}};
+    static const struct {
+        const char *code, *message;
+    } of_stop[] = {[HF_STOP_TIMEOUT] = {"timeout", "The attempt ran longer than timeout_seconds of its policy."},
+                   [HF_STOP_DRAIN] = {"worker-drain", "The worker was shut down before the job was done."},
+                   [HF_STOP_LEASE] = {"lease-lost", "The worker could not renew its lease in time."}};
     hf_job_error error = held->error ? *held->error
-                                     : (hf_job_error){.code = hf_str_of(hf_code_name(held->code)), .message = hf_str_of(hf_code_sentence(held->code))};
+                                     : (hf_job_error){.code = hf_str_of(hf_code_name(held->code)),
+                                                      .message = hf_str_of(hf_code_sentence(held->code))};
     if (held->stopped == HF_STOP_TIMEOUT || held->stopped == HF_STOP_DRAIN || held->stopped == HF_STOP_LEASE) {
         error.code = hf_str_of(of_stop[held->stopped].code);
         error.message = hf_str_of(of_stop[held->stopped].message);
@@ -57,7 +59,8 @@ static hf_job_error error_of(const hf_held *held) {
 }
 
 static bool may_retry(const hf_held *held) {
-    bool worth = hf_code_policy(held->code) == HF_POLICY_RETRY || (held->stopped != HF_STOP_NONE && held->stopped != HF_STOP_CANCEL);
+    bool worth = hf_code_policy(held->code) == HF_POLICY_RETRY ||
+                 (held->stopped != HF_STOP_NONE && held->stopped != HF_STOP_CANCEL);
     return worth && held->attempts_left > 0 && (held->idempotent || !held->ran) && held->refusals == 0;
 }
 
@@ -95,13 +98,15 @@ static hf_record *propose_running(hf_worker_core *core, hf_held *held, hf_now no
 static hf_record *propose_claimed(hf_worker_core *core, const hf_held *held, hf_now now) {
     if (held->cancel_requested)
         return one(core, held, now, HF_EV_CANCELLED, &(hf_ev_cancelled){HF_STR("cancelled before it started")});
-    return one(core, held, now, HF_EV_RELEASED, &(hf_ev_released){core->draining ? HF_STR("drain") : HF_STR("another worker is idle")});
+    return one(core, held, now, HF_EV_RELEASED,
+               &(hf_ev_released){core->draining ? HF_STR("drain") : HF_STR("another worker is idle")});
 }
 
 static hf_record *propose_giving(hf_worker_core *core, const hf_held *held, hf_now now) {
     if (held->job->own)
         return one(core, held, now, HF_EV_RELEASED, &(hf_ev_released){HF_STR("claimed twice")});
-    return one(core, held, now, HF_EV_LEASE_EXPIRED, &(hf_ev_lease_expired){HF_STR("the worker was started anew"), now.wall_ms});
+    return one(core, held, now, HF_EV_LEASE_EXPIRED,
+               &(hf_ev_lease_expired){HF_STR("the worker was started anew"), now.wall_ms});
 }
 
 static bool nothing_to_say(const hf_worker_core *core, const hf_held *held, hf_now now) {
@@ -109,7 +114,8 @@ static bool nothing_to_say(const hf_worker_core *core, const hf_held *held, hf_n
     switch (held->state) {
     case HF_HELD_CLAIMED: return !held->cancel_requested && !core->draining && !held->release;
     case HF_HELD_IN_SLOT:
-        return !slot || slot->jobs != held || now.mono_ms - slot->head_since_ms < core->o.quick_ms || (held->started && !held->phase_new);
+        return !slot || slot->jobs != held || now.mono_ms - slot->head_since_ms < core->o.quick_ms ||
+               (held->started && !held->phase_new);
     case HF_HELD_FREE:
     case HF_HELD_FENCED: return true;
     case HF_HELD_CLAIMING:

@@ -17,7 +17,7 @@ static unsigned bits(bool nbd, bool lvm, bool mount, bool selinux) {
 }
 
 static void match_of(const hf_capabilities *c, hf_match *m) {
-    memset(m, 0, sizeof *m); /* padding too: matches are compared as bytes */
+    *m = (hf_match){0};
     m->needs = bits(c->nbd, c->lvm, c->mount, c->selinux_tools);
     m->memory_gb = c->memory_gb;
     m->disk_gb = c->disk_space_gb;
@@ -62,6 +62,19 @@ void hf_peers_done(hf_peers *peers) {
         free(peers->kinds[i].peers);
 }
 
+static bool same_names(const uint32_t *a, uint32_t a_count, const uint32_t *b, uint32_t b_count) {
+    return a_count == b_count && memcmp(a, b, a_count * sizeof *a) == 0;
+}
+
+static bool same_number(double a, double b) { return !(a < b) && !(a > b); }
+
+static bool match_equal(const hf_match *a, const hf_match *b) {
+    return a->needs == b->needs && same_number(a->memory_gb, b->memory_gb) && same_number(a->disk_gb, b->disk_gb) &&
+           same_names(a->operations, a->operation_count, b->operations, b->operation_count) &&
+           same_names(a->providers, a->provider_count, b->providers, b->provider_count) &&
+           same_names(a->endpoints, a->endpoint_count, b->endpoints, b->endpoint_count);
+}
+
 /* ---- who is alive --------------------------------------------------------------------------------------- */
 static void set_live(hf_peers *peers, hf_peer *peer, bool live) {
     if (peer->live == live)
@@ -104,7 +117,7 @@ void hf_peers_heartbeat(hf_peers *peers, const hf_heartbeat *hb, int64_t wall_ms
     peer->lease_ms = hb->lease_ms;
     peer->seen_ms = mono_ms - (age > 0 ? age : 0);
     peer->slots_free = hb->slots - hb->slots_busy;
-    if (memcmp(&match, &peer->match, sizeof match) != 0) {
+    if (!match_equal(&match, &peer->match)) {
         peer->match = match;
         peers->generation++;
     }
@@ -119,8 +132,8 @@ void hf_peers_expire(hf_peers *peers, int64_t mono_ms) {
 
 /* ---- kinds ------------------------------------------------------------------------------------------------ */
 static bool wants_equal(const hf_wants *a, const hf_wants *b) {
-    return a->needs == b->needs && a->operation == b->operation && a->provider == b->provider && a->endpoint == b->endpoint &&
-           !(a->memory_gb < b->memory_gb) && !(a->memory_gb > b->memory_gb) && !(a->disk_gb < b->disk_gb) && !(a->disk_gb > b->disk_gb);
+    return a->needs == b->needs && a->operation == b->operation && a->provider == b->provider &&
+           a->endpoint == b->endpoint && same_number(a->memory_gb, b->memory_gb) && same_number(a->disk_gb, b->disk_gb);
 }
 
 int hf_peers_kind(hf_peers *peers, const hf_spec *spec) {
@@ -151,7 +164,8 @@ void hf_peers_pause(hf_peers *peers, hf_str operation, bool paused) {
 }
 
 bool hf_peers_paused(const hf_peers *peers, int kind) {
-    return kind > 0 && peers->paused_count && has(peers->paused, peers->paused_count, peers->kinds[kind].wants.operation);
+    return kind > 0 && peers->paused_count &&
+           has(peers->paused, peers->paused_count, peers->kinds[kind].wants.operation);
 }
 
 static const hf_kind_row *row_of(hf_peers *peers, int kind) {

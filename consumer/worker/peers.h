@@ -36,7 +36,7 @@ typedef struct hf_kind_row {
     hf_wants wants;
     uint32_t generation; /* of `peers` */
     uint16_t peer_count;
-    uint16_t *peers;     /* indexes of live ones that match; NULL: not known */
+    uint16_t *peers; /* indexes of live ones that match; NULL: not known */
 } hf_kind_row;
 
 typedef struct hf_peers {

@@ -16,11 +16,11 @@
 #include "schemas/base/mem.h"
 
 enum {
-    OUT_MAX = 16 * 1024 * 1024,   /* bytes waiting for one runner */
+    OUT_MAX = 16 * 1024 * 1024, /* bytes waiting for one runner */
     READS_A_STEP = 4,
     BACKOFF_FIRST_MS = 100,
     BACKOFF_MAX_MS = 10000,
-    HEALTHY_MS = 1000,            /* one that lived so long may be started anew at once */
+    HEALTHY_MS = 1000, /* one that lived so long may be started anew at once */
     ARGUMENTS_MAX = 256,
     RUNNER_FD = 3,
 };
@@ -65,7 +65,8 @@ static uint64_t tag_of(const runner *r, bool process) { return (uint64_t)(uint32
 
 static int spawn(const hf_runners *rs, int fd, pid_t *ret_pid) {
     char fd_text[16], pid_text[16];
-    char *argv[ARGUMENTS_MAX + 8] = {__extension__(char[]){"hyperworker"}, __extension__(char[]){"--runner"}, fd_text, pid_text};
+    char *argv[ARGUMENTS_MAX + 8] = {__extension__(char[]){"hyperworker"}, __extension__(char[]){"--runner"}, fd_text,
+                                     pid_text};
     size_t n = 4;
     for (char *const *a = rs->o.arguments; a && *a && n < ARGUMENTS_MAX + 4; a++)
         argv[n++] = *a;
@@ -95,7 +96,8 @@ static int spawn(const hf_runners *rs, int fd, pid_t *ret_pid) {
 static void start_failed(hf_runners *rs, runner *r, int err, int64_t mono_ms) {
     char message[256];
     snprintf(message, sizeof message, "a runner could not be started: %s", strerror(err));
-    r->backoff_ms = r->backoff_ms ? (r->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : r->backoff_ms * 2) : BACKOFF_FIRST_MS;
+    r->backoff_ms =
+        r->backoff_ms ? (r->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : r->backoff_ms * 2) : BACKOFF_FIRST_MS;
     r->start_at_ms = mono_ms + r->backoff_ms;
     rs->hooks.on_crashed(rs->hooks.ctx, r->slot, message);
 }
@@ -148,7 +150,8 @@ static void tell_end(int status, const runner *r, char *text, size_t size) {
     else if (r->stop.stage >= 2)
         snprintf(text, size, "runner %d was killed: it did not stop when asked", (int)r->pid);
     else if (WIFSIGNALED(status))
-        snprintf(text, size, "runner %d ended by signal %d (%s)", (int)r->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
+        snprintf(text, size, "runner %d ended by signal %d (%s)", (int)r->pid, WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
     else
         snprintf(text, size, "runner %d ended with status %d", (int)r->pid, WEXITSTATUS(status));
 }
@@ -310,7 +313,8 @@ hf_code hf_runners_give(hf_runners *rs, int32_t slot, const hf_job *job, hf_err 
     if (!r || r->state != READY)
         return hf_fail(reterr, HF_E_BUSY, "the runner of slot %d is not ready", slot);
     hf_submission body = {.job_id = job->id, .submitted_at = job->created_at, .spec = *job->spec};
-    hf_frame_head head = {.attempt = job->attempt, .threads = rs->o.threads, .bandwidth = job->spec->options.bandwidth_limit};
+    hf_frame_head head = {
+        .attempt = job->attempt, .threads = rs->o.threads, .bandwidth = job->spec->options.bandwidth_limit};
     hf_code code = hf_frame_put(&r->out, HF_FRAME_JOB, head, job->id, HF_SCHEMA_SUBMISSION, &body, reterr);
     if (code)
         return code;
@@ -415,7 +419,8 @@ int64_t hf_runners_wake_ms(const hf_runners *rs) {
 }
 
 /* ---- all of them ------------------------------------------------------------------------------------------------------------------ */
-hf_code hf_runners_new(const hf_runner_options *options, const hf_runner_hooks *hooks, hf_runners **ret, hf_err *reterr) {
+hf_code hf_runners_new(const hf_runner_options *options, const hf_runner_hooks *hooks, hf_runners **ret,
+                       hf_err *reterr) {
     hf_runners *rs = hf_alloc(sizeof *rs + (size_t)options->count * sizeof *rs->list);
     if (!rs)
         return hf_fail(reterr, HF_E_NO_MEMORY, "%d runners", options->count);
@@ -461,4 +466,6 @@ void hf_runners_free(hf_runners *rs) {
 }
 
 int hf_runners_fd(const hf_runners *rs) { return rs->epoll_fd; }
-int hf_runners_pid(const hf_runners *rs, int32_t slot) { return slot >= 0 && slot < rs->o.count ? (int)rs->list[slot].pid : 0; }
+int hf_runners_pid(const hf_runners *rs, int32_t slot) {
+    return slot >= 0 && slot < rs->o.count ? (int)rs->list[slot].pid : 0;
+}

@@ -29,7 +29,8 @@ typedef struct hf_runner_options {
 } hf_runner_options;
 
 /* No runner is started yet: the first hf_runners_step does. */
-hf_code hf_runners_new(const hf_runner_options *options, const hf_runner_hooks *hooks, hf_runners **ret, hf_err *reterr);
+hf_code hf_runners_new(const hf_runner_options *options, const hf_runner_hooks *hooks, hf_runners **ret,
+                       hf_err *reterr);
 /* Kills what is left and waits for it. */
 void hf_runners_free(hf_runners *runners);
 int hf_runners_fd(const hf_runners *runners); /* readable when there is something to do */
@@ -40,7 +41,8 @@ int64_t hf_runners_wake_ms(const hf_runners *runners); /* monotonic; INT64_MAX: 
 hf_code hf_runners_give(hf_runners *runners, int32_t slot, const hf_job *job, hf_err *reterr);
 void hf_runners_recall(hf_runners *runners, int32_t slot, hf_str job_id, int32_t attempt);
 /* Cancel by message now, SIGTERM after grace_ms, SIGKILL after twice that, unless the job ends before. */
-void hf_runners_stop(hf_runners *runners, int32_t slot, hf_str job_id, int32_t attempt, int64_t grace_ms, int64_t mono_ms);
+void hf_runners_stop(hf_runners *runners, int32_t slot, hf_str job_id, int32_t attempt, int64_t grace_ms,
+                     int64_t mono_ms);
 void hf_runners_limit(hf_runners *runners, int32_t slot, hf_str job_id, int32_t attempt, int64_t bytes_per_second);
 void hf_runners_flush(hf_runners *runners);
 /* Process id of a slot's runner, 0 for none: for logs and tests. */

@@ -19,11 +19,12 @@
 #include "schemas/base/mem.h"
 
 enum {
-    OUT_FLUSH = 16 * 1024,        /* bytes of results that are worth a write of their own */
+    OUT_FLUSH = 16 * 1024, /* bytes of results that are worth a write of their own */
     OUT_MAX = 4 * 1024 * 1024,
-    HOLD_MS = 2,                  /* results wait no longer for company */
+    HOLD_MS = 2, /* results wait no longer for company */
     PROGRESS_MS = 250,
-    LINES_BURST = 200, LINES_A_SECOND = 20, /* log lines of one job */
+    LINES_BURST = 200,
+    LINES_A_SECOND = 20, /* log lines of one job */
     ARENA_MAX = 256 * 1024 * 1024,
 };
 
@@ -45,7 +46,7 @@ typedef struct child {
     pthread_mutex_t out_lock; /* out, and writing it; taken after `lock`, never before */
     hf_buf out;
     int64_t progress_at_ms, lines_at_ms;
-    double lines;             /* how many more may be told now */
+    double lines; /* how many more may be told now */
     uint64_t lines_dropped;
     char phase[HF_ID_MAX_BYTES + 1];
 } child;
@@ -73,7 +74,8 @@ static void flush(child *c) {
     pthread_mutex_unlock(&c->out_lock);
 }
 
-static hf_code say(child *c, hf_frame_kind kind, hf_frame_head head, hf_str id, hf_schema schema, const void *record, hf_err *reterr) {
+static hf_code say(child *c, hf_frame_kind kind, hf_frame_head head, hf_str id, hf_schema schema, const void *record,
+                   hf_err *reterr) {
     pthread_mutex_lock(&c->out_lock);
     if (c->out.len > OUT_MAX / 2)
         flush_locked(c);
@@ -127,7 +129,8 @@ static void report(void *ctx, const hf_progress *progress) {
     p.current = clip(p.current, HF_MAX_PATH);
     p.phase = clip(p.phase, HF_ID_MAX_BYTES);
     if (dropped) {
-        snprintf(text, sizeof text, "(%llu lines left out) %.*s", (unsigned long long)dropped, (int)(p.message.len < 400 ? p.message.len : 400), p.message.p ? p.message.p : "");
+        snprintf(text, sizeof text, "(%llu lines left out) %.*s", (unsigned long long)dropped,
+                 (int)(p.message.len < 400 ? p.message.len : 400), p.message.p ? p.message.p : "");
         p.message = hf_str_of(text);
     }
     hf_err err;
@@ -136,20 +139,33 @@ static void report(void *ctx, const hf_progress *progress) {
 
 static hf_code run(child *c, const task *t, hf_arena *arena, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr) {
     hf_submission job;
-    hf_code code = hf_decode_body(HF_SCHEMA_SUBMISSION, (hf_str){t->bytes + t->id_len, t->body_len}, arena, &job, reterr);
+    hf_code code =
+        hf_decode_body(HF_SCHEMA_SUBMISSION, (hf_str){t->bytes + t->id_len, t->body_len}, arena, &job, reterr);
     if (code)
         return code;
-    hf_run r = {.job_id = task_id(t), .attempt = t->head.attempt, .spec = &job.spec, .config = c->o->config, .roots = &c->roots, .threads = t->head.threads,
-                .arena = arena, .cancel = &c->cancel, .bandwidth_limit = &c->bandwidth, .report = report, .report_ctx = c};
+    hf_run r = {.job_id = task_id(t),
+                .attempt = t->head.attempt,
+                .spec = &job.spec,
+                .config = c->o->config,
+                .roots = &c->roots,
+                .threads = t->head.threads,
+                .arena = arena,
+                .cancel = &c->cancel,
+                .bandwidth_limit = &c->bandwidth,
+                .report = report,
+                .report_ctx = c};
     return hf_operation_run(&r, ret_result, ret_phase, reterr);
 }
 
 /* A result over the bounds of a record is a failure that says so; that message always fits. */
-static void tell_end(child *c, const task *t, hf_code code, const hf_result *result, hf_str phase, hf_err *err, int64_t us) {
+static void tell_end(child *c, const task *t, hf_code code, const hf_result *result, hf_str phase, hf_err *err,
+                     int64_t us) {
     hf_frame_head head = {.attempt = t->head.attempt, .code = (int32_t)code, .duration_us = us};
     static const hf_result none;
-    hf_ev_completed completed = {.result = code == HF_OK ? *result : none};
-    hf_ev_failed failed = {.error = {.code = hf_str_of(hf_code_name(code)), .message = hf_str_of(err->detail), .phase = clip(phase, HF_ID_MAX_BYTES)}};
+    hf_ev_completed completed = {.result = code == HF_OK && result ? *result : none};
+    hf_ev_failed failed = {.error = {.code = hf_str_of(hf_code_name(code)),
+                                     .message = hf_str_of(err->detail),
+                                     .phase = clip(phase, HF_ID_MAX_BYTES)}};
     hf_variant end = code == HF_OK ? (hf_variant){HF_EV_COMPLETED, &completed} : (hf_variant){HF_EV_FAILED, &failed};
     hf_record record = {.job_id = task_id(t), .attempt = t->head.attempt, .transitions = {&end, 1}};
     if (say(c, HF_FRAME_DONE, head, task_id(t), HF_SCHEMA_RECORD, &record, err) && code == HF_OK) {
@@ -208,13 +224,16 @@ static void *work(void *ctx) {
 }
 
 /* ---- what the worker says ------------------------------------------------------------------------------------------ */
-static bool is(const task *t, const hf_frame *frame) { return t && t->head.attempt == frame->head.attempt && hf_str_eq(task_id(t), frame->job_id); }
+static bool is(const task *t, const hf_frame *frame) {
+    return t && t->head.attempt == frame->head.attempt && hf_str_eq(task_id(t), frame->job_id);
+}
 
 static void on_job(child *c, const hf_frame *frame) {
     task *t = hf_alloc(sizeof *t + frame->job_id.len + frame->body.len);
     hf_err err;
     if (!t) { /* not begun: the worker gives it to somebody else */
-        say(c, HF_FRAME_RETURNED, (hf_frame_head){.attempt = frame->head.attempt}, frame->job_id, HF_SCHEMA_COUNT, NULL, &err);
+        say(c, HF_FRAME_RETURNED, (hf_frame_head){.attempt = frame->head.attempt}, frame->job_id, HF_SCHEMA_COUNT, NULL,
+            &err);
         flush(c);
         return;
     }
@@ -229,11 +248,11 @@ static void on_job(child *c, const hf_frame *frame) {
 static bool recall(child *c, const hf_frame *frame) {
     task *t = NULL;
     DL_FOREACH(c->queue, t)
-        if (is(t, frame)) {
-            DL_DELETE(c->queue, t);
-            free(t);
-            return true;
-        }
+    if (is(t, frame)) {
+        DL_DELETE(c->queue, t);
+        free(t);
+        return true;
+    }
     return false; /* it began, or has ended */
 }
 
@@ -251,7 +270,8 @@ static void on_frame(child *c, const hf_frame *frame) {
         atomic_store(&c->bandwidth, frame->head.bandwidth);
     pthread_mutex_unlock(&c->lock);
     if (returned) {
-        say(c, HF_FRAME_RETURNED, (hf_frame_head){.attempt = frame->head.attempt}, frame->job_id, HF_SCHEMA_COUNT, NULL, &err);
+        say(c, HF_FRAME_RETURNED, (hf_frame_head){.attempt = frame->head.attempt}, frame->job_id, HF_SCHEMA_COUNT, NULL,
+            &err);
         flush(c);
     }
 }
@@ -317,7 +337,8 @@ static void on_term(int number, siginfo_t *info, void *context) {
 }
 
 static void set_signals(void) {
-    struct sigaction term = {.sa_sigaction = on_term, .sa_flags = SA_SIGINFO | SA_RESTART}, ignore = {.sa_handler = SIG_IGN};
+    struct sigaction term = {.sa_sigaction = on_term, .sa_flags = SA_SIGINFO | SA_RESTART},
+                     ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGTERM, &term, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
 }
@@ -337,7 +358,8 @@ int hf_runner_main(const hf_runner_child_options *options) {
     fcntl(options->fd, F_SETFD, FD_CLOEXEC);
     set_signals();
     offer_to_oom_killer();
-    static child c = {.lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER, .out_lock = PTHREAD_MUTEX_INITIALIZER};
+    static child c = {
+        .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER, .out_lock = PTHREAD_MUTEX_INITIALIZER};
     c.o = options;
     hf_buf_init(&c.out, OUT_MAX);
     hf_err err;

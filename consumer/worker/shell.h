@@ -28,7 +28,7 @@ typedef struct hf_shell {
     bool caught_up, bulk, stop_now, fleet_quiet, worker_quiet;
     int stops_asked;
     int64_t drain_end_ms, quiet_since_ms;
-    uint32_t produced; /* in this turn */
+    uint32_t produced;           /* in this turn */
     int64_t progress_at_ms[256]; /* by slot */
     uint64_t progress_dropped;
     int64_t complained_ms;

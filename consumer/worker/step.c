@@ -17,7 +17,12 @@ static void act_on(step *s, hf_action_kind kind, const hf_held *held, hf_stop_re
     if (!id.p)
         s->core->broken = true;
     else
-        act(s, (hf_action){.kind = kind, .slot = held->slot, .job_id = id, .attempt = held->attempt, .reason = reason, .grace_ms = grace_ms});
+        act(s, (hf_action){.kind = kind,
+                           .slot = held->slot,
+                           .job_id = id,
+                           .attempt = held->attempt,
+                           .reason = reason,
+                           .grace_ms = grace_ms});
 }
 
 /* ---- lease ------------------------------------------------------------------------------------------------------ */
@@ -71,7 +76,8 @@ static void tend_slots(step *s) {
         if (slot->count > 1)
             recall_rest(s, slot);
         hf_held *head = slot->jobs;
-        if (head->state == HF_HELD_IN_SLOT && !head->started && head->pending < 0 && s->now.mono_ms - slot->head_since_ms >= core->o.quick_ms)
+        if (head->state == HF_HELD_IN_SLOT && !head->started && head->pending < 0 &&
+            s->now.mono_ms - slot->head_since_ms >= core->o.quick_ms)
             hf_held_touch(core, head);
     }
 }
@@ -117,7 +123,9 @@ static void propose_held(step *s, hf_held *held) {
     if (no_memory)
         s->core->broken = true;
     if (record)
-        act(s, (hf_action){.kind = HF_ACT_PROPOSE, .tag = (uint64_t)(held - s->core->held) << 32 | held->serial, .record = record});
+        act(s, (hf_action){.kind = HF_ACT_PROPOSE,
+                           .tag = (uint64_t)(held - s->core->held) << 32 | held->serial,
+                           .record = record});
 }
 
 static void claim(step *s) {
@@ -158,7 +166,8 @@ static void release_excess(step *s) {
     DL_FOREACH(core->claimed, held) {
         if (excess <= 0)
             return;
-        if (held->release || s->now.mono_ms - held->accepted_ms < HF_RELEASE_AFTER_MS || !hf_peers_other_idle(&core->peers, held->job->kind))
+        if (held->release || s->now.mono_ms - held->accepted_ms < HF_RELEASE_AFTER_MS ||
+            !hf_peers_other_idle(&core->peers, held->job->kind))
             continue;
         held->release = true;
         hf_held_touch(core, held);
@@ -245,7 +254,8 @@ static void resend_one(hf_worker_core *core, hf_held *held, hf_now now) {
     held->pending = -1;
     held->phase_new |= held->phase && phased;
     core->in_flight--;
-    if (held->state == HF_HELD_CLAIMING && (!held->job->queued || held->job->attempt != held->attempt - 1 || core->draining))
+    if (held->state == HF_HELD_CLAIMING &&
+        (!held->job->queued || held->job->attempt != held->attempt - 1 || core->draining))
         hf_held_end(core, held, now); /* should it be in the log after all, it is given back when it is read */
     else
         hf_held_touch(core, held);
@@ -284,10 +294,20 @@ static bool list_running(hf_worker_core *core, hf_list *ret) {
 }
 
 void hf_worker_core_farewell(const hf_worker_core *core, hf_now now, hf_heartbeat *ret) {
-    *ret = (hf_heartbeat){.worker_id = core->o.worker_id, .incarnation = core->o.incarnation, .hostname = core->o.hostname, .version = core->o.version,
-                          .at = now.wall_ms, .started_at = core->started_at_ms, .slots = core->o.slots, .slots_busy = core->slots_busy,
-                          .interval_ms = core->o.heartbeat_ms, .lease_ms = core->o.lease_ms, .capabilities = core->o.capabilities,
-                          .runner_restarts = core->crashes, .jobs_done = core->done, .state = HF_W_STOPPED};
+    *ret = (hf_heartbeat){.worker_id = core->o.worker_id,
+                          .incarnation = core->o.incarnation,
+                          .hostname = core->o.hostname,
+                          .version = core->o.version,
+                          .at = now.wall_ms,
+                          .started_at = core->started_at_ms,
+                          .slots = core->o.slots,
+                          .slots_busy = core->slots_busy,
+                          .interval_ms = core->o.heartbeat_ms,
+                          .lease_ms = core->o.lease_ms,
+                          .capabilities = core->o.capabilities,
+                          .runner_restarts = core->crashes,
+                          .jobs_done = core->done,
+                          .state = HF_W_STOPPED};
 }
 
 static void beat(step *s) {
@@ -309,7 +329,8 @@ static void beat(step *s) {
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------------------ */
-hf_code hf_worker_core_step(hf_worker_core *core, hf_now now, hf_action *actions, size_t max, size_t *ret_count, hf_err *reterr) {
+hf_code hf_worker_core_step(hf_worker_core *core, hf_now now, hf_action *actions, size_t max, size_t *ret_count,
+                            hf_err *reterr) {
     step s = {core, now, actions, max, 0};
     hf_arena_reset(&core->arena);
     beat(&s);
@@ -325,7 +346,8 @@ hf_code hf_worker_core_step(hf_worker_core *core, hf_now now, hf_action *actions
     release_excess(&s);
     claim(&s);
     *ret_count = s.count;
-    return core->broken ? hf_fail(reterr, HF_E_NO_MEMORY, "worker, %u jobs indexed", hf_qjobs_count(&core->jobs)) : HF_OK;
+    return core->broken ? hf_fail(reterr, HF_E_NO_MEMORY, "worker, %u jobs indexed", hf_qjobs_count(&core->jobs))
+                        : HF_OK;
 }
 
 static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -345,7 +367,8 @@ static int64_t slot_wake(const hf_worker_core *core, const hf_slot *slot, hf_now
 }
 
 int64_t hf_worker_core_wake_ms(const hf_worker_core *core, hf_now now) {
-    const hf_qjob *waiting = hf_qjobs_top(&core->jobs, HF_HEAP_WAITING), *fresh = hf_qjobs_top(&core->jobs, HF_HEAP_FRESH);
+    const hf_qjob *waiting = hf_qjobs_top(&core->jobs, HF_HEAP_WAITING),
+                  *fresh = hf_qjobs_top(&core->jobs, HF_HEAP_FRESH);
     int64_t wake = earlier(core->heartbeat_at, core->expire_at);
     if (core->dirty || core->jobs.walk || core->walked_generation != core->peers.generation)
         return now.mono_ms;
@@ -364,11 +387,19 @@ int64_t hf_worker_core_wake_ms(const hf_worker_core *core, hf_now now) {
 
 void hf_worker_core_stats(const hf_worker_core *core, hf_now now, hf_worker_stats *ret) {
     const hf_qheap *h = core->jobs.heaps;
-    *ret = (hf_worker_stats){.queued = h[HF_HEAP_READY].count + h[HF_HEAP_FRESH].count + h[HF_HEAP_RIPE].count + h[HF_HEAP_WAITING].count + h[HF_HEAP_PAUSED].count,
-                             .held = core->held_count, .proposals_in_flight = core->in_flight, .slots_busy = core->slots_busy,
-                             .claims_target = hf_core_claims_target(core, now), .live_workers = core->peers.live + 1, .done = core->done,
-                             .claims_lost = core->claims_lost, .fenced = core->fenced, .runner_crashes = core->crashes,
-                             .lease_held = hf_core_lease_held(core, now), .draining = core->draining};
+    *ret = (hf_worker_stats){.queued = h[HF_HEAP_READY].count + h[HF_HEAP_FRESH].count + h[HF_HEAP_RIPE].count +
+                                       h[HF_HEAP_WAITING].count + h[HF_HEAP_PAUSED].count,
+                             .held = core->held_count,
+                             .proposals_in_flight = core->in_flight,
+                             .slots_busy = core->slots_busy,
+                             .claims_target = hf_core_claims_target(core, now),
+                             .live_workers = core->peers.live + 1,
+                             .done = core->done,
+                             .claims_lost = core->claims_lost,
+                             .fenced = core->fenced,
+                             .runner_crashes = core->crashes,
+                             .lease_held = hf_core_lease_held(core, now),
+                             .draining = core->draining};
 }
 
 bool hf_worker_core_idle(const hf_worker_core *core) { return core->held_count == 0 && core->in_flight == 0; }

@@ -5,11 +5,13 @@
 #include "schemas/job/control.h"
 
 /* ---- out ------------------------------------------------------------------------------------------------------ */
-static hf_code produce(hf_shell *s, hf_topic topic, hf_str key, hf_schema schema, const void *record, uint64_t tag, hf_err *reterr) {
+static hf_code produce(hf_shell *s, hf_topic topic, hf_str key, hf_schema schema, const void *record, uint64_t tag,
+                       hf_err *reterr) {
     hf_buf_clear(&s->out);
     hf_code code = hf_encode(s->codec, schema, record, &s->out, reterr);
     if (!code)
-        code = hf_klog_produce(s->log, topic, -1, key, hf_buf_str(&s->out), hf_schema_name(schema), NULL, 0, tag, reterr);
+        code =
+            hf_klog_produce(s->log, topic, -1, key, hf_buf_str(&s->out), hf_schema_name(schema), NULL, 0, tag, reterr);
     if (!code)
         s->produced++;
     return code;
@@ -62,7 +64,8 @@ void hf_shell_progress(void *ctx, int32_t slot, const hf_progress *progress) {
     hf_progress told = *progress;
     told.worker = hf_worker_core_identity(s->core);
     hf_err err;
-    if (hf_klog_in_flight(s->log) > 50000 || produce(s, HF_TOPIC_PROGRESS, told.job_id, HF_SCHEMA_PROGRESS, &told, 1ULL << HF_PROGRESS_TAG_BIT, &err))
+    if (hf_klog_in_flight(s->log) > 50000 ||
+        produce(s, HF_TOPIC_PROGRESS, told.job_id, HF_SCHEMA_PROGRESS, &told, 1ULL << HF_PROGRESS_TAG_BIT, &err))
         s->progress_dropped++;
 }
 
@@ -73,7 +76,8 @@ void hf_shell_on_report(void *ctx, uint64_t tag, const hf_report *report) {
     hf_worker_core_ack(s->core, tag, report->error, s->now);
     if (report->error) {
         hf_err err;
-        hf_fail(&err, report->error, "%s/%d: %s", hf_topic_suffix(report->topic), report->partition, report->detail ? report->detail : "");
+        hf_fail(&err, report->error, "%s/%d: %s", hf_topic_suffix(report->topic), report->partition,
+                report->detail ? report->detail : "");
         complain(s, "not-acknowledged", &err, HF_STR_NONE);
     }
 }
@@ -110,8 +114,10 @@ static void on_control(hf_shell *s, hf_str key, const hf_control *c) {
     else
         return;
     hf_worker_core_quiet(s->core, s->fleet_quiet || s->worker_quiet);
-    HF_LOG(INFO, "control", {"key", HF_V_STR(key)}, {"resume", HF_V_BOOL(resume)}, {"by", HF_V_STR(c->by)}, {"reason", HF_V_STR(c->reason)});
-    if (c->action == HF_CONTROL_STOP && s->caught_up && s->stops_asked == 0) /* one of the past was for those of the past */
+    HF_LOG(INFO, "control", {"key", HF_V_STR(key)}, {"resume", HF_V_BOOL(resume)}, {"by", HF_V_STR(c->by)},
+           {"reason", HF_V_STR(c->reason)});
+    if (c->action == HF_CONTROL_STOP && s->caught_up &&
+        s->stops_asked == 0) /* one of the past was for those of the past */
         hf_shell_stop(s);
 }
 
@@ -140,5 +146,6 @@ void hf_shell_on_record(void *ctx, const hf_log_record *record) {
             hf_worker_core_heartbeat(s->core, &heartbeat, s->now);
     }
     if (code)
-        HF_LOG_ERR(WARN, "record-unreadable", &err, {"topic", HF_V_Z(hf_topic_suffix(record->topic))}, {"offset", HF_V_INT(record->offset)});
+        HF_LOG_ERR(WARN, "record-unreadable", &err, {"topic", HF_V_Z(hf_topic_suffix(record->topic))},
+                   {"offset", HF_V_INT(record->offset)});
 }

@@ -18,11 +18,12 @@
 #include "schemas/job/fold.h"
 
 enum {
-    OPEN_MS = 30000, OPEN_STEP_MS = 2000,
+    OPEN_MS = 30000,
+    OPEN_STEP_MS = 2000,
     LIVE_COMMIT_MS = 1000,
     LAYOUT_VERSION = 1,
-    BULK_FROM = 32,      /* records produced in one turn: many small ones are under way */
-    BULK_REST_MS = 50,   /* so long without that many: they are not */
+    BULK_FROM = 32,    /* records produced in one turn: many small ones are under way */
+    BULK_REST_MS = 50, /* so long without that many: they are not */
     DRAIN_SLACK_MS = 10000,
     RUNNER_MIN_AGE_MS = 10000,
 };
@@ -78,10 +79,12 @@ static void on_done(void *ctx, int32_t slot, hf_str id, int32_t attempt, const h
     hf_shell *s = ctx;
     hf_worker_core_done(s->core, slot, id, attempt, outcome, s->now);
     if (outcome->code)
-        HF_LOG(WARN, "job-failed", {"job", HF_V_STR(id)}, {"attempt", HF_V_INT(attempt)}, {"error", HF_V_Z(hf_code_name(outcome->code))},
-               {"phase", HF_V_STR(outcome->phase)}, {"detail", HF_V_STR(outcome->message)});
+        HF_LOG(WARN, "job-failed", {"job", HF_V_STR(id)}, {"attempt", HF_V_INT(attempt)},
+               {"error", HF_V_Z(hf_code_name(outcome->code))}, {"phase", HF_V_STR(outcome->phase)},
+               {"detail", HF_V_STR(outcome->message)});
     else
-        HF_LOG(DEBUG, "job-done", {"job", HF_V_STR(id)}, {"attempt", HF_V_INT(attempt)}, {"us", HF_V_INT(outcome->duration_us)});
+        HF_LOG(DEBUG, "job-done", {"job", HF_V_STR(id)}, {"attempt", HF_V_INT(attempt)},
+               {"us", HF_V_INT(outcome->duration_us)});
 }
 
 static void on_returned(void *ctx, int32_t slot, hf_str id, int32_t attempt) {
@@ -102,7 +105,8 @@ static void start_job(hf_shell *s, const hf_action *a) {
     hf_err err;
     hf_fault_point("worker-before-start");
     if (!job || job->attempt != a->attempt) {
-        hf_outcome outcome = {.code = HF_E_INTERNAL, .message = HF_STR("the replica does not know the job that was claimed")};
+        hf_outcome outcome = {.code = HF_E_INTERNAL,
+                              .message = HF_STR("the replica does not know the job that was claimed")};
         hf_worker_core_done(s->core, a->slot, a->job_id, a->attempt, &outcome, now);
         return;
     }
@@ -124,7 +128,8 @@ static void perform(hf_shell *s, const hf_action *a) {
     case HF_ACT_START: start_job(s, a); break;
     case HF_ACT_RECALL: hf_runners_recall(s->runners, a->slot, a->job_id, a->attempt); break;
     case HF_ACT_STOP:
-        HF_LOG(INFO, "stopping-job", {"job", HF_V_STR(a->job_id)}, {"attempt", HF_V_INT(a->attempt)}, {"reason", HF_V_INT(a->reason)});
+        HF_LOG(INFO, "stopping-job", {"job", HF_V_STR(a->job_id)}, {"attempt", HF_V_INT(a->attempt)},
+               {"reason", HF_V_INT(a->reason)});
         hf_runners_stop(s->runners, a->slot, a->job_id, a->attempt, a->grace_ms, s->now.mono_ms);
         break;
     }
@@ -203,7 +208,10 @@ static int until(const hf_shell *s, int64_t wake_ms) {
 }
 
 static void wait(hf_shell *s) {
-    struct pollfd fds[] = {{s->signal_fd, POLLIN, 0}, {hf_follow_fd(s->follow), POLLIN, 0}, {hf_klog_report_fd(s->log), POLLIN, 0}, {hf_runners_fd(s->runners), POLLIN, 0}};
+    struct pollfd fds[] = {{s->signal_fd, POLLIN, 0},
+                           {hf_follow_fd(s->follow), POLLIN, 0},
+                           {hf_klog_report_fd(s->log), POLLIN, 0},
+                           {hf_runners_fd(s->runners), POLLIN, 0}};
     hf_shell_tick(s);
     int timeout = hf_follow_timeout_ms(s->follow);
     timeout = earlier(timeout, until(s, hf_worker_core_wake_ms(s->core, s->now)));
@@ -236,16 +244,21 @@ static hf_code loop(hf_shell *s, hf_err *reterr) {
     }
     hf_worker_stats stats;
     hf_worker_core_stats(s->core, s->now, &stats);
-    HF_LOG(INFO, "stopped", {"done", HF_V_INT(stats.done)}, {"left", HF_V_INT(stats.held)}, {"claims_lost", HF_V_INT(stats.claims_lost)});
+    HF_LOG(INFO, "stopped", {"done", HF_V_INT(stats.done)}, {"left", HF_V_INT(stats.held)},
+           {"claims_lost", HF_V_INT(stats.claims_lost)});
     if (stats.held)
-        return hf_fail(reterr, HF_E_BUSY, "%u jobs were left: they are given to others when the lease ends, or when this worker starts again", stats.held);
+        return hf_fail(
+            reterr, HF_E_BUSY,
+            "%u jobs were left: they are given to others when the lease ends, or when this worker starts again",
+            stats.held);
     return HF_OK;
 }
 
 /* ---- beginning and end ---------------------------------------------------------------------------------------------------------- */
 static hf_code open_log(hf_shell *s, hf_err *reterr) {
     hf_code code = HF_E_LOG_UNREACHABLE;
-    for (int64_t end = s->now.mono_ms + OPEN_MS; code == HF_E_LOG_UNREACHABLE && s->now.mono_ms < end && !s->stop_now;) {
+    for (int64_t end = s->now.mono_ms + OPEN_MS;
+         code == HF_E_LOG_UNREACHABLE && s->now.mono_ms < end && !s->stop_now;) {
         code = hf_klog_open(s->config, s->producer, true, OPEN_STEP_MS, &s->log, reterr);
         hf_shell_tick(s);
         read_signals(s);
@@ -260,23 +273,39 @@ static hf_code make_core(hf_shell *s, hf_err *reterr) {
     hf_code code = hf_capabilities_probe(s->config, NULL, &s->probe_arena, &capabilities, reterr);
     if (code)
         return code;
-    hf_worker_options o = {.worker_id = hf_str_of(s->id), .incarnation = hf_str_of(s->incarnation), .hostname = hf_str_of(s->host), .version = HF_STR(HF_VERSION),
-        .capabilities = capabilities,
-        .slots = (int32_t)hf_config_int(s->config, HF_C_WORKER_SLOTS), .claims_max = (int32_t)hf_config_int(s->config, HF_C_WORKER_CLAIMS),
-        .lease_ms = hf_config_int(s->config, HF_C_WORKER_LEASE), .heartbeat_ms = hf_config_int(s->config, HF_C_WORKER_HEARTBEAT),
-        .stranger_wait_ms = hf_config_int(s->config, HF_C_WORKER_STRANGER), .ageing_ms = hf_config_int(s->config, HF_C_WORKER_AGEING),
-        .retry_base_ms = hf_config_int(s->config, HF_C_WORKER_RETRY_BASE), .retry_max_ms = hf_config_int(s->config, HF_C_WORKER_RETRY_MAX),
-        .kill_grace_ms = hf_config_int(s->config, HF_C_WORKER_KILL_GRACE)};
+    hf_worker_options o = {.worker_id = hf_str_of(s->id),
+                           .incarnation = hf_str_of(s->incarnation),
+                           .hostname = hf_str_of(s->host),
+                           .version = HF_STR(HF_VERSION),
+                           .capabilities = capabilities,
+                           .slots = (int32_t)hf_config_int(s->config, HF_C_WORKER_SLOTS),
+                           .claims_max = (int32_t)hf_config_int(s->config, HF_C_WORKER_CLAIMS),
+                           .lease_ms = hf_config_int(s->config, HF_C_WORKER_LEASE),
+                           .heartbeat_ms = hf_config_int(s->config, HF_C_WORKER_HEARTBEAT),
+                           .stranger_wait_ms = hf_config_int(s->config, HF_C_WORKER_STRANGER),
+                           .ageing_ms = hf_config_int(s->config, HF_C_WORKER_AGEING),
+                           .retry_base_ms = hf_config_int(s->config, HF_C_WORKER_RETRY_BASE),
+                           .retry_max_ms = hf_config_int(s->config, HF_C_WORKER_RETRY_MAX),
+                           .kill_grace_ms = hf_config_int(s->config, HF_C_WORKER_KILL_GRACE)};
     code = hf_worker_core_new(&o, s->now, &s->core, reterr);
     if (code)
         return code;
     int32_t threads = capabilities.cpus / o.slots;
-    hf_runner_options runner = {.count = o.slots, .arguments = s->o->runner_arguments, .threads = threads > 0 ? threads : 1,
-                                .runner_jobs = hf_config_int(s->config, HF_C_WORKER_RUNNER_JOBS), .min_age_ms = RUNNER_MIN_AGE_MS};
-    hf_runner_hooks hooks = {.ctx = s, .on_usable = on_usable, .on_progress = hf_shell_progress, .on_done = on_done, .on_returned = on_returned, .on_crashed = on_crashed};
+    hf_runner_options runner = {.count = o.slots,
+                                .arguments = s->o->runner_arguments,
+                                .threads = threads > 0 ? threads : 1,
+                                .runner_jobs = hf_config_int(s->config, HF_C_WORKER_RUNNER_JOBS),
+                                .min_age_ms = RUNNER_MIN_AGE_MS};
+    hf_runner_hooks hooks = {.ctx = s,
+                             .on_usable = on_usable,
+                             .on_progress = hf_shell_progress,
+                             .on_done = on_done,
+                             .on_returned = on_returned,
+                             .on_crashed = on_crashed};
     for (int32_t i = 0; i < o.slots; i++)
         hf_worker_core_slot_usable(s->core, i, false);
-    HF_LOG(INFO, "starting", {"worker", HF_V_Z(s->id)}, {"incarnation", HF_V_Z(s->incarnation)}, {"slots", HF_V_INT(o.slots)}, {"threads_a_job", HF_V_INT(runner.threads)},
+    HF_LOG(INFO, "starting", {"worker", HF_V_Z(s->id)}, {"incarnation", HF_V_Z(s->incarnation)},
+           {"slots", HF_V_INT(o.slots)}, {"threads_a_job", HF_V_INT(runner.threads)},
            {"mode", HF_V_STR(capabilities.execution_mode)}, {"level", HF_V_STR(capabilities.level)});
     return hf_runners_new(&runner, &hooks, &s->runners, reterr);
 }
@@ -296,8 +325,12 @@ static hf_code open_follow(hf_shell *s, hf_err *reterr) {
     if (code)
         return code;
     const char *fleet = hf_config_str(s->config, HF_C_FLEET);
-    hf_store_options store = {.kind = "worker", .fleet = fleet, .max_readers = 8, .map_bytes = 64u << 20,
-                              .map_max_bytes = (size_t)hf_config_int(s->config, HF_C_JOURNAL_MAP_MAX), .version = HF_FOLD_VERSION * 1000 + LAYOUT_VERSION};
+    hf_store_options store = {.kind = "worker",
+                              .fleet = fleet,
+                              .max_readers = 8,
+                              .map_bytes = 64u << 20,
+                              .map_max_bytes = (size_t)hf_config_int(s->config, HF_C_JOURNAL_MAP_MAX),
+                              .version = HF_FOLD_VERSION * 1000 + LAYOUT_VERSION};
     hf_follow_options options = {.replica = {.profile = HF_PROFILE_LIVE, .fleet = fleet, .clock = s->clock},
                                  .hooks = {.ctx = s, .on_change = hf_shell_on_change, .on_record = hf_shell_on_record},
                                  .topics = 1u << HF_TOPIC_JOB_EVENTS | 1u << HF_TOPIC_WORKERS | 1u << HF_TOPIC_CONTROLS,

@@ -12,6 +12,7 @@
 
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "schemas/base/clock.h"
@@ -27,7 +28,8 @@ static void load(hf_test_watch *w, int64_t jobs) {
     for (int64_t i = 0; i < jobs; i++) {
         while (hf_klog_in_flight(w->log) > 50000)
             hf_klog_poll_reports(w->log, 10);
-        hf_test_job_submit(w, hf_id_new(hf_clock_system(), hf_random_system(), id), "", (hf_exec_policy){.idempotent = true, .priority = 5, .timeout_seconds = 600});
+        hf_test_job_submit(w, hf_id_new(hf_clock_system(), hf_random_system(), id), "",
+                           (hf_exec_policy){.idempotent = true, .priority = 5, .timeout_seconds = 600});
     }
     hf_err err;
     if (hf_klog_flush(w->log, 60000, &err))
@@ -61,7 +63,8 @@ static void cpu_of(int pid, const char *who) {
     const char *at = strrchr(text, ')');
     unsigned long user = 0, sys = 0;
     long kids_user = 0, kids_sys = 0;
-    if (at && sscanf(at + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld", &user, &sys, &kids_user, &kids_sys) == 4)
+    if (at && sscanf(at + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld", &user, &sys, &kids_user,
+                     &kids_sys) == 4)
         printf("  cpu %-10s %.2f s\n", who, (double)(user + sys) / 100);
 }
 
@@ -95,7 +98,8 @@ static void run(int64_t jobs, char **settings) {
         hf_batch_release(&batch);
     }
     double s = (double)(t.last_ns - t.first_ns) / 1e9;
-    printf("%.0f jobs/s: %lld jobs in %.2f s, %.2f records a job\n", (double)jobs / s, (long long)t.completed, s, (double)t.records / (double)jobs);
+    printf("%.0f jobs/s: %lld jobs in %.2f s, %.2f records a job\n", (double)jobs / s, (long long)t.completed, s,
+           (double)t.records / (double)jobs);
     cpu_of(w->pids[0], "worker");
     char command[128];
     snprintf(command, sizeof command, "pgrep -P %d", w->pids[0]);

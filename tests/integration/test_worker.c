@@ -8,6 +8,7 @@
 
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "schemas/base/clock.h"
@@ -35,8 +36,13 @@ static int end(void **state) {
     return 0;
 }
 
-static bool all_completed(const hf_test_watch *watch, const void *count) { return hf_test_watch_count(watch, HF_S_COMPLETED) == *(const int *)count; }
-typedef struct wanted { const char *id; hf_state state; } wanted;
+static bool all_completed(const hf_test_watch *watch, const void *count) {
+    return hf_test_watch_count(watch, HF_S_COMPLETED) == *(const int *)count;
+}
+typedef struct wanted {
+    const char *id;
+    hf_state state;
+} wanted;
 static bool is_state(const hf_test_watch *watch, const void *arg) {
     const wanted *want = arg;
     return hf_test_job_state(watch, want->id) == want->state;
@@ -78,7 +84,8 @@ static void two_workers_race_and_each_job_runs_once(void **state) {
 }
 
 static void a_worker_killed_anywhere_loses_no_job(void **state) {
-    static const char *const points[] = {"worker-after-claim:5", "worker-before-start:5", "worker-after-complete-produced:5", "worker-after-complete-read:5"};
+    static const char *const points[] = {"worker-after-claim:5", "worker-before-start:5",
+                                         "worker-after-complete-produced:5", "worker-after-complete-read:5"};
     (void)state;
     char id[64];
     int jobs = 0;
@@ -90,7 +97,8 @@ static void a_worker_killed_anywhere_loses_no_job(void **state) {
         }
         hf_test_watch_until(w, points[p], has_ended, &(int){0}, 40);
         assert_int_equal(w->ended_as[0], -SIGKILL);
-        hf_test_worker_start(w, 0, (const char *const[]){"worker.slots=2", NULL}, NULL); /* the same id: given free at once */
+        hf_test_worker_start(w, 0, (const char *const[]){"worker.slots=2", NULL},
+                             NULL); /* the same id: given free at once */
         hf_test_watch_until(w, "all completed after a kill", all_completed, &jobs, 40);
         hf_test_worker_signal(w, 0, SIGTERM);
         assert_int_equal(hf_test_worker_wait(w, 0), 0);
@@ -150,12 +158,13 @@ static void retries_back_off_until_they_are_spent(void **state) {
     (void)state;
     hf_test_worker_start(w, 0, (const char *const[]){"worker.slots=1", "worker.retry_base=200ms", NULL}, NULL);
     int64_t began = hf_mono_ms(hf_clock_system());
-    hf_test_job_submit(w, "bad", "{\"ms\": 1, \"fail\": \"no luck\"}", (hf_exec_policy){.retry_count = 2, .timeout_seconds = 60, .idempotent = true, .priority = 5});
+    hf_test_job_submit(w, "bad", "{\"ms\": 1, \"fail\": \"no luck\"}",
+                       (hf_exec_policy){.retry_count = 2, .timeout_seconds = 60, .idempotent = true, .priority = 5});
     until("bad", HF_S_FAILED);
     assert_int_equal(hf_test_job_of(w, "bad")->attempt, 3);
     assert_string_equal(hf_test_job_of(w, "bad")->error, "tool-failed");
     assert_true(hf_mono_ms(hf_clock_system()) - began >= 100 + 200); /* half of each wait at least */
-    hf_test_job_submit(w, "wrong", "{\"ms\": -1}", EASY); /* refused: another try would not help */
+    hf_test_job_submit(w, "wrong", "{\"ms\": -1}", EASY);            /* refused: another try would not help */
     until("wrong", HF_S_FAILED);
     assert_int_equal(hf_test_job_of(w, "wrong")->attempt, 1);
 }
@@ -163,7 +172,8 @@ static void retries_back_off_until_they_are_spent(void **state) {
 static void a_timeout_ends_an_attempt(void **state) {
     (void)state;
     hf_test_worker_start(w, 0, (const char *const[]){"worker.slots=1", NULL}, NULL);
-    hf_test_job_submit(w, "slow", "{\"ms\": 60000}", (hf_exec_policy){.retry_count = 0, .timeout_seconds = 2, .idempotent = true, .priority = 5});
+    hf_test_job_submit(w, "slow", "{\"ms\": 60000}",
+                       (hf_exec_policy){.retry_count = 0, .timeout_seconds = 2, .idempotent = true, .priority = 5});
     until("slow", HF_S_FAILED);
     assert_string_equal(hf_test_job_of(w, "slow")->error, "timeout");
 }
@@ -201,9 +211,15 @@ int main(void) {
     hf_test_kafka_up(&kafka, 1);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
-        TEST(two_workers_race_and_each_job_runs_once), TEST(a_worker_killed_anywhere_loses_no_job), TEST(a_killed_runner_costs_its_job_an_attempt),
-        TEST(cancel_before_and_while_it_runs), TEST(drain_finishes_releases_and_gives_back), TEST(retries_back_off_until_they_are_spent),
-        TEST(a_timeout_ends_an_attempt), TEST(a_second_worker_of_one_id_is_refused), TEST(a_broker_that_restarts_is_waited_for),
+        TEST(two_workers_race_and_each_job_runs_once),
+        TEST(a_worker_killed_anywhere_loses_no_job),
+        TEST(a_killed_runner_costs_its_job_an_attempt),
+        TEST(cancel_before_and_while_it_runs),
+        TEST(drain_finishes_releases_and_gives_back),
+        TEST(retries_back_off_until_they_are_spent),
+        TEST(a_timeout_ends_an_attempt),
+        TEST(a_second_worker_of_one_id_is_refused),
+        TEST(a_broker_that_restarts_is_waited_for),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     hf_test_kafka_down(&kafka);

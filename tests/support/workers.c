@@ -12,6 +12,7 @@
 
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "schemas/base/clock.h"
@@ -75,8 +76,10 @@ void hf_test_watch_begin(hf_test_watch *w, const char *bootstrap, const char *fl
     w->config = hf_test_config(bootstrap, fleet);
     sure(hf_codec_new(NULL, NULL, &w->codec, &err), &err);
     sure(hf_klog_open(w->config, "test@here/1", true, 20000, &w->log, &err), &err);
-    hf_follow_options options = {.replica = {.profile = HF_PROFILE_LIVE, .fleet = w->fleet}, .hooks = {.ctx = w, .on_change = on_change},
-                                 .topics = 1u << HF_TOPIC_JOB_EVENTS, .commit_interval_ms = 1000};
+    hf_follow_options options = {.replica = {.profile = HF_PROFILE_LIVE, .fleet = w->fleet},
+                                 .hooks = {.ctx = w, .on_change = on_change},
+                                 .topics = 1u << HF_TOPIC_JOB_EVENTS,
+                                 .commit_interval_ms = 1000};
     sure(hf_follow_open(w->log, w->codec, NULL, NULL, &options, &w->follow, &err), &err);
 }
 
@@ -99,31 +102,45 @@ static void produce(hf_test_watch *w, const hf_record *record) {
     hf_err err;
     hf_buf_init(&out, HF_MAX_RECORD);
     sure(hf_encode(w->codec, HF_SCHEMA_RECORD, record, &out, &err), &err);
-    sure(hf_klog_produce(w->log, HF_TOPIC_JOB_EVENTS, -1, record->job_id, hf_buf_str(&out), "JobEvent", NULL, 0, 0, &err), &err);
+    sure(hf_klog_produce(w->log, HF_TOPIC_JOB_EVENTS, -1, record->job_id, hf_buf_str(&out), "JobEvent", NULL, 0, 0,
+                         &err),
+         &err);
     hf_buf_done(&out);
 }
 
 static void propose(hf_test_watch *w, const char *id, int attempt, hf_event event, const void *payload) {
     hf_variant t = {(int32_t)event, payload};
-    produce(w, &(hf_record){.job_id = hf_str_of(id), .attempt = attempt, .at = hf_wall_ms(hf_clock_system()), .by = HF_STR("test"), .transitions = {&t, 1}});
+    produce(w, &(hf_record){.job_id = hf_str_of(id),
+                            .attempt = attempt,
+                            .at = hf_wall_ms(hf_clock_system()),
+                            .by = HF_STR("test"),
+                            .transitions = {&t, 1}});
 }
 
-void hf_test_job_submit_as(hf_test_watch *w, const char *id, const char *operation, const char *parameters, hf_exec_policy policy) {
+void hf_test_job_submit_as(hf_test_watch *w, const char *id, const char *operation, const char *parameters,
+                           hf_exec_policy policy) {
     hf_ev_created created;
     hf_type_init(HF_TYPES_EVENT[HF_EV_CREATED], &created);
     created.spec.operation = hf_str_of(operation);
     created.spec.name = hf_str_of(id);
     created.spec.parameters = hf_str_of(parameters);
     created.spec.policy = policy;
-    hf_variant t[] = {{HF_EV_CREATED, &created}, {HF_EV_VALIDATED, &(hf_ev_validated){.warnings = {NULL, 0}}}, {HF_EV_QUEUED, &(hf_ev_queued){0}}};
-    produce(w, &(hf_record){.job_id = hf_str_of(id), .at = hf_wall_ms(hf_clock_system()), .by = HF_STR("test"), .transitions = {t, 3}});
+    hf_variant t[] = {{HF_EV_CREATED, &created},
+                      {HF_EV_VALIDATED, &(hf_ev_validated){.warnings = {NULL, 0}}},
+                      {HF_EV_QUEUED, &(hf_ev_queued){0}}};
+    produce(w, &(hf_record){.job_id = hf_str_of(id),
+                            .at = hf_wall_ms(hf_clock_system()),
+                            .by = HF_STR("test"),
+                            .transitions = {t, 3}});
 }
 
 void hf_test_job_submit(hf_test_watch *w, const char *id, const char *parameters, hf_exec_policy policy) {
     hf_test_job_submit_as(w, id, "sleep", parameters, policy);
 }
 
-void hf_test_job_cancel(hf_test_watch *w, const char *id) { propose(w, id, 0, HF_EV_CANCEL_REQUESTED, &(hf_ev_cancel_requested){HF_STR("enough")}); }
+void hf_test_job_cancel(hf_test_watch *w, const char *id) {
+    propose(w, id, 0, HF_EV_CANCEL_REQUESTED, &(hf_ev_cancel_requested){HF_STR("enough")});
+}
 
 const hf_test_job *hf_test_job_of(const hf_test_watch *w, const char *id) {
     for (int i = 0; i < w->job_count; i++)
@@ -171,15 +188,17 @@ void hf_test_watch_for(hf_test_watch *w, int ms) {
         turn(w);
 }
 
-void hf_test_watch_until(hf_test_watch *w, const char *what, bool (*condition)(const hf_test_watch *, const void *), const void *arg, int seconds) {
+void hf_test_watch_until(hf_test_watch *w, const char *what, bool (*condition)(const hf_test_watch *, const void *),
+                         const void *arg, int seconds) {
     for (int64_t end = hf_mono_ms(hf_clock_system()) + seconds * 1000; !condition(w, arg);) {
         if (hf_mono_ms(hf_clock_system()) > end) {
             char command[HF_TEST_PATH + 64];
             snprintf(command, sizeof command, "tail -n 15 %s/*.log >&2", w->dir);
             if (system(command))
                 print_error("(no logs)\n");
-            fail_msg("%d s went by without: %s (%d completed, %d failed, %d queued, %d assigned, %d refused)", seconds, what, hf_test_watch_count(w, HF_S_COMPLETED),
-                     hf_test_watch_count(w, HF_S_FAILED), hf_test_watch_count(w, HF_S_QUEUED), hf_test_watch_count(w, HF_S_ASSIGNED), w->refused);
+            fail_msg("%d s went by without: %s (%d completed, %d failed, %d queued, %d assigned, %d refused)", seconds,
+                     what, hf_test_watch_count(w, HF_S_COMPLETED), hf_test_watch_count(w, HF_S_FAILED),
+                     hf_test_watch_count(w, HF_S_QUEUED), hf_test_watch_count(w, HF_S_ASSIGNED), w->refused);
         }
         turn(w);
     }
@@ -219,7 +238,9 @@ void hf_test_worker_start(hf_test_watch *w, int n, const char *const *settings, 
     _exit(127);
 }
 
-void hf_test_worker_signal(hf_test_watch *w, int n, int signal_number) { assert_int_equal(kill(w->pids[n], signal_number), 0); }
+void hf_test_worker_signal(hf_test_watch *w, int n, int signal_number) {
+    assert_int_equal(kill(w->pids[n], signal_number), 0);
+}
 
 static int ended_as(hf_test_watch *w, int n, int options) {
     int status = 0;

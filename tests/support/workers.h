@@ -9,7 +9,7 @@ enum { HF_TEST_JOBS = 4096, HF_TEST_WORKERS = 4 };
 typedef struct hf_test_job {
     char id[64];
     hf_state state;
-    int attempt, released, starts, ends;       /* ends: accepted Completed */
+    int attempt, released, starts, ends; /* ends: accepted Completed */
     char error[64], worker[192], phase[64];
     int64_t not_before, retrying_at;
 } hf_test_job;
@@ -43,12 +43,14 @@ int hf_test_worker_said(hf_test_watch *w, int n, const char *text);
 
 /* A queued job of operation sleep. */
 void hf_test_job_submit(hf_test_watch *w, const char *id, const char *parameters, hf_exec_policy policy);
-void hf_test_job_submit_as(hf_test_watch *w, const char *id, const char *operation, const char *parameters, hf_exec_policy policy);
+void hf_test_job_submit_as(hf_test_watch *w, const char *id, const char *operation, const char *parameters,
+                           hf_exec_policy policy);
 void hf_test_job_cancel(hf_test_watch *w, const char *id);
 const hf_test_job *hf_test_job_of(const hf_test_watch *w, const char *id);
 hf_state hf_test_job_state(const hf_test_watch *w, const char *id); /* HF_S_NONE before it is read */
 /* Follows the log, queues due retries; for ms. */
 void hf_test_watch_for(hf_test_watch *w, int ms);
 /* Until `condition(w, arg)`; fails by name after seconds. */
-void hf_test_watch_until(hf_test_watch *w, const char *what, bool (*condition)(const hf_test_watch *, const void *), const void *arg, int seconds);
+void hf_test_watch_until(hf_test_watch *w, const char *what, bool (*condition)(const hf_test_watch *, const void *),
+                         const void *arg, int seconds);
 int hf_test_watch_count(const hf_test_watch *w, hf_state state);

@@ -8,10 +8,24 @@ static const hf_str operations[] = {HF_STR_INIT("export"), HF_STR_INIT("sleep")}
 static const hf_str providers[] = {HF_STR_INIT("local")};
 
 hf_worker_options fleet_options(void) {
-    return (hf_worker_options){.worker_id = HF_STR("w1"), .incarnation = HF_STR("inc2"), .hostname = HF_STR("host"), .version = HF_STR("1"),
-        .capabilities = {.nbd = true, .memory_gb = 8, .disk_space_gb = 100, .operations = {operations, 2}, .providers = {providers, 1}},
-        .slots = 2, .claims_max = 64, .lease_ms = 30000, .heartbeat_ms = 5000, .stranger_wait_ms = 500, .ageing_ms = 600000,
-        .retry_base_ms = 2000, .retry_max_ms = 60000, .kill_grace_ms = 5000};
+    return (hf_worker_options){.worker_id = HF_STR("w1"),
+                               .incarnation = HF_STR("inc2"),
+                               .hostname = HF_STR("host"),
+                               .version = HF_STR("1"),
+                               .capabilities = {.nbd = true,
+                                                .memory_gb = 8,
+                                                .disk_space_gb = 100,
+                                                .operations = {operations, 2},
+                                                .providers = {providers, 1}},
+                               .slots = 2,
+                               .claims_max = 64,
+                               .lease_ms = 30000,
+                               .heartbeat_ms = 5000,
+                               .stranger_wait_ms = 500,
+                               .ageing_ms = 600000,
+                               .retry_base_ms = 2000,
+                               .retry_max_ms = 60000,
+                               .kill_grace_ms = 5000};
 }
 
 void fleet_init(fleet *f, const hf_worker_options *options) {
@@ -65,7 +79,11 @@ hf_verdict fleet_fold(fleet *f, const hf_record *record) {
 
 hf_verdict fleet_event(fleet *f, const char *id, int attempt, const char *by, hf_event event, const void *payload) {
     hf_variant t = {(int32_t)event, payload};
-    return fleet_fold(f, &(hf_record){.job_id = hf_str_of(id), .attempt = attempt, .at = f->now.wall_ms, .by = hf_str_of(by), .transitions = {&t, 1}});
+    return fleet_fold(f, &(hf_record){.job_id = hf_str_of(id),
+                                      .attempt = attempt,
+                                      .at = f->now.wall_ms,
+                                      .by = hf_str_of(by),
+                                      .transitions = {&t, 1}});
 }
 
 void fleet_submit(fleet *f, const char *id, hf_exec_policy policy) {
@@ -75,7 +93,9 @@ void fleet_submit(fleet *f, const char *id, hf_exec_policy policy) {
     created.spec.policy = policy;
     if (!policy.priority)
         created.spec.policy.priority = HF_PRIORITY_DEFAULT;
-    hf_variant t[] = {{HF_EV_CREATED, &created}, {HF_EV_VALIDATED, &(hf_ev_validated){.warnings = {NULL, 0}}}, {HF_EV_QUEUED, &(hf_ev_queued){0}}};
+    hf_variant t[] = {{HF_EV_CREATED, &created},
+                      {HF_EV_VALIDATED, &(hf_ev_validated){.warnings = {NULL, 0}}},
+                      {HF_EV_QUEUED, &(hf_ev_queued){0}}};
     hf_record record = {.job_id = hf_str_of(id), .at = f->now.wall_ms, .by = HF_STR("test"), .transitions = {t, 3}};
     assert_int_equal(fleet_fold(f, &record), HF_V_ACCEPTED);
 }
@@ -158,8 +178,18 @@ void fleet_finish(fleet *f, const char *id, hf_code code) {
 }
 
 void fleet_peer(fleet *f, const char *id, int slots, int busy) {
-    hf_heartbeat hb = {.worker_id = hf_str_of(id), .incarnation = HF_STR("x"), .at = f->now.wall_ms, .slots = slots, .slots_busy = busy,
-        .interval_ms = 5000, .lease_ms = 30000, .state = HF_W_ACTIVE,
-        .capabilities = {.nbd = true, .memory_gb = 8, .disk_space_gb = 100, .operations = {operations, 2}, .providers = {providers, 1}}};
+    hf_heartbeat hb = {.worker_id = hf_str_of(id),
+                       .incarnation = HF_STR("x"),
+                       .at = f->now.wall_ms,
+                       .slots = slots,
+                       .slots_busy = busy,
+                       .interval_ms = 5000,
+                       .lease_ms = 30000,
+                       .state = HF_W_ACTIVE,
+                       .capabilities = {.nbd = true,
+                                        .memory_gb = 8,
+                                        .disk_space_gb = 100,
+                                        .operations = {operations, 2},
+                                        .providers = {providers, 1}}};
     hf_worker_core_heartbeat(f->core, &hb, f->now);
 }

@@ -21,10 +21,16 @@ typedef struct fleet {
     hf_record *log[4096]; /* proposals not folded yet */
     uint64_t tags[4096];
     int head, tail;
-    bool hold;            /* proposals stay in the log unread */
+    bool hold; /* proposals stay in the log unread */
     bool ack_heartbeats;
     /* seen in actions */
-    struct { hf_action_kind kind; int slot; char id[64]; int attempt; hf_stop_reason reason; } acts[1024];
+    struct {
+        hf_action_kind kind;
+        int slot;
+        char id[64];
+        int attempt;
+        hf_stop_reason reason;
+    } acts[1024];
     int act_count;
     int heartbeats, proposals, refused;
     hf_heartbeat last;

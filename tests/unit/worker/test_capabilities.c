@@ -93,7 +93,9 @@ static void a_bare_host(void **state) {
 }
 
 static void containers_are_told_apart(void **state) {
-    static const struct { const char *file, *text; } marks[] = {{"/.dockerenv", ""}, {"/run/.containerenv", ""}, {"/proc/1/cgroup", "0::/kubepods/besteffort/pod1\n"}};
+    static const struct {
+        const char *file, *text;
+    } marks[] = {{"/.dockerenv", ""}, {"/run/.containerenv", ""}, {"/proc/1/cgroup", "0::/kubepods/besteffort/pod1\n"}};
     (void)state;
     for (size_t i = 0; i < 3; i++) {
         probed p;
@@ -111,7 +113,8 @@ static void containers_are_told_apart(void **state) {
 }
 
 static void levels_follow_what_is_there(void **state) {
-    static const char *const programs[] = {"/bin/qemu-nbd", "/bin/qemu-img", "/bin/lvm", "/bin/mount", "/bin/setfiles", "/bin/restorecon"};
+    static const char *const programs[] = {"/bin/qemu-nbd", "/bin/qemu-img", "/bin/lvm",
+                                           "/bin/mount",    "/bin/setfiles", "/bin/restorecon"};
     probed p;
     (void)state;
     for (size_t i = 0; i < 6; i++)
@@ -148,7 +151,8 @@ static void limits_of_the_cgroup_count(void **state) {
 static void external_operations_need_what_they_say(void **state) {
     probed p;
     (void)state;
-    const char *setting = "worker.operations={plain: {command: [/bin/true]}, hungry: {command: [/bin/true], needs: [qemu_img]}}";
+    const char *setting =
+        "worker.operations={plain: {command: [/bin/true]}, hungry: {command: [/bin/true], needs: [qemu_img]}}";
     probe(&p, setting);
     assert_true(offers(&p, "plain") && !offers(&p, "hungry"));
     done(&p);
@@ -162,8 +166,10 @@ static void external_operations_need_what_they_say(void **state) {
 }
 
 static void json_has_the_shape_of_worker_capabilities(void **state) {
-    static const char *const members[] = {"worker_id", "hostname", "capabilities", "max_disk_size_tb", "max_concurrent_jobs", "memory_gb", "disk_space_gb", "os_info",
-                                          "kernel_version", "last_heartbeat", "execution_mode", "level", "cpus", "operations", "providers", "endpoints"};
+    static const char *const members[] = {
+        "worker_id",     "hostname",   "capabilities",   "max_disk_size_tb", "max_concurrent_jobs", "memory_gb",
+        "disk_space_gb", "os_info",    "kernel_version", "last_heartbeat",   "execution_mode",      "level",
+        "cpus",          "operations", "providers",      "endpoints"};
     static const char *const can[] = {"nbd", "lvm", "mount", "selinux", "qemu_img"};
     probed p;
     (void)state;
@@ -196,7 +202,12 @@ static void a_worker_id_must_be_one(void **state) {
 
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, machine, no_machine)
-    const struct CMUnitTest tests[] = {TEST(a_bare_host), TEST(containers_are_told_apart), TEST(levels_follow_what_is_there), TEST(limits_of_the_cgroup_count),
-                                       TEST(external_operations_need_what_they_say), TEST(json_has_the_shape_of_worker_capabilities), TEST(a_worker_id_must_be_one)};
+    const struct CMUnitTest tests[] = {TEST(a_bare_host),
+                                       TEST(containers_are_told_apart),
+                                       TEST(levels_follow_what_is_there),
+                                       TEST(limits_of_the_cgroup_count),
+                                       TEST(external_operations_need_what_they_say),
+                                       TEST(json_has_the_shape_of_worker_capabilities),
+                                       TEST(a_worker_id_must_be_one)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

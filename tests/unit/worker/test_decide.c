@@ -105,16 +105,27 @@ static void a_job_it_cannot_run_is_left_alone(void **state) {
     begin(&f);
     hf_ev_created created;
     hf_type_init(HF_TYPES_EVENT[HF_EV_CREATED], &created);
-    const struct { const char *id, *operation; hf_needs needs; bool ok; } rows[] = {
-        {"unknown", "repair", {0}, false}, {"lvm", "export", {.lvm = true}, false}, {"nbd", "export", {.nbd = true}, true},
-        {"big", "export", {.min_memory_gb = 9}, false}, {"wide", "export", {.min_disk_space_gb = 101}, false}, {"fits", "export", {.min_disk_space_gb = 100}, true}};
+    const struct {
+        const char *id, *operation;
+        hf_needs needs;
+        bool ok;
+    } rows[] = {{"unknown", "repair", {0}, false},
+                {"lvm", "export", {.lvm = true}, false},
+                {"nbd", "export", {.nbd = true}, true},
+                {"big", "export", {.min_memory_gb = 9}, false},
+                {"wide", "export", {.min_disk_space_gb = 101}, false},
+                {"fits", "export", {.min_disk_space_gb = 100}, true}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         created.spec.operation = hf_str_of(rows[i].operation);
         created.spec.needs = rows[i].needs;
         created.spec.provider = HF_STR("local");
         created.spec.vm_path = HF_STR("/a.raw");
-        hf_variant t[] = {{HF_EV_CREATED, &created}, {HF_EV_VALIDATED, &(hf_ev_validated){.warnings = {NULL, 0}}}, {HF_EV_QUEUED, &(hf_ev_queued){0}}};
-        fleet_fold(&f, &(hf_record){.job_id = hf_str_of(rows[i].id), .at = f.now.wall_ms, .by = HF_STR("t"), .transitions = {t, 3}});
+        hf_variant t[] = {{HF_EV_CREATED, &created},
+                          {HF_EV_VALIDATED, &(hf_ev_validated){.warnings = {NULL, 0}}},
+                          {HF_EV_QUEUED, &(hf_ev_queued){0}}};
+        fleet_fold(&f,
+                   &(hf_record){
+                       .job_id = hf_str_of(rows[i].id), .at = f.now.wall_ms, .by = HF_STR("t"), .transitions = {t, 3}});
         fleet_run(&f);
         assert_int_equal(fleet_state(&f, rows[i].id), rows[i].ok ? HF_S_ASSIGNED : HF_S_QUEUED);
     }
@@ -406,7 +417,8 @@ static void a_crash_costs_one_job_not_those_behind_it(void **state) {
     f.act_count = 0;
     hf_worker_core_slot_usable(f.core, 0, true);
     fleet_run(&f);
-    assert_true(fleet_find(&f, HF_ACT_START, "b") >= 0 && fleet_find(&f, HF_ACT_START, "b") < fleet_find(&f, HF_ACT_START, "c"));
+    assert_true(fleet_find(&f, HF_ACT_START, "b") >= 0 &&
+                fleet_find(&f, HF_ACT_START, "b") < fleet_find(&f, HF_ACT_START, "c"));
     fleet_done(&f);
 }
 
@@ -488,7 +500,8 @@ static void claims_follow_how_short_jobs_are(void **state) {
     assert_int_equal(stats.claims_target, 2); /* nothing known: no more than the slots */
     fleet_submit(&f, "a", EASY);
     fleet_run(&f);
-    hf_worker_core_done(f.core, fleet_slot(&f, "a"), HF_STR("a"), 1, &(hf_outcome){.code = HF_OK, .duration_us = 20}, f.now);
+    hf_worker_core_done(f.core, fleet_slot(&f, "a"), HF_STR("a"), 1, &(hf_outcome){.code = HF_OK, .duration_us = 20},
+                        f.now);
     fleet_run(&f);
     hf_worker_core_stats(f.core, f.now, &stats);
     assert_int_equal(stats.claims_target, 64);
@@ -510,6 +523,31 @@ static void claims_follow_how_short_jobs_are(void **state) {
     fleet_pass(&f, 3000);
     hf_worker_core_stats(f.core, f.now, &stats);
     assert_int_equal(stats.held, 2);
+    fleet_done(&f);
+}
+
+static void paused_work_waits(void **state) {
+    fleet f;
+    (void)state;
+    begin(&f);
+    hf_worker_core_pause_operation(f.core, HF_STR("sleep"), true);
+    fleet_submit(&f, "a", EASY);
+    fleet_pass(&f, 2000);
+    assert_int_equal(fleet_state(&f, "a"), HF_S_QUEUED);
+    hf_worker_core_pause_operation(f.core, HF_STR("export"), true); /* another one does not matter */
+    hf_worker_core_pause_operation(f.core, HF_STR("sleep"), false);
+    fleet_run(&f);
+    assert_int_equal(fleet_state(&f, "a"), HF_S_ASSIGNED);
+    hf_worker_core_quiet(f.core, true);
+    fleet_submit(&f, "b", EASY);
+    fleet_pass(&f, 6000);
+    assert_int_equal(fleet_state(&f, "b"), HF_S_QUEUED);
+    assert_int_equal(f.last.state, HF_W_QUIET);
+    fleet_finish(&f, "a", HF_OK); /* what it held is finished */
+    assert_int_equal(fleet_state(&f, "a"), HF_S_COMPLETED);
+    hf_worker_core_quiet(f.core, false);
+    fleet_run(&f);
+    assert_int_equal(fleet_state(&f, "b"), HF_S_ASSIGNED);
     fleet_done(&f);
 }
 
@@ -553,6 +591,7 @@ int main(void) {
         cmocka_unit_test(a_strangers_job_is_left_for_a_while),
         cmocka_unit_test(a_dead_workers_jobs_become_own),
         cmocka_unit_test(claims_follow_how_short_jobs_are),
+        cmocka_unit_test(paused_work_waits),
         cmocka_unit_test(options_out_of_bounds_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

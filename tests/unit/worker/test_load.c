@@ -17,8 +17,18 @@ static const hf_str operations[] = {HF_STR_INIT("sleep")};
 static hf_spec spec;
 
 static hf_worker_core *make(int claims) {
-    hf_worker_options o = {.worker_id = HF_STR("w1"), .incarnation = HF_STR("inc"), .capabilities = {.operations = {operations, 1}}, .slots = 2, .claims_max = claims,
-        .lease_ms = 30000, .heartbeat_ms = 5000, .stranger_wait_ms = 500, .ageing_ms = 600000, .retry_base_ms = 2000, .retry_max_ms = 60000, .kill_grace_ms = 5000};
+    hf_worker_options o = {.worker_id = HF_STR("w1"),
+                           .incarnation = HF_STR("inc"),
+                           .capabilities = {.operations = {operations, 1}},
+                           .slots = 2,
+                           .claims_max = claims,
+                           .lease_ms = 30000,
+                           .heartbeat_ms = 5000,
+                           .stranger_wait_ms = 500,
+                           .ageing_ms = 600000,
+                           .retry_base_ms = 2000,
+                           .retry_max_ms = 60000,
+                           .kill_grace_ms = 5000};
     hf_worker_core *core = NULL;
     hf_err err;
     hf_type_init(&HF_TYPE_SPEC, &spec);
@@ -28,7 +38,8 @@ static hf_worker_core *make(int claims) {
 }
 
 static hf_job job_of(const char *id, int i) {
-    return (hf_job){.id = hf_str_of(id), .state = HF_S_QUEUED, .spec = &spec, .created_at = i * 37 % 1000, .created = {i % 4, i}};
+    return (hf_job){
+        .id = hf_str_of(id), .state = HF_S_QUEUED, .spec = &spec, .created_at = i * 37 % 1000, .created = {i % 4, i}};
 }
 
 static void queue(hf_worker_core *core, int count, hf_now now) {
@@ -52,11 +63,16 @@ static int turn(hf_worker_core *core, hf_now now) {
         if (a->kind == HF_ACT_HEARTBEAT)
             hf_worker_core_ack(core, a->tag, HF_OK, now);
         if (a->kind == HF_ACT_START)
-            hf_worker_core_done(core, a->slot, a->job_id, a->attempt, &(hf_outcome){.code = HF_OK, .duration_us = 10}, now);
+            hf_worker_core_done(core, a->slot, a->job_id, a->attempt, &(hf_outcome){.code = HF_OK, .duration_us = 10},
+                                now);
         if (a->kind != HF_ACT_PROPOSE)
             continue;
         bool claim = hf_record_event(a->record, 0) == HF_EV_ASSIGNED;
-        hf_job after = {.id = a->record->job_id, .state = claim ? HF_S_ASSIGNED : HF_S_COMPLETED, .attempt = a->record->attempt, .spec = &spec, .worker = hf_worker_core_identity(core)};
+        hf_job after = {.id = a->record->job_id,
+                        .state = claim ? HF_S_ASSIGNED : HF_S_COMPLETED,
+                        .attempt = a->record->attempt,
+                        .spec = &spec,
+                        .worker = hf_worker_core_identity(core)};
         assert_int_equal(hf_worker_core_change(core, a->record, HF_V_ACCEPTED, &after, now), HF_OK);
         done += !claim;
     }
@@ -80,7 +96,8 @@ static void a_hundred_thousand_jobs_go_through(void **state) {
         done += turn(core, now);
     }
     double run_s = (double)(hf_mono_ns() - began) / 1e9;
-    print_message("%d jobs: queued in %.2f s (%.0f bytes each), claimed, run and ended in %.2f s\n", JOBS, queued_s, bytes, run_s);
+    print_message("%d jobs: queued in %.2f s (%.0f bytes each), claimed, run and ended in %.2f s\n", JOBS, queued_s,
+                  bytes, run_s);
     assert_true(queued_s < 30 && run_s < 60); /* a scan of the queue for each job would take hours */
 #ifndef HF_SANITIZED
     assert_true(bytes < 260);
@@ -104,8 +121,14 @@ static void other_workers_that_come_and_go_cost_bounded_steps(void **state) {
     for (int i = 0; i < 200; i++) {
         char id[16];
         snprintf(id, sizeof id, "other-%d", i % 20);
-        hf_worker_core_heartbeat(core, &(hf_heartbeat){.worker_id = hf_str_of(id), .at = now.wall_ms, .slots = 2, .lease_ms = 30000,
-                                                       .state = i % 3 ? HF_W_ACTIVE : HF_W_DRAINING, .capabilities = {.operations = {operations, 1}}}, now);
+        hf_worker_core_heartbeat(core,
+                                 &(hf_heartbeat){.worker_id = hf_str_of(id),
+                                                 .at = now.wall_ms,
+                                                 .slots = 2,
+                                                 .lease_ms = 30000,
+                                                 .state = i % 3 ? HF_W_ACTIVE : HF_W_DRAINING,
+                                                 .capabilities = {.operations = {operations, 1}}},
+                                 now);
         int64_t began = hf_mono_ns();
         turn(core, now);
         int64_t took = hf_mono_ns() - began;
@@ -151,7 +174,8 @@ static void every_failed_allocation_is_survived(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_hundred_thousand_jobs_go_through), cmocka_unit_test(other_workers_that_come_and_go_cost_bounded_steps),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_hundred_thousand_jobs_go_through),
+                                       cmocka_unit_test(other_workers_that_come_and_go_cost_bounded_steps),
                                        cmocka_unit_test(every_failed_allocation_is_survived)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

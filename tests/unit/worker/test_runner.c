@@ -30,7 +30,10 @@ static void nap(int ms) { poll(NULL, 0, ms); }
 
 static void flood(hf_run *run) {
     for (int i = 0; i < 100000; i++)
-        run->report(run->report_ctx, &(hf_progress){.phase = HF_STR("flood"), .percent = 1, .message = HF_STR("line"), .level = i % 2 ? HF_STR("info") : HF_STR_NONE});
+        run->report(run->report_ctx, &(hf_progress){.phase = HF_STR("flood"),
+                                                    .percent = 1,
+                                                    .message = HF_STR("line"),
+                                                    .level = i % 2 ? HF_STR("info") : HF_STR_NONE});
 }
 
 static hf_code hang(const hf_run *run, bool heed, hf_err *reterr) {
@@ -112,7 +115,9 @@ static void begin(seen *s, int32_t count, int64_t jobs) {
     *s = (seen){0};
     hf_runner_hooks hooks = {s, on_usable, on_progress, on_done, on_returned, on_crashed};
     hf_err err;
-    assert_int_equal(hf_runners_new(&(hf_runner_options){.count = count, .threads = 3, .runner_jobs = jobs}, &hooks, &s->runners, &err), HF_OK);
+    assert_int_equal(hf_runners_new(&(hf_runner_options){.count = count, .threads = 3, .runner_jobs = jobs}, &hooks,
+                                    &s->runners, &err),
+                     HF_OK);
 }
 
 static void turn(seen *s) {
@@ -122,12 +127,12 @@ static void turn(seen *s) {
     hf_runners_step(s->runners, now());
 }
 
-#define UNTIL(s_, condition_)                                                                                                                                       \
-    do {                                                                                                                                                            \
-        int64_t end_ = now() + 20000;                                                                                                                               \
-        while (!(condition_) && now() < end_)                                                                                                                       \
-            turn(s_);                                                                                                                                               \
-        assert_true(condition_);                                                                                                                                    \
+#define UNTIL(s_, condition_)                                                                                          \
+    do {                                                                                                               \
+        int64_t end_ = now() + 20000;                                                                                  \
+        while (!(condition_) && now() < end_)                                                                          \
+            turn(s_);                                                                                                  \
+        assert_true(condition_);                                                                                       \
     } while (0)
 
 static void give(seen *s, int32_t slot, const char *id, const char *operation) {
@@ -161,7 +166,9 @@ static void a_job_runs_and_the_runner_is_kept(void **state) {
 }
 
 static void a_crash_is_told_and_the_runner_replaced(void **state) {
-    static const struct { const char *operation, *says; } rows[] = {{"crash", "signal 9"}, {"exit", "status 7"}, {"babble", "message of"}};
+    static const struct {
+        const char *operation, *says;
+    } rows[] = {{"crash", "signal 9"}, {"exit", "status 7"}, {"babble", "message of"}};
     (void)state;
     for (size_t i = 0; i < 3; i++) {
         seen s;
@@ -315,7 +322,9 @@ static void a_program_that_cannot_be_a_runner_is_tried_ever_more_slowly(void **s
     (void)state;
     hf_runner_hooks hooks = {&s, on_usable, on_progress, on_done, on_returned, on_crashed};
     hf_err err;
-    assert_int_equal(hf_runners_new(&(hf_runner_options){.count = 1, .program = "/bin/false", .runner_jobs = 10}, &hooks, &s.runners, &err), HF_OK);
+    assert_int_equal(hf_runners_new(&(hf_runner_options){.count = 1, .program = "/bin/false", .runner_jobs = 10},
+                                    &hooks, &s.runners, &err),
+                     HF_OK);
     for (int64_t end = now() + 1000; now() < end;)
         turn(&s);
     assert_in_range(s.crashed, 2, 5);
@@ -330,7 +339,9 @@ static void frames_that_lie_are_refused(void **state) {
     hf_frame frame;
     size_t at = 0;
     hf_buf_init(&b, HF_FRAME_IN_MAX);
-    assert_int_equal(hf_frame_put(&b, HF_FRAME_CANCEL, (hf_frame_head){.attempt = 3}, HF_STR("job"), HF_SCHEMA_COUNT, NULL, &err), HF_OK);
+    assert_int_equal(
+        hf_frame_put(&b, HF_FRAME_CANCEL, (hf_frame_head){.attempt = 3}, HF_STR("job"), HF_SCHEMA_COUNT, NULL, &err),
+        HF_OK);
     size_t whole = b.len;
     for (b.len = 0; b.len < whole; b.len++)
         assert_int_equal(hf_frame_take(&b, &at, &frame, &err), HF_E_NOT_FOUND);
@@ -374,7 +385,9 @@ static void no_op_jobs_are_cheap(void **state) {
     }
     double rate = JOBS / ((double)(hf_mono_ns() - began) / 1e9);
     print_message("%.0f jobs/s through %d runners\n", rate, SLOTS);
-    assert_true(rate > 2000); /* far below what is measured without sanitizers: a process switch a job would not reach it with them */
+    assert_true(
+        rate >
+        2000); /* far below what is measured without sanitizers: a process switch a job would not reach it with them */
     hf_runners_free(s.runners);
 }
 
