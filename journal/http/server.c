@@ -259,7 +259,7 @@ static void note_address(hf_http *http, int fd) {
 
 static hf_code bind_socket(const char *listen_text, int *ret_fd, hf_err *reterr) {
     struct sockaddr_storage a;
-    socklen_t len;
+    socklen_t len = 0;
     hf_code code = parse_listen(listen_text, &a, &len, reterr);
     if (code != HF_OK)
         return code;
@@ -281,7 +281,7 @@ static hf_code bind_socket(const char *listen_text, int *ret_fd, hf_err *reterr)
 
 static hf_code start_daemon(hf_http *http, hf_err *reterr) {
     const hf_config *config = http->options.config;
-    int fd;
+    int fd = -1;
     hf_code code = bind_socket(hf_config_str(config, HF_C_HTTP_LISTEN), &fd, reterr);
     if (code != HF_OK)
         return code;

@@ -42,7 +42,8 @@ void hf_write_put(hf_write *w, uint32_t index, const hf_record *record) {
     hf_err err;
     hf_buf out;
     hf_buf_init(&out, HF_MAX_RECORD);
-    snprintf(item->id, sizeof item->id, "%.*s", HF_STR_ARG(record->job_id));
+    if (record->job_id.p != item->id) /* a cancel's id is the item's own */
+        snprintf(item->id, sizeof item->id, "%.*s", HF_STR_ARG(record->job_id));
     if (hf_encode(w->request->http->options.codec, HF_SCHEMA_RECORD, record, &out, &err) != HF_OK) {
         settle(item, err.code, err.detail);
         hf_buf_done(&out);

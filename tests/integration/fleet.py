@@ -91,8 +91,13 @@ class Program:
         return self.process.returncode if self.process else None
 
     def tail(self, lines=25):
+        """The end of its log; all from where a sanitizer found something, if one did."""
         with open(self.log_path, "rb") as f:
-            return b"\n".join(f.read().splitlines()[-lines:]).decode(errors="replace")
+            text = f.read().splitlines()
+        for i, line in enumerate(text):
+            if b"ERROR: AddressSanitizer" in line or b"runtime error:" in line or b"WARNING: ThreadSanitizer" in line:
+                return b"\n".join(text[i:i + 60]).decode(errors="replace")
+        return b"\n".join(text[-lines:]).decode(errors="replace")
 
 
 class Fleet:
