@@ -124,8 +124,13 @@ static hf_code plain_output(const outputs *o, hf_str given, const char **ret, hf
             reterr, HF_E_PROTOCOL,
             "the program names the output \"%.*s\": only plain names of files in its working directory are taken",
             HF_STR_ARG(cut(given, 200)));
-    *ret = hf_arena_str(o->talk->run->arena, name).p;
-    return *ret ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "the list of outputs");
+    hf_str kept = hf_arena_str(o->talk->run->arena, name);
+    if (!kept.p) {
+        hf_fail(reterr, HF_E_NO_MEMORY, "the list of outputs");
+        return HF_E_NO_MEMORY;
+    }
+    *ret = kept.p;
+    return HF_OK;
 }
 
 static void keep_report(outputs *o, int fd, int64_t size) {
@@ -144,7 +149,7 @@ static hf_code add_output(outputs *o, hf_str given, const char *kind, hf_err *re
     char hex[HF_DIGEST_HEX_MAX];
     hf_arena *arena = o->talk->run->arena;
     hf_code rc = plain_output(o, given, &name, reterr);
-    if (rc != HF_OK)
+    if (rc != HF_OK || !name)
         return rc;
     if (o->count == HF_STAGE_ENTRIES_MAX)
         return hf_fail(reterr, HF_E_PROTOCOL, "the program names more than %d outputs", HF_STAGE_ENTRIES_MAX);
@@ -155,7 +160,7 @@ static hf_code add_output(outputs *o, hf_str given, const char *kind, hf_err *re
     if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
         return hf_fail(reterr, HF_E_PROTOCOL,
                        "the program names the output %s, which is no regular file in its working directory", name);
-    if ((rc = hf_hash_file(fd, st.st_size, &o->flow, hex, reterr)) != HF_OK)
+    if (hf_hash_file(fd, st.st_size, &o->flow, hex, reterr) != HF_OK)
         return hf_context(reterr, "output %s", name);
     if (fsync(fd) != 0)
         return hf_fail_errno(reterr, errno, "output %s", name);

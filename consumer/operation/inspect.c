@@ -95,7 +95,7 @@ hf_code hf_op_inspect(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_
     hf_auto_free char *text = rc == HF_OK ? vm_report(&vm, reterr) : NULL;
     if (rc == HF_OK && !text)
         rc = reterr ? reterr->code : HF_E_INTERNAL;
-    if (rc == HF_OK && strlen(text) > HF_MAX_JSON)
+    else if (text && strlen(text) > HF_MAX_JSON)
         rc = hf_fail(reterr, HF_E_LIMIT, "the report has %zu bytes and may have %d: inspect fewer disks at once",
                      strlen(text), HF_MAX_JSON);
     if (rc == HF_OK && run->spec->output_dir.len > 0)

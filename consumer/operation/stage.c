@@ -124,7 +124,7 @@ hf_code hf_stage_check_space(const hf_stage *stage, int64_t needed_bytes, hf_err
     if (fstatvfs(stage->out_fd, &fs) != 0)
         return hf_fail_errno(reterr, errno, "free space of %s", stage->out_path);
     int64_t room = (int64_t)(fs.f_bavail * fs.f_frsize);
-    if (room >= needed_bytes)
+    if (room >= needed_bytes || fs.f_blocks == 0) /* no blocks at all: it does not tell */
         return HF_OK;
     return hf_fail(reterr, HF_E_NO_SPACE,
                    "%s has %" PRId64 " MiB free and the job may need %" PRId64

@@ -289,7 +289,7 @@ static void run_threads(hf_pipeline *p, worker *workers) {
 }
 
 hf_code hf_pipeline_run(hf_pipeline *p, hf_source *source, hf_sink *sink, hf_err *reterr) {
-    worker workers[HF_PIPELINE_THREADS_MAX];
+    worker workers[HF_PIPELINE_THREADS_MAX] = {0};
     hf_code rc = lanes_new(p, sink, workers, reterr);
     if (rc != HF_OK)
         return rc;

@@ -29,7 +29,7 @@ hf_code hf_source_open(int fd, const char *format, hf_source **ret, hf_err *rete
 }
 
 hf_code hf_source_unchanged(const hf_source *source, hf_err *reterr) {
-    hf_source_id now;
+    hf_source_id now = {0};
     hf_code rc = hf_source_identify(source->fd, &now, reterr);
     if (rc != HF_OK)
         return rc;

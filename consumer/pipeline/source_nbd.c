@@ -132,6 +132,22 @@ static hf_code connect_qemu(nbd_source *n, int inherited_fd, const char *format,
     return HF_OK;
 }
 
+/* libnbd tells a missing program only as a connection that ended. */
+static hf_code need_qemu_nbd(const char *format, hf_err *reterr) {
+    const char *path = getenv("PATH");
+    char file[4096];
+    for (const char *dir = path ? path : "/usr/bin:/bin"; *dir;) {
+        size_t n = strcspn(dir, ":");
+        if (snprintf(file, sizeof file, "%.*s/qemu-nbd", (int)n, dir) < (int)sizeof file && access(file, X_OK) == 0)
+            return HF_OK;
+        dir += n + (dir[n] == ':');
+    }
+    return hf_fail(reterr, HF_E_CAPABILITY,
+                   "images of format %s are read by the program qemu-nbd, which is not in PATH: install qemu-utils, or "
+                   "convert the image to raw",
+                   format);
+}
+
 /* Sums what is allocated, for progress; few round trips, each covers up to 2 GiB. */
 static hf_code count_allocated(nbd_source *n, hf_err *reterr) {
     int64_t end, size = n->source.size_bytes;
@@ -155,6 +171,8 @@ hf_code hf_source_open_nbd(int fd, const char *format, hf_source **ret, hf_err *
     if (!hf_format_parse(hf_str_of(format), &known))
         return hf_fail(reterr, HF_E_UNSUPPORTED, "image format %s: use one of raw, qcow2, vmdk, vdi, vhd, vhdx",
                        format);
+    if ((rc = need_qemu_nbd(format, reterr)) != HF_OK)
+        return rc;
     nbd_source *n = hf_alloc(sizeof *n);
     if (!n)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a disk source");

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "schemas/base/buf.h"
@@ -141,4 +142,48 @@ bool rig_out_empty(rig *r) {
         }
     closedir(dir);
     return empty;
+}
+
+static const hf_artifact *artifact(rig *r, const char *kind, uint32_t n) {
+    for (uint32_t i = 0; i < r->result.artifacts.count; i++) {
+        const hf_artifact *a = HF_LIST_AT(r->result.artifacts, hf_artifact, i);
+        if (hf_str_eqz(a->kind, kind) && n-- == 0)
+            return a;
+    }
+    return NULL;
+}
+
+/* Each artifact is there with the size and the SHA-256 that the result tells. */
+void rig_check_artifacts(rig *r) {
+    struct stat st;
+    assert_true(r->result.artifacts.count > 0);
+    for (uint32_t i = 0; i < r->result.artifacts.count; i++) {
+        const hf_artifact *a = HF_LIST_AT(r->result.artifacts, hf_artifact, i);
+        assert_int_equal(stat(a->path.p, &st), 0);
+        assert_int_equal(st.st_size, a->size_bytes);
+        assert_int_equal(rig_sh(r, "echo '%.*s  %s' | sha256sum -c --quiet -", HF_STR_ARG(a->sha256), a->path.p), 0);
+    }
+}
+
+/* Leaves the exported disk's path, and its format, in the arena. */
+const char *rig_unpack(rig *r, const char *format, const char **ret_qemu) {
+    *ret_qemu = strcmp(format, "qcow2") == 0 || strcmp(format, "raw") == 0 ? format : "vmdk";
+    if (strcmp(format, "ova") == 0) {
+        assert_int_equal(
+            rig_sh(
+                r,
+                "mkdir x && tar -C x -xf out/disk.ova && cd x && "
+                "test \"$(tar -tf ../out/disk.ova | tr '\\n' ' ')\" = 'disk.ovf disk.mf disk-disk1.vmdk ' && "
+                "sed 's/^SHA256(\\(.*\\))= \\(.*\\)$/\\2  \\1/' disk.mf | sha256sum -c --quiet - && test $(wc -l <disk.mf) = 2"),
+            0);
+        return rig_path(r, "x/disk-disk1.vmdk");
+    }
+    if (strcmp(format, "ovf") == 0)
+        assert_int_equal(
+            rig_sh(
+                r,
+                "cd out/disk && sed 's/^SHA256(\\(.*\\))= \\(.*\\)$/\\2  \\1/' disk.mf | sha256sum -c --quiet - && test $(wc -l <disk.mf) = 2"),
+            0);
+    assert_non_null(artifact(r, "disk", 0));
+    return artifact(r, "disk", 0)->path.p;
 }

@@ -40,4 +40,9 @@ int rig_sh(rig *r, const char *format, ...) __attribute__((format(printf, 2, 3))
 void rig_image(rig *r, const char *name, int64_t size, uint64_t seed);
 /* Whether out/ holds nothing at all, hidden files included. */
 bool rig_out_empty(rig *r);
+/* Each artifact of the last result is there, with the size and the SHA-256 that the result tells. */
+void rig_check_artifacts(rig *r);
+/* The disk of the one artifact of an export named "disk": its path (archives are unpacked into x/, manifests checked by
+ * sha256sum) and the name qemu-img has for its format. */
+const char *rig_unpack(rig *r, const char *format, const char **ret_qemu);
 bool rig_have(const char *program);

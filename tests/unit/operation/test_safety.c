@@ -2,9 +2,11 @@
  * not whole under its name, somebody's file replaced, anything left behind by a failure or a cancel. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "rig.h"
@@ -209,6 +211,62 @@ static void only_an_older_attempt_of_the_same_job_is_replaced(void **state) {
     }
 }
 
+/* The same where a file system has no extended attributes for the marks. */
+static void replacing_works_without_extended_attributes(void **state) {
+    rig *r = *state;
+    rig_image(r, "base.raw", 1 << 20, 1);
+    const char *out = rig_path(r, "out");
+    if (mount("ramfs", out, "ramfs", 0, NULL) != 0) {
+        print_message("    skipped: mounting a ramfs needs root (%s)\n", strerror(errno));
+        skip();
+    }
+    hf_spec file = rig_spec(r, "export", "base.raw", "ova"), directory = rig_spec(r, "export", "base.raw", "ovf");
+    const hf_code got[] = {rig_run(r, "job-a", 2, &file),      rig_run(r, "job-b", 9, &file),
+                           rig_run(r, "job-a", 1, &file),      rig_run(r, "job-a", 3, &file),
+                           rig_run(r, "job-a", 3, &directory), rig_run(r, "job-b", 9, &directory),
+                           rig_run(r, "job-a", 4, &directory)};
+    int listed = rig_sh(r, "test \"$(ls -A out | tr '\\n' ' ')\" = '.hf-job-a.published base base.ova '");
+    assert_int_equal(umount2(out, MNT_DETACH), 0);
+    static const hf_code want[] = {HF_OK, HF_E_EXISTS, HF_E_LEASE_LOST, HF_OK, HF_OK, HF_E_EXISTS, HF_OK};
+    for (size_t i = 0; i < HF_ARRAY_LEN(want); i++)
+        assert_int_equal(got[i], want[i]);
+    assert_int_equal(listed, 0);
+}
+
+/* Runs the job in a child that kills itself at the named point. */
+static void run_killed_at(rig *r, const char *point, const hf_spec *spec) {
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setenv("HF_KILL_AT", point, 1);
+        rig_run(r, "job-k", 1, spec);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void a_killed_attempt_is_made_good_by_the_next(void **state) {
+    rig *r = *state;
+#ifndef HF_FAULT_POINTS
+    (void)r;
+    print_message("    skipped: this build has no points to be killed at\n");
+    skip();
+#else
+    rig_image(r, "base.raw", 1 << 20, 1);
+    static const char *const formats[] = {"ova", "ovf", "raw"};
+    for (size_t f = 0; f < HF_ARRAY_LEN(formats); f++) {
+        hf_spec spec = rig_spec(r, "export", "base.raw", formats[f]);
+        run_killed_at(r, "publish-before", &spec);
+        assert_int_equal(rig_sh(r, "test \"$(ls -A out)\" = .hf-job-k-1.partial"), 0); /* nothing under its name */
+        run_killed_at(r, "publish-after", &spec);
+        assert_int_equal(rig_run(r, "job-k", 2, &spec), HF_OK);
+        assert_int_equal(rig_sh(r, "test $(ls -A out | wc -l) = 1 && rm -r out && mkdir out"), 0);
+    }
+#endif
+}
+
 static void what_dead_attempts_left_is_removed(void **state) {
     rig *r = *state;
     rig_image(r, "base.raw", 1 << 20, 1);
@@ -347,6 +405,8 @@ int main(void) {
                                        EACH(names_lead_nowhere),
                                        EACH(promises_about_the_image_are_checked),
                                        EACH(only_an_older_attempt_of_the_same_job_is_replaced),
+                                       EACH(replacing_works_without_extended_attributes),
+                                       EACH(a_killed_attempt_is_made_good_by_the_next),
                                        EACH(what_dead_attempts_left_is_removed),
                                        EACH(a_cancel_leaves_nothing_and_is_quick),
                                        EACH(a_source_that_changes_is_told),
