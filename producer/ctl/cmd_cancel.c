@@ -28,11 +28,23 @@ static hf_code failure_of(const char *words) {
     return words && strstr(words, "not found") ? HF_E_NOT_FOUND : HF_E_CONFLICT;
 }
 
+static bool is_in(const json_t *list, const char *id) {
+    size_t i;
+    json_t *one;
+    json_array_foreach(list, i, one)
+        if (json_is_string(one) && strcmp(json_string_value(one), id) == 0)
+            return true;
+    return false;
+}
+
 static hf_code tell(hf_ctl *ctl, const json_t *answer, hf_err *reterr) {
     hf_code code = HF_OK;
     const json_t *errors = json_object_get(answer, "errors");
     for (int i = 0; i < ctl->args.rest_count; i++) {
         const char *id = ctl->args.rest[i], *words = json_string_value(json_object_get(errors, id));
+        if (!words && !is_in(json_object_get(answer, "cancelled"), id))
+            words =
+                "the sidecar's answer does not name the job; `hyperctl events ID` shows whether the request is on record";
         if (!words) {
             if (!ctl->json)
                 fprintf(ctl->out, "%s: cancel requested\n", id);

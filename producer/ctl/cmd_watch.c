@@ -162,12 +162,24 @@ static hf_code ask_some(watch *w, size_t *at, hf_err *reterr) {
     return code;
 }
 
+/* Our ids begin with the time they were made (48 bits of milliseconds, RFC 9562): a job that was submitted through Kafka a moment
+ * ago, by another command, need not have been taken in yet. */
+static bool made_just_now(const char *id, int64_t now_wall_ms) {
+    unsigned long long high, low;
+    if (strlen(id) != HF_UUID_BYTES - 1 || sscanf(id, "%8llx-%4llx-", &high, &low) != 2 ||
+        (id[14] != '7' && id[14] != '8'))
+        return false;
+    int64_t made = (int64_t)(high << 16 | low);
+    return made <= now_wall_ms + FRESH_MS && now_wall_ms - made < FRESH_MS;
+}
+
 /* Jobs that nobody knows: at once when they should be known, after a while when they are fresh. */
 static void give_up_on_unknown(watch *w) {
+    int64_t now_wall_ms = hf_wall_ms(hf_clock_system());
     if (w->kind == HF_WATCH_FRESH && hf_mono_ms(hf_clock_system()) - w->began_ms < FRESH_MS)
         return;
     for (size_t i = 0; i < w->count; i++)
-        if (!w->jobs[i].known && !w->jobs[i].missing) {
+        if (!w->jobs[i].known && !w->jobs[i].missing && !made_just_now(w->jobs[i].id, now_wall_ms)) {
             w->jobs[i].missing = true;
             w->open--;
         }
