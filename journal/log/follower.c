@@ -38,7 +38,8 @@ struct hf_follower {
     rd_kafka_message_t **held; /* taken out of the queue, not given out yet */
     size_t held_count, held_room;
     int event_fd;
-    bool replay;
+    bool replay, trim_due;
+    hf_headers headers;
     hf_err broken;
 };
 
@@ -113,9 +114,10 @@ static rd_kafka_topic_partition_list_t *list_of(const hf_follower *f) {
 }
 
 static void reached(hf_follower *f, track *t) {
-    if (!t->reached)
-        f->behind--;
+    if (t->reached)
+        return;
     t->reached = true;
+    f->trim_due = --f->behind == 0;
 }
 
 /* Where each partition begins and ends now: what "caught up" is measured by, and whether the wanted offset is there. */
@@ -282,7 +284,7 @@ static void sift(hf_follower *f, size_t count) {
 }
 
 static hf_code give_out(hf_follower *f, hf_batch *ret, hf_err *reterr) {
-    hf_code code = hf_batch_make(f->client, &f->cache, f->log, f->held, f->held_count, ret, reterr);
+    hf_code code = hf_batch_make(f->client, &f->cache, f->log, f->headers, f->held, f->held_count, ret, reterr);
     if (code)
         return code;
     f->held_count = 0;
@@ -325,11 +327,15 @@ hf_code hf_follower_poll(hf_follower *f, size_t max, int timeout_ms, hf_batch *r
             return give_out(f, ret, reterr);
         if (f->broken.code)
             return hf_fail(reterr, f->broken.code, "%s", f->broken.detail);
+        if (f->trim_due) /* caught up and idle: give back what the queues took meanwhile */
+            f->trim_due = malloc_trim(0) < 0;
         int64_t left = until ? until - hf_mono_ms(hf_clock_system()) : 0;
         if (left <= 0 || hf_event_wait(f->event_fd, (int)left) <= 0)
             return HF_OK;
     }
 }
+
+void hf_follower_skip_headers(hf_follower *f) { f->headers = HF_HEADERS_SKIP; }
 
 bool hf_follower_caught_up(const hf_follower *f) { return f->behind == 0; }
 

@@ -329,7 +329,7 @@ static void drop_strangers(hf_group *g) {
 }
 
 static hf_code give_out(hf_group *g, hf_batch *ret, hf_err *reterr) {
-    hf_code code = hf_batch_make(g->client, &g->cache, g->log, g->held, g->held_count, ret, reterr);
+    hf_code code = hf_batch_make(g->client, &g->cache, g->log, HF_HEADERS_TAKE, g->held, g->held_count, ret, reterr);
     if (code)
         return code;
     g->held_count = 0;

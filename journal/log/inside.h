@@ -113,8 +113,9 @@ void hf_client_silence(hf_client *client); /* no more events on the descriptor *
 void hf_client_put(hf_client *client);     /* drops one reference; NULL is fine */
 
 /* Turns `count` messages of one client into a batch, which takes them over (and a reference). */
-hf_code hf_batch_make(hf_client *client, hf_topic_cache *cache, const hf_klog *log, rd_kafka_message_t **messages,
-                      size_t count, hf_batch *ret, hf_err *reterr);
+typedef enum hf_headers { HF_HEADERS_TAKE, HF_HEADERS_SKIP } hf_headers;
+hf_code hf_batch_make(hf_client *client, hf_topic_cache *cache, const hf_klog *log, hf_headers headers,
+                      rd_kafka_message_t **messages, size_t count, hf_batch *ret, hf_err *reterr);
 void hf_event_clear(int fd);
 int hf_event_wait(int fd, int timeout_ms); /* poll(2), again after EINTR */
 

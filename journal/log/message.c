@@ -49,7 +49,6 @@ static void take_headers(const rd_kafka_message_t *m, hf_log_record *r) {
     const char *name;
     const void *value;
     size_t size;
-    r->header_count = 0;
     if (rd_kafka_message_headers(m, &headers))
         return;
     while (r->header_count < HF_LOG_HEADERS_MAX &&
@@ -60,7 +59,7 @@ static void take_headers(const rd_kafka_message_t *m, hf_log_record *r) {
     }
 }
 
-static void take_record(const rd_kafka_message_t *m, hf_topic topic, hf_log_record *r) {
+static void take_record(const rd_kafka_message_t *m, hf_topic topic, hf_headers headers, hf_log_record *r) {
     rd_kafka_timestamp_type_t type;
     r->topic = topic;
     r->partition = m->partition;
@@ -68,7 +67,9 @@ static void take_record(const rd_kafka_message_t *m, hf_topic topic, hf_log_reco
     r->timestamp_ms = rd_kafka_message_timestamp(m, &type);
     r->key = (hf_str){m->key, (uint32_t)m->key_len};
     r->value = (hf_str){m->payload, (uint32_t)m->len};
-    take_headers(m, r);
+    r->header_count = 0;
+    if (headers == HF_HEADERS_TAKE)
+        take_headers(m, r);
 }
 
 /* ---- batches ---------------------------------------------------------------------------------- */
@@ -79,8 +80,8 @@ typedef struct batch_inside {
     rd_kafka_message_t *messages[];
 } batch_inside;
 
-hf_code hf_batch_make(hf_client *client, hf_topic_cache *cache, const hf_klog *log, rd_kafka_message_t **messages,
-                      size_t count, hf_batch *ret, hf_err *reterr) {
+hf_code hf_batch_make(hf_client *client, hf_topic_cache *cache, const hf_klog *log, hf_headers headers,
+                      rd_kafka_message_t **messages, size_t count, hf_batch *ret, hf_err *reterr) {
     /* not zeroed: a record is 600 bytes, of which mostly 100 are used */
     batch_inside *inside = hf_realloc(NULL, sizeof *inside + count * sizeof *messages);
     hf_log_record *records = inside ? hf_realloc(NULL, count * sizeof *records) : NULL;
@@ -89,7 +90,7 @@ hf_code hf_batch_make(hf_client *client, hf_topic_cache *cache, const hf_klog *l
         return hf_fail(reterr, HF_E_NO_MEMORY, "a batch of %zu records", count);
     }
     for (size_t i = 0; i < count; i++)
-        take_record(messages[i], hf_topic_cache_get(cache, log, messages[i]->rkt), &records[i]);
+        take_record(messages[i], hf_topic_cache_get(cache, log, messages[i]->rkt), headers, &records[i]);
     memcpy(inside->messages, messages, count * sizeof *messages);
     atomic_fetch_add(&client->refs, 1);
     inside->client = client;
