@@ -220,7 +220,7 @@ hf_code hf_external_outputs(hf_external_talk *talk, hf_stage *stage, hf_result *
         rc = hf_stage_check_free(stage, o->names[i], reterr);
     if (rc == HF_OK && (rc = hf_flow_check(&o->flow, reterr)) == HF_OK)
         rc = hf_stage_publish(stage, o->names, o->count, reterr);
-    if (rc == HF_OK) {
+    if (rc == HF_OK && kept) {
         memcpy(kept, o->artifacts, o->count * sizeof *kept);
         *ret = (hf_result){.artifacts = {kept, o->count},
                            .bytes_read = metric(talk->result, "disk_read_bytes"),

@@ -48,35 +48,46 @@ static char *vm_report(const hf_vm *vm, hf_err *reterr) {
     return text;
 }
 
+/* A fresh file in the private directory, durable. */
+static hf_code write_durably(const hf_stage *stage, const char *name, hf_str text, hf_err *reterr) {
+    hf_auto_fd int fd = -1;
+    hf_code rc = hf_stage_create(stage->dir_fd, name, &fd, reterr);
+    if (rc != HF_OK || (rc = hf_write_fully(fd, text.p, text.len, 0, reterr)) != HF_OK)
+        return rc;
+    return fsync(fd) == 0 ? HF_OK : hf_fail_errno(reterr, errno, "%s", name);
+}
+
+static hf_code publish_report(hf_run *run, hf_stage *stage, const char *name, hf_str text, hf_result *result,
+                              hf_err *reterr) {
+    char hex[HF_DIGEST_HEX_MAX];
+    const char *names[1] = {name};
+    hf_code rc = write_durably(stage, name, text, reterr);
+    if (rc != HF_OK || (rc = hf_digest_bytes(HF_DIGEST_SHA256, text.p, text.len, hex, reterr)) != HF_OK)
+        return rc;
+    hf_artifact *artifact = hf_arena_alloc(run->arena, sizeof *artifact);
+    char *path = hf_arena_printf(run->arena, "%s/%s", stage->out_path, name);
+    hf_str sum = hf_arena_str(run->arena, hf_str_of(hex));
+    if (!artifact || !path || !sum.p)
+        return hf_fail(reterr, HF_E_NO_MEMORY, "the result");
+    if ((rc = hf_stage_publish(stage, names, 1, reterr)) != HF_OK)
+        return rc;
+    *artifact = (hf_artifact){
+        .path = hf_str_of(path), .kind = HF_STR("report"), .size_bytes = (int64_t)text.len, .sha256 = sum};
+    result->artifacts = (hf_list){artifact, 1};
+    result->bytes_written = artifact->size_bytes;
+    return HF_OK;
+}
+
 /* The report as a file of output_dir, and its artifact. */
-static hf_code put_file(hf_run *run, const char *stem, const char *text, hf_result *result, hf_err *reterr) {
-    char name[81], file[128], hex[HF_DIGEST_HEX_MAX];
-    const char *names[1] = {file};
+static hf_code put_file(hf_run *run, const char *stem, hf_str text, hf_result *result, hf_err *reterr) {
+    char name[81], file[128];
     hf_stage stage;
-    hf_str title = run->spec->name.len ? run->spec->name : hf_str_of(stem);
-    hf_file_name(title, name);
+    hf_file_name(run->spec->name.len ? run->spec->name : hf_str_of(stem), name);
     snprintf(file, sizeof file, "%s.inspect.json", name);
     hf_code rc = hf_stage_open(run, &stage, reterr);
     if (rc != HF_OK)
         return rc;
-    hf_auto_fd int fd = -1;
-    if ((rc = hf_stage_create(stage.dir_fd, file, &fd, reterr)) == HF_OK &&
-        (rc = hf_write_fully(fd, text, strlen(text), 0, reterr)) == HF_OK &&
-        (rc = hf_digest_bytes(HF_DIGEST_SHA256, text, strlen(text), hex, reterr)) == HF_OK) {
-        hf_artifact *artifact = hf_arena_alloc(run->arena, sizeof *artifact);
-        char *path = hf_arena_printf(run->arena, "%s/%s", stage.out_path, file);
-        hf_str sum = hf_arena_str(run->arena, hf_str_of(hex));
-        if (!artifact || !path || !sum.p)
-            rc = hf_fail(reterr, HF_E_NO_MEMORY, "the result");
-        else if (fsync(fd) != 0)
-            rc = hf_fail_errno(reterr, errno, "%s", file);
-        else if ((rc = hf_stage_publish(&stage, names, 1, reterr)) == HF_OK) {
-            *artifact = (hf_artifact){
-                .path = hf_str_of(path), .kind = HF_STR("report"), .size_bytes = (int64_t)strlen(text), .sha256 = sum};
-            result->artifacts = (hf_list){artifact, 1};
-            result->bytes_written = artifact->size_bytes;
-        }
-    }
+    rc = publish_report(run, &stage, file, text, result, reterr);
     hf_stage_close(&stage);
     return rc;
 }
@@ -99,7 +110,7 @@ hf_code hf_op_inspect(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_
         rc = hf_fail(reterr, HF_E_LIMIT, "the report has %zu bytes and may have %d: inspect fewer disks at once",
                      strlen(text), HF_MAX_JSON);
     if (rc == HF_OK && run->spec->output_dir.len > 0)
-        rc = put_file(run, vm.name, text, &result, reterr);
+        rc = put_file(run, vm.name, hf_str_of(text), &result, reterr);
     if (rc == HF_OK) {
         result.report = hf_arena_str(run->arena, hf_str_of(text));
         result.vm_name = hf_arena_str(run->arena, hf_str_of(vm.name));

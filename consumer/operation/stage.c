@@ -9,6 +9,7 @@
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 
+#include "consumer/provider/path.h"
 #include "schemas/base/fault.h"
 #include "schemas/base/mem.h"
 
@@ -87,11 +88,11 @@ hf_code hf_stage_open(const hf_run *run, hf_stage *ret, hf_err *reterr) {
         return hf_fail(reterr, HF_E_INVALID, "the job has no output_dir, and this operation writes files: give one");
     if (!hf_id_valid(run->job_id))
         return hf_fail(reterr, HF_E_INVALID, "job id %.*s cannot be part of a file name", HF_STR_ARG(run->job_id));
-    hf_str shown = hf_str_starts(dir, HF_STR("file://")) ? (hf_str){dir.p + 7, dir.len - 7} : dir;
-    while (shown.len > 1 && shown.p[shown.len - 1] == '/')
-        shown.len--;
-    snprintf(stage.out_path, sizeof stage.out_path, "%.*s", HF_STR_ARG(shown));
-    hf_code rc = hf_roots_open_dir(run->roots, dir, true, &stage.out_fd, reterr);
+    hf_code rc = hf_path_plain(dir, stage.out_path, reterr);
+    for (size_t n = strlen(stage.out_path); rc == HF_OK && n > 1 && stage.out_path[n - 1] == '/'; n--)
+        stage.out_path[n - 1] = 0;
+    if (rc == HF_OK)
+        rc = hf_roots_open_dir(run->roots, dir, true, &stage.out_fd, reterr);
     if (rc != HF_OK)
         return hf_context(reterr, "output_dir");
     if ((rc = clear_older(&stage, reterr)) == HF_OK)

@@ -14,8 +14,9 @@ static void on_report(void *ctx, const hf_progress *p) {
     r->reports++;
     r->logs += p->level.len > 0;
     snprintf(phase, sizeof phase, "%.*s ", HF_STR_ARG(p->phase));
-    if (!strstr(r->phases, phase) && strlen(r->phases) + strlen(phase) < sizeof r->phases)
-        strcat(r->phases, phase);
+    size_t had = strlen(r->phases);
+    if (!strstr(r->phases, phase))
+        snprintf(r->phases + had, sizeof r->phases - had, "%s", phase);
     if (r->on_report)
         r->on_report(r, p);
 }

@@ -137,9 +137,10 @@ static void paths_do_not_leave_the_roots(void **state) {
     spec = rig_spec(r, "export", "fine.raw",
                     "raw"); /* a link inside the root is fine, a URL too, and directories are made */
     spec.vm_path = hf_str_of(hf_arena_printf(&r->arena, "file://%s/in/fine%%2eraw", r->dir));
-    spec.output_dir = hf_str_of(rig_path(r, "out/a/b//c/"));
+    spec.output_dir = hf_str_of(hf_arena_printf(&r->arena, "file://%s/out/a%%20b/b//c/", r->dir));
     assert_int_equal(rig_run(r, "fine", 1, &spec), HF_OK);
-    assert_int_equal(rig_sh(r, "ls out/a/b/c/*.raw >/dev/null && rm -r out/a"), 0);
+    assert_int_equal(rig_sh(r, "ls 'out/a b/b/c/fine.raw' >/dev/null && rm -r out/*"), 0);
+    assert_string_equal(HF_LIST_AT(r->result.artifacts, hf_artifact, 0)->path.p, rig_path(r, "out/a b/b//c/fine.raw"));
     hf_roots none = {0}, kept = r->roots;
     r->roots = none;
     expect(r, &spec, HF_E_OUTSIDE_ROOT, "none");
