@@ -21,7 +21,7 @@ static json_t *body_of(hf_request *r) {
     json_t *json = is_yaml(hf_request_header(r, "Content-Type")) ? hf_yaml_parse(text, r->http->body_max, &err)
                                                                   : hf_json_parse(text, r->http->body_max, &err);
     if (!json)
-        hf_reply_error(r, err.code == HF_E_LIMIT ? 413 : 400, "the body cannot be read: %s", err.detail);
+        hf_reply_error(r, 400, "the body cannot be read: %s", err.detail);
     return json;
 }
 
