@@ -302,6 +302,30 @@ def a_state_directory_survives_kill_9_of_everything():
     state_survives("kill")
 
 
+def a_replica_that_saw_more_than_the_journal_kept_is_folded_anew():
+    """A crash in which the journal lost its last batch and the others did not: the journal decides what was."""
+    state = tempfile.mkdtemp(prefix="hf-dev-state-")
+    journal, older = os.path.join(state, "journal"), os.path.join(state, "..", os.path.basename(state) + "-older")
+    try:
+        with Dev(state=state) as d:
+            d.ctl("submit", "-", "--wait", input='{"job_id":"kept","name":"k","operation":"sleep","parameters":{"ms":0}}')
+            d.stop()
+        shutil.copytree(journal, older)
+        with Dev(state=state) as d:
+            d.ctl("submit", "-", "--wait", input='{"job_id":"lost","name":"l","operation":"sleep","parameters":{"ms":0}}')
+            d.stop()
+        shutil.rmtree(journal)
+        shutil.move(older, journal)
+        with Dev(state=state) as d:
+            assert d.said().count("folded anew from the log") >= 2, d.said()
+            assert d.job("kept")["state"] == "completed" and d.job("lost") is None
+            d.ctl("submit", "-", "--wait", input='{"job_id":"lost","name":"l","operation":"sleep","parameters":{"ms":0}}')
+            assert d.stop() == 0
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+        shutil.rmtree(older, ignore_errors=True)
+
+
 def two_fleets_run_at_once_and_a_taken_place_is_refused_by_name():
     state = tempfile.mkdtemp(prefix="hf-dev-state-")
     try:
@@ -362,5 +386,5 @@ if __name__ == "__main__":
     main(the_ready_file_says_where_everything_is, jobs_come_in_by_kafka_and_by_http_and_an_image_is_exported, statuses_tell_what_happened,
          a_killed_child_is_started_again_and_watch_outlives_the_sidecar, nothing_is_left_after_kill_9_of_hyperctl, ctrl_c_leaves_nothing,
          a_state_directory_is_gone_on_with_and_offsets_agree, a_state_directory_survives_kill_9_of_everything,
-         a_program_that_is_not_there_is_named, a_program_that_keeps_dying_at_the_start_ends_the_fleet, a_second_signal_kills_who_does_not_end,
+         a_replica_that_saw_more_than_the_journal_kept_is_folded_anew, a_program_that_is_not_there_is_named, a_program_that_keeps_dying_at_the_start_ends_the_fleet, a_second_signal_kills_who_does_not_end,
          a_flood_of_output_reaches_the_log_and_not_the_terminal, two_fleets_run_at_once_and_a_taken_place_is_refused_by_name, a_child_that_cannot_start_is_told_with_its_words)
