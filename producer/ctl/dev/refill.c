@@ -12,7 +12,7 @@
 
 /* ---- reading stores --------------------------------------------------------------------------------------- */
 static bool has_store(const char *dir) {
-    char path[2300];
+    char path[2400];
     snprintf(path, sizeof path, "%s/data.mdb", dir);
     return access(path, F_OK) == 0;
 }
