@@ -65,11 +65,13 @@ static void bury(journal *j, const hf_change *change) {
     hf_err err;
     if (!j->ready || j->stopping)
         return;
-    snprintf(place, sizeof place, "job-events/%d/%lld", (int)change->position.partition, (long long)change->position.offset);
-    const hf_header headers[] = {{HF_STR("hf-origin"), hf_str_of(place)}, {HF_STR("hf-error"), hf_str_of(change->detail)}};
+    snprintf(place, sizeof place, "job-events/%d/%lld", (int)change->position.partition,
+             (long long)change->position.offset);
+    const hf_header headers[] = {{HF_STR("hf-origin"), hf_str_of(place)},
+                                 {HF_STR("hf-error"), hf_str_of(change->detail)}};
     HF_LOG(WARN, "record-unreadable", {"position", HF_V_Z(place)}, {"detail", HF_V_Z(change->detail)});
-    if (hf_klog_produce(j->log, HF_TOPIC_DEAD_LETTERS, -1, change->source->key, change->source->value, "DeadLetter", headers, 2, DEAD_LETTER_TAG, &err) !=
-        HF_OK)
+    if (hf_klog_produce(j->log, HF_TOPIC_DEAD_LETTERS, -1, change->source->key, change->source->value, "DeadLetter",
+                        headers, 2, DEAD_LETTER_TAG, &err) != HF_OK)
         HF_LOG_ERR(WARN, "dead-letter-not-sent", &err, {"position", HF_V_Z(place)});
 }
 
@@ -90,22 +92,26 @@ static void on_report(void *ctx, uint64_t tag, const hf_report *report) {
     if (tag & HF_HTTP_TAG_BIT && j->http)
         hf_http_report(j->http, tag, report);
     else if (report->error != HF_OK)
-        HF_LOG(WARN, "dead-letter-not-sent", {"error", HF_V_Z(hf_code_name(report->error))}, {"detail", HF_V_Z(report->detail ? report->detail : "")});
+        HF_LOG(WARN, "dead-letter-not-sent", {"error", HF_V_Z(hf_code_name(report->error))},
+               {"detail", HF_V_Z(report->detail ? report->detail : "")});
 }
 
 /* <state_dir>/journal */
 static hf_code journal_dir(const hf_config *config, char dir[4096], hf_err *reterr) {
     const char *state = hf_config_str(config, HF_C_STATE_DIR);
-    return snprintf(dir, 4096, "%s/journal", state) < 4096 ? HF_OK : hf_fail(reterr, HF_E_CONFIG, "state_dir is too long: %.200s", state);
+    return snprintf(dir, 4096, "%s/journal", state) < 4096
+               ? HF_OK
+               : hf_fail(reterr, HF_E_CONFIG, "state_dir is too long: %.200s", state);
 }
 
 static hf_code open_follow(journal *j, const char *dir, hf_err *reterr) {
     hf_store_options map = {0};
     map_options(j->options->config, &map);
-    hf_follow_options o = {.replica = {.profile = HF_PROFILE_FULL, .fleet = hf_config_str(j->options->config, HF_C_FLEET)},
-                           .hooks = {j, on_change, on_record},
-                           .topics = TOPICS,
-                           .commit_interval_ms = (int)hf_config_int(j->options->config, HF_C_JOURNAL_COMMIT)};
+    hf_follow_options o = {
+        .replica = {.profile = HF_PROFILE_FULL, .fleet = hf_config_str(j->options->config, HF_C_FLEET)},
+        .hooks = {j, on_change, on_record},
+        .topics = TOPICS,
+        .commit_interval_ms = (int)hf_config_int(j->options->config, HF_C_JOURNAL_COMMIT)};
     hf_code rc = hf_follow_open(j->log, j->codec, dir, &map, &o, &j->follow, reterr);
     if (rc != HF_E_STORE_VERSION)
         return rc;
@@ -133,7 +139,8 @@ static hf_code open_journal(journal *j, hf_err *reterr) {
     rc = open_follow(j, dir, reterr);
     if (rc != HF_OK)
         return rc;
-    const hf_http_options http = {.config = j->options->config, .follow = j->follow, .log = j->log, .codec = j->codec, .me = j->me};
+    const hf_http_options http = {
+        .config = j->options->config, .follow = j->follow, .log = j->log, .codec = j->codec, .me = j->me};
     rc = hf_http_start(&http, &j->http, reterr);
     if (rc == HF_OK)
         HF_LOG(INFO, "journal-started", {"dir", HF_V_Z(dir)}, {"http", HF_V_Z(hf_http_address(j->http))});
@@ -144,7 +151,8 @@ static void note_ready(journal *j) {
     if (j->ready || !hf_follow_caught_up(j->follow))
         return;
     j->ready = true;
-    HF_LOG(INFO, "journal-ready", {"jobs_in_memory", HF_V_INT(hf_replica_jobs_in_memory(hf_follow_replica(j->follow)))});
+    HF_LOG(INFO, "journal-ready",
+           {"jobs_in_memory", HF_V_INT(hf_replica_jobs_in_memory(hf_follow_replica(j->follow)))});
     hf_ready_note("HTTP", hf_http_address(j->http));
     hf_ready_notify();
 }
@@ -160,7 +168,10 @@ static hf_code turn(journal *j, int signal_fd, hf_err *reterr) {
     note_ready(j);
     hf_klog_poll_reports(j->log, 0);
     int wait = sooner(hf_http_step(j->http), hf_follow_timeout_ms(j->follow));
-    struct pollfd fds[] = {{signal_fd, POLLIN, 0}, {hf_follow_fd(j->follow), POLLIN, 0}, {hf_http_fd(j->http), POLLIN, 0}, {hf_klog_report_fd(j->log), POLLIN, 0}};
+    struct pollfd fds[] = {{signal_fd, POLLIN, 0},
+                           {hf_follow_fd(j->follow), POLLIN, 0},
+                           {hf_http_fd(j->http), POLLIN, 0},
+                           {hf_klog_report_fd(j->log), POLLIN, 0}};
     if (poll(fds, HF_ARRAY_LEN(fds), fed == STEP_RECORDS ? 0 : wait) < 0 && errno != EINTR)
         return hf_fail_errno(reterr, errno, "poll");
     if (fds[0].revents) {
@@ -212,7 +223,9 @@ static hf_code find_dir(const options *o, char dir[4096], hf_err *reterr) {
 }
 
 static hf_code exactly(const options *o, int count, hf_err *reterr) {
-    return o->arg_count == count ? HF_OK : hf_fail(reterr, HF_E_USAGE, o->arg_count < count ? "too few arguments" : "too many arguments");
+    return o->arg_count == count
+               ? HF_OK
+               : hf_fail(reterr, HF_E_USAGE, o->arg_count < count ? "too few arguments" : "too many arguments");
 }
 
 static void interruptible(void) {
@@ -222,8 +235,8 @@ static void interruptible(void) {
 }
 
 static void say_rebuilt(const hf_rebuild_stats *s) {
-    printf("rebuilt: %llu records of %llu partitions in %.2f s (%.0f records/s)\n", (unsigned long long)s->records, (unsigned long long)s->partitions,
-           s->seconds, s->seconds > 0 ? (double)s->records / s->seconds : 0.0);
+    printf("rebuilt: %llu records of %llu partitions in %.2f s (%.0f records/s)\n", (unsigned long long)s->records,
+           (unsigned long long)s->partitions, s->seconds, s->seconds > 0 ? (double)s->records / s->seconds : 0.0);
 }
 
 /* Everything again from Kafka, aside; the journal as it is stays until that is done. */
@@ -233,7 +246,8 @@ static hf_code follow_to_end(options *o, const char *aside, hf_err *reterr) {
     hf_follow *follow = NULL;
     hf_store_options map = {0};
     map_options(o->config, &map);
-    const hf_follow_options follow_options = {.replica = {.profile = HF_PROFILE_FULL, .fleet = hf_config_str(o->config, HF_C_FLEET)}, .topics = TOPICS};
+    const hf_follow_options follow_options = {
+        .replica = {.profile = HF_PROFILE_FULL, .fleet = hf_config_str(o->config, HF_C_FLEET)}, .topics = TOPICS};
     hf_code rc = hf_codec_new(NULL, NULL, &codec, reterr);
     if (rc == HF_OK)
         rc = hf_klog_open(o->config, "hyperjournal@rebuild/0", false, OPEN_MS, &log, reterr);
@@ -259,7 +273,8 @@ static hf_code rebuild_from_kafka(options *o, const char *dir, hf_err *reterr) {
     char aside[4096];
     hf_store_options any = {0};
     hf_code rc = hf_store_open(dir, &any, &held, reterr);
-    if (rc == HF_E_STORE_FOREIGN || rc == HF_E_STORE_DAMAGED) /* a damaged file is what this is for; its lock is not held then */
+    if (rc == HF_E_STORE_FOREIGN ||
+        rc == HF_E_STORE_DAMAGED) /* a damaged file is what this is for; its lock is not held then */
         rc = HF_OK;
     if (rc == HF_OK)
         rc = hf_rebuild_aside(dir, aside, reterr);
@@ -302,8 +317,9 @@ static hf_code verify(options *o, hf_err *reterr) {
     if (rc == HF_OK)
         rc = hf_verify(dir, &(hf_rebuild_options){.threads = o->threads, .stop = &interrupted}, &stats, reterr);
     if (rc == HF_OK)
-        printf("verified: %llu records fold to the %llu jobs on record, byte for byte, and the chain of hashes holds (%.2f s)\n",
-               (unsigned long long)stats.rebuilt.records, (unsigned long long)stats.jobs, stats.rebuilt.seconds);
+        printf(
+            "verified: %llu records fold to the %llu jobs on record, byte for byte, and the chain of hashes holds (%.2f s)\n",
+            (unsigned long long)stats.rebuilt.records, (unsigned long long)stats.jobs, stats.rebuilt.seconds);
     return rc;
 }
 
@@ -311,8 +327,10 @@ static hf_code print(options *o, hf_err *reterr) {
     char dir[4096];
     hf_code rc = find_dir(o, dir, reterr);
     if (rc == HF_OK && (o->arg_count < 2 || o->arg_count > 3))
-        rc = hf_fail(reterr, HF_E_USAGE, "print what? jobs, job ID, events ID, offsets, counters, chain, orphans or log TOPIC");
-    return rc == HF_OK ? hf_print(dir, o->args[1], o->arg_count > 2 ? o->args[2] : NULL, &o->print, stdout, reterr) : rc;
+        rc = hf_fail(reterr, HF_E_USAGE,
+                     "print what? jobs, job ID, events ID, offsets, counters, chain, orphans or log TOPIC");
+    return rc == HF_OK ? hf_print(dir, o->args[1], o->arg_count > 2 ? o->args[2] : NULL, &o->print, stdout, reterr)
+                       : rc;
 }
 
 static hf_code snapshot(options *o, hf_err *reterr) {
@@ -329,30 +347,44 @@ static hf_code restore(options *o, hf_err *reterr) {
 }
 
 /* ---- the command line ---------------------------------------------------------------------------------------------------- */
-static const struct command { const char *name, *args, *summary, *example; hf_code (*fn)(options *, hf_err *); } commands[] = {
-    {"run", "", "follow every topic into the journal and serve it over HTTP; what is done without a command", "hyperjournal run --config /etc/hyperfleet/hyperfleet.yaml", run},
-    {"rebuild", "DIR", "fold the journal anew from its own copy of the log, or from Kafka (--from-kafka)", "hyperjournal rebuild /var/lib/hyperfleet/journal", rebuild},
-    {"verify", "DIR", "fold it anew aside and compare everything, byte for byte; also while the fleet runs", "hyperjournal verify /var/lib/hyperfleet/journal", verify},
-    {"print", "DIR WHAT", "show jobs | job ID | events ID | offsets | counters | chain | orphans | log TOPIC", "hyperjournal print /var/lib/hyperfleet/journal job 0190… --as-of 2026-01-17T10:30:00Z", print},
-    {"snapshot", "DIR FILE", "a consistent copy in one file, while the journal goes on", "hyperjournal snapshot /var/lib/hyperfleet/journal /backup/journal.mdb", snapshot},
-    {"restore", "FILE DIR", "a snapshot becomes the journal in a new directory", "hyperjournal restore /backup/journal.mdb /var/lib/hyperfleet/journal", restore}};
+static const struct command {
+    const char *name, *args, *summary, *example;
+    hf_code (*fn)(options *, hf_err *);
+} commands[] = {
+    {"run", "", "follow every topic into the journal and serve it over HTTP; what is done without a command",
+     "hyperjournal run --config /etc/hyperfleet/hyperfleet.yaml", run},
+    {"rebuild", "DIR", "fold the journal anew from its own copy of the log, or from Kafka (--from-kafka)",
+     "hyperjournal rebuild /var/lib/hyperfleet/journal", rebuild},
+    {"verify", "DIR", "fold it anew aside and compare everything, byte for byte; also while the fleet runs",
+     "hyperjournal verify /var/lib/hyperfleet/journal", verify},
+    {"print", "DIR WHAT", "show jobs | job ID | events ID | offsets | counters | chain | orphans | log TOPIC",
+     "hyperjournal print /var/lib/hyperfleet/journal job 0190… --as-of 2026-01-17T10:30:00Z", print},
+    {"snapshot", "DIR FILE", "a consistent copy in one file, while the journal goes on",
+     "hyperjournal snapshot /var/lib/hyperfleet/journal /backup/journal.mdb", snapshot},
+    {"restore", "FILE DIR", "a snapshot becomes the journal in a new directory",
+     "hyperjournal restore /backup/journal.mdb /var/lib/hyperfleet/journal", restore}};
 
 static void help(FILE *out) {
-    fprintf(out, "Usage: hyperjournal [COMMAND] [ARGUMENT]... [OPTION]...\nThe journal of a Hyperfleet fleet: all that Kafka said, and what it comes to.\n\nCommands:\n");
+    fprintf(
+        out,
+        "Usage: hyperjournal [COMMAND] [ARGUMENT]... [OPTION]...\nThe journal of a Hyperfleet fleet: all that Kafka said, and what it comes to.\n\nCommands:\n");
     for (size_t i = 0; i < HF_ARRAY_LEN(commands); i++)
-        fprintf(out, "  %-8s %-9s %s\n  %18s %s\n", commands[i].name, commands[i].args, commands[i].summary, "", commands[i].example);
-    fprintf(out, "DIR is the journal's folder, or the state directory around it.\n\n"
-                 "Options:\n"
-                 "  -c, --config FILE    read the configuration from FILE\n"
-                 "  -s, --set KEY=VALUE  one setting, over the file and HF_… variables; may be repeated\n"
-                 "  -o, --output FORM    text (the default) or json, an object a line (print)\n"
-                 "  -n, --limit N        at most N rows (print; 100 for jobs and logs)\n"
-                 "      --as-of WHEN     state as of a time (2026-01-17T10:30:00Z), an offset (17) or partition/offset (3/17) (print)\n"
-                 "  -j, --threads N      threads to fold with (rebuild, verify; one a processor)\n"
-                 "      --from-kafka     read everything from Kafka again (rebuild)\n"
-                 "  -h, --help           this\n"
-                 "  -V, --version        the version\n\n"
-                 "Exit status: 0 done; 65 the journal is not what its log says, or damaged; 64 usage; 66 not found; 75 try again.\n");
+        fprintf(out, "  %-8s %-9s %s\n  %18s %s\n", commands[i].name, commands[i].args, commands[i].summary, "",
+                commands[i].example);
+    fprintf(
+        out,
+        "DIR is the journal's folder, or the state directory around it.\n\n"
+        "Options:\n"
+        "  -c, --config FILE    read the configuration from FILE\n"
+        "  -s, --set KEY=VALUE  one setting, over the file and HF_… variables; may be repeated\n"
+        "  -o, --output FORM    text (the default) or json, an object a line (print)\n"
+        "  -n, --limit N        at most N rows (print; 100 for jobs and logs)\n"
+        "      --as-of WHEN     state as of a time (2026-01-17T10:30:00Z), an offset (17) or partition/offset (3/17) (print)\n"
+        "  -j, --threads N      threads to fold with (rebuild, verify; one a processor)\n"
+        "      --from-kafka     read everything from Kafka again (rebuild)\n"
+        "  -h, --help           this\n"
+        "  -V, --version        the version\n\n"
+        "Exit status: 0 done; 65 the journal is not what its log says, or damaged; 64 usage; 66 not found; 75 try again.\n");
 }
 
 static hf_code number(const char *text, long max, long *ret, hf_err *reterr) {
@@ -371,7 +403,9 @@ static hf_code take_option(options *o, int option, const char *value, hf_err *re
     switch (option) {
     case 'o':
         o->print.json = strcmp(value, "json") == 0;
-        return o->print.json || strcmp(value, "text") == 0 ? HF_OK : hf_fail(reterr, HF_E_USAGE, "--output is text or json, not `%s`", value);
+        return o->print.json || strcmp(value, "text") == 0
+                   ? HF_OK
+                   : hf_fail(reterr, HF_E_USAGE, "--output is text or json, not `%s`", value);
     case 'n':
         rc = number(value, 1000000000, &n, reterr);
         o->print.limit = (size_t)n;
@@ -386,10 +420,16 @@ static hf_code take_option(options *o, int option, const char *value, hf_err *re
     }
 }
 
-static const struct option long_options[] = {
-    {"config", required_argument, NULL, 'c'}, {"set", required_argument, NULL, 's'},       {"output", required_argument, NULL, 'o'},
-    {"limit", required_argument, NULL, 'n'},  {"as-of", required_argument, NULL, OPT_AS_OF}, {"threads", required_argument, NULL, 'j'},
-    {"from-kafka", no_argument, NULL, OPT_FROM_KAFKA}, {"help", no_argument, NULL, 'h'},     {"version", no_argument, NULL, 'V'}, {0}};
+static const struct option long_options[] = {{"config", required_argument, NULL, 'c'},
+                                             {"set", required_argument, NULL, 's'},
+                                             {"output", required_argument, NULL, 'o'},
+                                             {"limit", required_argument, NULL, 'n'},
+                                             {"as-of", required_argument, NULL, OPT_AS_OF},
+                                             {"threads", required_argument, NULL, 'j'},
+                                             {"from-kafka", no_argument, NULL, OPT_FROM_KAFKA},
+                                             {"help", no_argument, NULL, 'h'},
+                                             {"version", no_argument, NULL, 'V'},
+                                             {0}};
 
 /* The file first, then the environment, then --set, wherever they stand. */
 static hf_code take_settings(options *o, int argc, char **argv, const char *file, hf_err *reterr) {

@@ -25,10 +25,16 @@ hf_code hf_asof_parse(hf_str text, hf_asof *ret, hf_err *reterr) {
             return HF_OK;
         }
     }
-    return hf_fail(reterr, HF_E_USAGE, "`%.*s` is no time (2026-01-17T10:30:00Z), offset (17) or partition/offset (3/17)", HF_STR_ARG(text));
+    return hf_fail(reterr, HF_E_USAGE,
+                   "`%.*s` is no time (2026-01-17T10:30:00Z), offset (17) or partition/offset (3/17)",
+                   HF_STR_ARG(text));
 }
 
-typedef struct { const hf_asof *at; hf_job *job; bool no_memory; } folding;
+typedef struct {
+    const hf_asof *at;
+    hf_job *job;
+    bool no_memory;
+} folding;
 
 static bool counts(const hf_asof *at, const hf_query_event *e) {
     if (at->by == HF_ASOF_TIME)
@@ -41,7 +47,8 @@ static bool fold_one(void *ctx, const hf_query_event *e) {
     hf_job after;
     if (!counts(f->at, e))
         return false;
-    if (e->row.verdict != HF_V_ACCEPTED || !e->record || hf_fold(f->job, e->record, e->row.position, &after, NULL) != HF_V_ACCEPTED)
+    if (e->row.verdict != HF_V_ACCEPTED || !e->record ||
+        hf_fold(f->job, e->record, e->row.position, &after, NULL) != HF_V_ACCEPTED)
         return true;
     hf_job *copy = hf_type_clone(&HF_TYPE_JOB, &after);
     f->no_memory = !copy;
@@ -50,12 +57,13 @@ static bool fold_one(void *ctx, const hf_query_event *e) {
     return copy != NULL;
 }
 
-hf_code hf_asof_job(hf_store *store, hf_read *read, const hf_tables *tables, hf_codec *codec, uint64_t job_key, const hf_asof *at, hf_job **ret,
-                    hf_err *reterr) {
+hf_code hf_asof_job(hf_store *store, hf_read *read, const hf_tables *tables, hf_codec *codec, uint64_t job_key,
+                    const hf_asof *at, hf_job **ret, hf_err *reterr) {
     folding f = {.at = at};
     hf_arena arena;
     hf_arena_init(&arena, HF_DECODE_ARENA_BYTES);
-    hf_code rc = hf_query_events(store, read, tables, codec, job_key, (hf_position){0, 0}, SIZE_MAX, &arena, fold_one, &f, reterr);
+    hf_code rc = hf_query_events(store, read, tables, codec, job_key, (hf_position){0, 0}, SIZE_MAX, &arena, fold_one,
+                                 &f, reterr);
     hf_arena_done(&arena);
     if (rc == HF_OK && f.no_memory)
         rc = hf_fail(reterr, HF_E_NO_MEMORY, "folding a job anew");

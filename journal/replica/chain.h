@@ -8,7 +8,9 @@
 #pragma once
 #include "journal/replica/layout.h"
 
-typedef struct hf_chain { void *context; } hf_chain; /* OpenSSL's, used over and over */
+typedef struct hf_chain {
+    void *context;
+} hf_chain; /* OpenSSL's, used over and over */
 hf_code hf_chain_init(hf_chain *chain, hf_err *reterr);
 void hf_chain_done(hf_chain *chain);
 /* hash: h(n-1) in, h(n) out. False: the library failed; hash is as before. */

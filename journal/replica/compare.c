@@ -31,7 +31,10 @@ const char *hf_key_text(const char *table, hf_str key, char text[128]) {
 }
 
 /* ---- table names: both lists are in byte order ------------------------------------------------------------- */
-typedef struct { char **of; size_t count, room; } names;
+typedef struct {
+    char **of;
+    size_t count, room;
+} names;
 static void names_done(names *n) {
     for (size_t i = 0; i < n->count; i++)
         free(n->of[i]);
@@ -55,7 +58,13 @@ static hf_code add_name(void *ctx, const char *name, hf_err *reterr) {
 }
 
 /* ---- one table ------------------------------------------------------------------------------------------------- */
-typedef struct { const char *name; hf_cursor *cursor; hf_str key, value; bool end; uint64_t rows; } side;
+typedef struct {
+    const char *name;
+    hf_cursor *cursor;
+    hf_str key, value;
+    bool end;
+    uint64_t rows;
+} side;
 
 static hf_code next_row(side *s, hf_err *reterr) {
     hf_code rc = hf_cursor_move(s->cursor, HF_NEXT, &s->key, &s->value, reterr);
@@ -67,15 +76,19 @@ static hf_code next_row(side *s, hf_err *reterr) {
 static hf_code differ(const char *table, const side *a, const side *b, hf_err *reterr) {
     char key[128];
     bool same_key = !a->end && !b->end && hf_str_eq(a->key, b->key);
-    const side *has = a->end || (!b->end && !same_key && a->key.len == b->key.len && memcmp(b->key.p, a->key.p, a->key.len) < 0) ? b : a;
+    const side *has =
+        a->end || (!b->end && !same_key && a->key.len == b->key.len && memcmp(b->key.p, a->key.p, a->key.len) < 0) ? b
+                                                                                                                   : a;
     const side *lacks = has == a ? b : a;
     hf_key_text(table, has->key, key);
     if (!same_key)
-        return hf_fail(reterr, HF_E_VERIFY_FAILED, "table `%s`, key %s: %s has it, %s does not", table, key, has->name, lacks->name);
+        return hf_fail(reterr, HF_E_VERIFY_FAILED, "table `%s`, key %s: %s has it, %s does not", table, key, has->name,
+                       lacks->name);
     uint32_t at = 0;
     while (at < a->value.len && at < b->value.len && a->value.p[at] == b->value.p[at])
         at++;
-    return hf_fail(reterr, HF_E_VERIFY_FAILED, "table `%s`, key %s: the values differ from byte %u on (%s: %u bytes, %s: %u bytes)", table, key, at,
+    return hf_fail(reterr, HF_E_VERIFY_FAILED,
+                   "table `%s`, key %s: the values differ from byte %u on (%s: %u bytes, %s: %u bytes)", table, key, at,
                    a->name, a->value.len, b->name, b->value.len);
 }
 
@@ -93,7 +106,8 @@ static hf_code compare_rows(const char *table, side *a, side *b, hf_err *reterr)
     }
 }
 
-static hf_code compare_table(const char *name, hf_store *sa, hf_read *ra, side *a, hf_store *sb, hf_read *rb, side *b, hf_err *reterr) {
+static hf_code compare_table(const char *name, hf_store *sa, hf_read *ra, side *a, hf_store *sb, hf_read *rb, side *b,
+                             hf_err *reterr) {
     hf_table ta, tb;
     unsigned fa, fb;
     hf_code rc = hf_store_table_as_is(sa, name, &ta, &fa, reterr);
@@ -123,8 +137,8 @@ hf_code hf_stores_compare(hf_store *sa, hf_read *ra, const char *a_name, hf_stor
         const char *name = order <= 0 ? na.of[i] : nb.of[j];
         if (!(skip && skip(name))) {
             if (order != 0)
-                rc = hf_fail(reterr, HF_E_VERIFY_FAILED, "table `%s`: %s has it, %s does not", name, order < 0 ? a_name : b_name,
-                             order < 0 ? b_name : a_name);
+                rc = hf_fail(reterr, HF_E_VERIFY_FAILED, "table `%s`: %s has it, %s does not", name,
+                             order < 0 ? a_name : b_name, order < 0 ? b_name : a_name);
             else {
                 side a = {.name = a_name}, b = {.name = b_name};
                 rc = compare_table(name, sa, ra, &a, sb, rb, &b, reterr);

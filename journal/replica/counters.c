@@ -7,11 +7,14 @@
 #include "schemas/base/mem.h"
 
 /* ---- what labels may say ---------------------------------------------------------------------------------- */
-static const char *const providers[HF_PROVIDERS] = {"local", "vsphere", "hyperv", "proxmox", "kvm", "ovirt", "nutanix", "openstack",
-                                                    "aws", "azure", "gcp", "oci", "alibabacloud", "other"};
-static const char *const operations[HF_OPERATIONS] = {"export", "discover", "inspect", "convert", "offline_fix", "boot_repair", "selinux_prep",
-                                                      "lvm_repair", "fs_repair", "initramfs_regenerate", "sleep", "import", "verify", "snapshot",
-                                                      "clone", "other"};
+static const char *const providers[HF_PROVIDERS] = {"local", "vsphere", "hyperv",       "proxmox", "kvm",
+                                                    "ovirt", "nutanix", "openstack",    "aws",     "azure",
+                                                    "gcp",   "oci",     "alibabacloud", "other"};
+static const char *const operations[HF_OPERATIONS] = {
+    "export",      "discover",     "inspect",    "convert",   "offline_fix",
+    "boot_repair", "selinux_prep", "lvm_repair", "fs_repair", "initramfs_regenerate",
+    "sleep",       "import",       "verify",     "snapshot",  "clone",
+    "other"};
 static const char *const oses[HF_OSES] = {"linux", "windows", "bsd", "unknown", "other"};
 static const char *const sizes[HF_SIZES] = {"small", "medium", "large", "xlarge", "xxlarge"};
 static const hf_state ended[3] = {HF_S_COMPLETED, HF_S_FAILED, HF_S_CANCELLED};
@@ -35,7 +38,8 @@ static bool contains(hf_str text, const char *word) {
     return false;
 }
 static uint32_t os_of(hf_str os) {
-    static const char *const linuxes[] = {"linux", "ubuntu", "debian", "centos", "rhel", "red hat", "fedora", "suse", "rocky", "alma", "photon"};
+    static const char *const linuxes[] = {"linux",  "ubuntu", "debian", "centos", "rhel",  "red hat",
+                                          "fedora", "suse",   "rocky",  "alma",   "photon"};
     if (os.len == 0)
         return 3;
     for (size_t i = 0; i < HF_ARRAY_LEN(linuxes); i++)
@@ -51,17 +55,50 @@ static uint32_t size_of(int64_t bytes) {
     return i;
 }
 
-static const char *label_one(uint32_t i, char *text) { (void)i; return text[0] = 0, text; }
-static const char *label_state(uint32_t i, char *text) { (void)text; return hf_state_name((hf_state)i); }
-static const char *label_status(uint32_t i, char *text) { (void)text; return hf_state_status(ended[i]); }
-static const char *label_event(uint32_t i, char *text) { (void)text; return hf_event_name((hf_event)i); }
-static const char *label_verdict(uint32_t i, char *text) { (void)text; return hf_verdict_name((hf_verdict)i); }
-static const char *label_provider(uint32_t i, char *text) { (void)text; return providers[i]; }
-static const char *label_operation(uint32_t i, char *text) { (void)text; return operations[i]; }
-static const char *label_os(uint32_t i, char *text) { (void)text; return oses[i]; }
-static const char *label_size(uint32_t i, char *text) { (void)text; return sizes[i]; }
-static const char *label_error(uint32_t i, char *text) { (void)text; return i < HF_CODE_COUNT ? hf_code_name((hf_code)i) : "other"; }
-static const char *label_topic(uint32_t i, char *text) { (void)text; return hf_topic_suffix((hf_topic)i); }
+static const char *label_one(uint32_t i, char *text) {
+    (void)i;
+    return text[0] = 0, text;
+}
+static const char *label_state(uint32_t i, char *text) {
+    (void)text;
+    return hf_state_name((hf_state)i);
+}
+static const char *label_status(uint32_t i, char *text) {
+    (void)text;
+    return hf_state_status(ended[i]);
+}
+static const char *label_event(uint32_t i, char *text) {
+    (void)text;
+    return hf_event_name((hf_event)i);
+}
+static const char *label_verdict(uint32_t i, char *text) {
+    (void)text;
+    return hf_verdict_name((hf_verdict)i);
+}
+static const char *label_provider(uint32_t i, char *text) {
+    (void)text;
+    return providers[i];
+}
+static const char *label_operation(uint32_t i, char *text) {
+    (void)text;
+    return operations[i];
+}
+static const char *label_os(uint32_t i, char *text) {
+    (void)text;
+    return oses[i];
+}
+static const char *label_size(uint32_t i, char *text) {
+    (void)text;
+    return sizes[i];
+}
+static const char *label_error(uint32_t i, char *text) {
+    (void)text;
+    return i < HF_CODE_COUNT ? hf_code_name((hf_code)i) : "other";
+}
+static const char *label_topic(uint32_t i, char *text) {
+    (void)text;
+    return hf_topic_suffix((hf_topic)i);
+}
 static const char *label_bucket(hf_dim dim, uint32_t i, char *text) {
     uint32_t count = hf_dim_count(dim);
     if (i + 1 == count)
@@ -76,12 +113,16 @@ static const char *label_speed(uint32_t i, char *text) { return label_bucket(HF_
 static const char *label_transfer(uint32_t i, char *text) { return label_bucket(HF_D_B_TRANSFER, i, text); }
 
 /* ---- families and cells -------------------------------------------------------------------------------------- */
-static const struct { uint32_t count; const char *(*label)(uint32_t, char *); } dims[HF_DIM_COUNT] = {
+static const struct {
+    uint32_t count;
+    const char *(*label)(uint32_t, char *);
+} dims[HF_DIM_COUNT] = {
 #define HF_DIM(id, count_, label_) [HF_D_##id] = {count_, label_},
 #include "journal/replica/counters.def"
 };
 static const hf_counter_family families[HF_COUNTER_FAMILIES] = {
-#define HF_COUNTER(id, family, a, b, c, labels_, doc_) [HF_N_##id] = {family, labels_, doc_, {HF_D_##a, HF_D_##b, HF_D_##c}},
+#define HF_COUNTER(id, family, a, b, c, labels_, doc_)                                                                 \
+    [HF_N_##id] = {family, labels_, doc_, {HF_D_##a, HF_D_##b, HF_D_##c}},
 #include "journal/replica/counters.def"
 };
 
@@ -108,8 +149,12 @@ static size_t cell(hf_counter n, uint32_t a, uint32_t b, uint32_t c) {
     const hf_dim *d = families[n].dims;
     return base_of(n) + ((size_t)a * dims[d[1]].count + b) * dims[d[2]].count + c;
 }
-int64_t hf_counter_get(const hf_counters *k, hf_counter n, uint32_t a, uint32_t b, uint32_t c) { return k->now[cell(n, a, b, c)]; }
-static void bump(hf_counters *k, hf_counter n, uint32_t a, uint32_t b, uint32_t c, int64_t by) { k->now[cell(n, a, b, c)] += by; }
+int64_t hf_counter_get(const hf_counters *k, hf_counter n, uint32_t a, uint32_t b, uint32_t c) {
+    return k->now[cell(n, a, b, c)];
+}
+static void bump(hf_counters *k, hf_counter n, uint32_t a, uint32_t b, uint32_t c, int64_t by) {
+    k->now[cell(n, a, b, c)] += by;
+}
 
 /* Cells of the last dimension of `n`: the bucket of `value`, and the sum. */
 static void observe(hf_counters *k, hf_counter n, hf_dim dim, uint32_t a, uint32_t b, double value, int64_t as_sum) {
@@ -161,20 +206,24 @@ static void count_end(hf_counters *k, const hf_job *job) {
         return;
     double speed = (double)r->bytes_read * 1000 / (double)r->duration_ms;
     observe(k, HF_N_SPEED, HF_D_B_SPEED, provider, 0, speed, (int64_t)speed);
-    observe(k, HF_N_TRANSFER, HF_D_B_TRANSFER, provider, size_of(r->bytes_read), (double)r->duration_ms / 1000, r->duration_ms);
+    observe(k, HF_N_TRANSFER, HF_D_B_TRANSFER, provider, size_of(r->bytes_read), (double)r->duration_ms / 1000,
+            r->duration_ms);
 }
 
 static void count_transition(hf_counters *k, hf_event event, const hf_job *after) {
     bump(k, HF_N_EVENTS, event, 0, 0, 1);
     if (event == HF_EV_CREATED)
         bump(k, HF_N_JOBS_CREATED, provider_of(after), 0, 0, 1);
-    if ((event == HF_EV_RETRY_SCHEDULED || event == HF_EV_FAILED || event == HF_EV_LEASE_EXPIRED || event == HF_EV_REJECTED) && after->error)
+    if ((event == HF_EV_RETRY_SCHEDULED || event == HF_EV_FAILED || event == HF_EV_LEASE_EXPIRED ||
+         event == HF_EV_REJECTED) &&
+        after->error)
         bump(k, HF_N_ERRORS, error_of(after->error->code), provider_of(after), 0, 1);
     if (event == HF_EV_RETRY_SCHEDULED || (event == HF_EV_LEASE_EXPIRED && after->state == HF_S_RETRYING))
         bump(k, HF_N_RETRIES, index_of(operations, HF_OPERATIONS, after->spec->operation), provider_of(after), 0, 1);
 }
 
-void hf_counters_change(hf_counters *k, const hf_record *record, hf_verdict verdict, const hf_job *before, const hf_job *after) {
+void hf_counters_change(hf_counters *k, const hf_record *record, hf_verdict verdict, const hf_job *before,
+                        const hf_job *after) {
     bump(k, HF_N_VERDICTS, verdict, 0, 0, 1);
     if (verdict != HF_V_ACCEPTED)
         return;
@@ -216,7 +265,10 @@ static bool each_cell(bool (*wanted)(const hf_counters *, size_t), const hf_coun
     return true;
 }
 static bool changed(const hf_counters *k, size_t i) { return k->now[i] != k->stored[i]; }
-static bool any(const hf_counters *k, size_t i) { (void)k, (void)i; return true; }
+static bool any(const hf_counters *k, size_t i) {
+    (void)k, (void)i;
+    return true;
+}
 
 size_t hf_counters_room(const hf_counters *k) {
     size_t n = 0;
@@ -225,7 +277,11 @@ size_t hf_counters_room(const hf_counters *k) {
     return n * ROOM_EACH;
 }
 
-typedef struct { const hf_counters *counters; hf_changes *changes; hf_table table; } putting;
+typedef struct {
+    const hf_counters *counters;
+    hf_changes *changes;
+    hf_table table;
+} putting;
 static bool put_cell(void *ctx, hf_str name, size_t index) {
     putting *p = ctx;
     int64_t value = p->counters->now[index];
@@ -238,7 +294,13 @@ bool hf_counters_put(const hf_counters *k, hf_changes *changes, hf_table table) 
 }
 void hf_counters_mark(hf_counters *k) { memcpy(k->stored, k->now, k->cells * sizeof *k->now); }
 
-typedef struct { hf_counters *counters; hf_read *read; hf_table table; hf_err *err; hf_code code; } loading;
+typedef struct {
+    hf_counters *counters;
+    hf_read *read;
+    hf_table table;
+    hf_err *err;
+    hf_code code;
+} loading;
 static bool load_cell(void *ctx, hf_str name, size_t index) {
     loading *l = ctx;
     hf_str value;

@@ -16,12 +16,16 @@ typedef enum hf_counter {
     HF_COUNTER_FAMILIES
 } hf_counter;
 
-typedef struct hf_counters { int64_t *now, *stored; size_t cells; } hf_counters;
+typedef struct hf_counters {
+    int64_t *now, *stored;
+    size_t cells;
+} hf_counters;
 
 hf_code hf_counters_init(hf_counters *counters, hf_err *reterr);
 void hf_counters_done(hf_counters *counters);
 /* Counts one job-event: its verdict, and what it changed. job before and after: NULL where there is none. */
-void hf_counters_change(hf_counters *counters, const hf_record *record, hf_verdict verdict, const hf_job *before, const hf_job *after);
+void hf_counters_change(hf_counters *counters, const hf_record *record, hf_verdict verdict, const hf_job *before,
+                        const hf_job *after);
 void hf_counters_record(hf_counters *counters, hf_topic topic);
 void hf_counters_unreadable(hf_counters *counters, hf_topic topic);
 /* Adds what `from` holds. */
@@ -34,7 +38,10 @@ void hf_counters_mark(hf_counters *counters);
 hf_code hf_counters_load(hf_counters *counters, hf_read *read, hf_table table, hf_err *reterr);
 
 /* ---- for those who show them ---------------------------------------------------------------------------- */
-typedef struct hf_counter_family { const char *name, *labels, *doc; hf_dim dims[3]; } hf_counter_family;
+typedef struct hf_counter_family {
+    const char *name, *labels, *doc;
+    hf_dim dims[3];
+} hf_counter_family;
 const hf_counter_family *hf_counter_family_of(hf_counter counter);
 uint32_t hf_dim_count(hf_dim dim);
 /* Into text (at least 32 bytes); NULL text of a dimension ONE is "". */

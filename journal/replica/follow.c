@@ -2,8 +2,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -12,7 +12,15 @@
 #include "schemas/base/log.h"
 #include "schemas/base/mem.h"
 
-enum { LIVE_INTERVAL_MS = 1000, FULL_INTERVAL_MS = 5, BEHIND_INTERVAL_MS = 200, FAR_BEHIND = 200000, WORKERS_TAIL = 20000, TEND_MS = 60000, MARKS_MS = 5000 };
+enum {
+    LIVE_INTERVAL_MS = 1000,
+    FULL_INTERVAL_MS = 5,
+    BEHIND_INTERVAL_MS = 200,
+    FAR_BEHIND = 200000,
+    WORKERS_TAIL = 20000,
+    TEND_MS = 60000,
+    MARKS_MS = 5000
+};
 
 struct hf_follow {
     hf_klog *log;
@@ -90,7 +98,8 @@ static int64_t interval_ms(const hf_follow *f) {
 }
 
 void hf_follow_hurry(hf_follow *f, hf_position position) {
-    if (position.partition >= 0 && position.partition < f->partitions && f->hurried[position.partition] < position.offset)
+    if (position.partition >= 0 && position.partition < f->partitions &&
+        f->hurried[position.partition] < position.offset)
         f->hurried[position.partition] = position.offset;
 }
 
@@ -130,7 +139,8 @@ static hf_code look_into_gap(hf_follow *f, const hf_log_record *record, hf_err *
         *reterr = err;
         return err.code;
     }
-    HF_LOG(DEBUG, "log-gap", {"partition", HF_V_INT(record->partition)}, {"wanted", HF_V_INT(wanted)}, {"next", HF_V_INT(record->offset)});
+    HF_LOG(DEBUG, "log-gap", {"partition", HF_V_INT(record->partition)}, {"wanted", HF_V_INT(wanted)},
+           {"next", HF_V_INT(record->offset)});
     hf_replica_skip(f->replica, record->topic, record->partition, record->offset);
     return hf_replica_feed(f->replica, record, reterr);
 }
@@ -214,8 +224,8 @@ hf_code hf_follow_wait(hf_follow *f, hf_position position, int timeout_ms, hf_er
     pthread_mutex_unlock(&f->lock);
     atomic_fetch_sub(&f->waiters, 1);
     return there ? HF_OK
-                 : hf_fail(reterr, HF_E_TIMEOUT, "job-events/%d, offset %" PRId64 " was not folded within %d ms", (int)position.partition,
-                           position.offset, timeout_ms);
+                 : hf_fail(reterr, HF_E_TIMEOUT, "job-events/%d, offset %" PRId64 " was not folded within %d ms",
+                           (int)position.partition, position.offset, timeout_ms);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------------------ */
@@ -262,7 +272,8 @@ static int64_t records_behind(hf_follow *f, const hf_follow_from *from, size_t c
     int64_t behind = 0;
     for (size_t i = 0; i < count; i++) {
         int64_t low = 0, high = 0;
-        if (from[i].topic == HF_TOPIC_JOB_EVENTS && hf_klog_watermarks(f->log, from[i].topic, from[i].partition, MARKS_MS, &low, &high, NULL) == HF_OK)
+        if (from[i].topic == HF_TOPIC_JOB_EVENTS &&
+            hf_klog_watermarks(f->log, from[i].topic, from[i].partition, MARKS_MS, &low, &high, NULL) == HF_OK)
             behind += high - (from[i].offset < low ? low : from[i].offset);
     }
     return behind;
@@ -304,7 +315,8 @@ static hf_code watch(hf_follow *f, hf_err *reterr) {
     return HF_OK;
 }
 
-static hf_code open_all(hf_follow *f, hf_codec *codec, const char *store_dir, const hf_store_options *store_options, hf_err *reterr) {
+static hf_code open_all(hf_follow *f, hf_codec *codec, const char *store_dir, const hf_store_options *store_options,
+                        hf_err *reterr) {
     f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (f->wake_fd < 0)
         return hf_fail_errno(reterr, errno, "following the log");
@@ -333,8 +345,8 @@ static hf_code open_all(hf_follow *f, hf_codec *codec, const char *store_dir, co
     return rc;
 }
 
-hf_code hf_follow_open(hf_klog *log, hf_codec *codec, const char *store_dir, const hf_store_options *store_options, const hf_follow_options *options,
-                       hf_follow **ret, hf_err *reterr) {
+hf_code hf_follow_open(hf_klog *log, hf_codec *codec, const char *store_dir, const hf_store_options *store_options,
+                       const hf_follow_options *options, hf_follow **ret, hf_err *reterr) {
     hf_err unused;
     hf_follow *f = hf_alloc(sizeof *f);
     if (!f)
@@ -370,7 +382,8 @@ static void finish(hf_follow *f) {
     if (rc == HF_OK && hf_replica_dirty(f->replica) && (rc = seal(f, &err)) == HF_OK)
         rc = collect(f, true, &err);
     if (rc != HF_OK)
-        HF_LOG_ERR(ERROR, "last-commit-failed", &err, {"consequence", HF_V_Z("its records are read again at the next start")});
+        HF_LOG_ERR(ERROR, "last-commit-failed", &err,
+                   {"consequence", HF_V_Z("its records are read again at the next start")});
 }
 
 void hf_follow_close(hf_follow *f) {

@@ -16,8 +16,8 @@ typedef struct hf_follow hf_follow;
 typedef struct hf_follow_options {
     hf_replica_options replica;
     hf_replica_hooks hooks;
-    uint32_t topics;            /* bit set of 1u << hf_topic, job-events included */
-    int commit_interval_ms;     /* 0: 5 for full (the least), 1000 for live */
+    uint32_t topics;        /* bit set of 1u << hf_topic, job-events included */
+    int commit_interval_ms; /* 0: 5 for full (the least), 1000 for live */
 } hf_follow_options;
 
 /* Opens DIR (the program's own folder) and starts following from what it holds. store_dir NULL: memory only. */

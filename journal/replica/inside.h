@@ -16,7 +16,10 @@ typedef struct hf_part {
     uint8_t hash[HF_HASH_BYTES]; /* job-events: the chain */
 } hf_part;
 
-typedef struct hf_slots { hf_slot **of; size_t count, room; } hf_slots;
+typedef struct hf_slots {
+    hf_slot **of;
+    size_t count, room;
+} hf_slots;
 
 struct hf_replica {
     hf_store *store; /* NULL: memory only */
@@ -38,7 +41,7 @@ struct hf_replica {
     hf_changes *open, *sealed;   /* NULL without a store */
     hf_slots dirty, sealed_jobs; /* changed in the open batch; in the sealed one */
     size_t dirty_bytes;
-    uint64_t batch, committed;   /* number of the open batch (from 1); of the last committed */
+    uint64_t batch, committed; /* number of the open batch (from 1); of the last committed */
     bool moved, sealing;
 };
 

@@ -118,7 +118,9 @@ hf_slot *hf_slot_new(void) {
     return slot;
 }
 
-static const hf_str *text_at(const hf_job *job, const hf_field *f) { return (const hf_str *)(const void *)((const char *)job + f->offset); }
+static const hf_str *text_at(const hf_job *job, const hf_field *f) {
+    return (const hf_str *)(const void *)((const char *)job + f->offset);
+}
 static void *option_at(const hf_job *job, const hf_field *f) {
     void *p;
     memcpy(&p, (const char *)job + f->offset, sizeof p);
@@ -127,13 +129,19 @@ static void *option_at(const hf_job *job, const hf_field *f) {
 static void *pointer_at(const hf_job *job, const hf_field *f) {
     if (f->kind == HF_K_OPTION)
         return option_at(job, f);
-    union { const char *in; void *out; } u = {text_at(job, f)->p};
+    union {
+        const char *in;
+        void *out;
+    } u = {text_at(job, f)->p};
     return u.out;
 }
 static bool is_piece(const hf_field *f) { return f->kind == HF_K_STR || f->kind == HF_K_RAW || f->kind == HF_K_OPTION; }
 
 void hf_pieces_add(hf_pieces *pieces, const void *p) {
-    union { const void *in; void *out; } u = {p};
+    union {
+        const void *in;
+        void *out;
+    } u = {p};
     if (p)
         pieces->p[pieces->count++] = u.out;
 }
@@ -197,7 +205,11 @@ void hf_slot_free(hf_slot *slot) {
 
 void hf_slot_make_stub(hf_slot *slot) {
     static const hf_spec nothing = {0};
-    hf_job stub = {.id = slot->job.id, .created = slot->job.created, .last = slot->job.last, .state = slot->job.state, .deleted = slot->job.deleted,
+    hf_job stub = {.id = slot->job.id,
+                   .created = slot->job.created,
+                   .last = slot->job.last,
+                   .state = slot->job.state,
+                   .deleted = slot->job.deleted,
                    .spec = &nothing};
     slot->job.id = HF_STR_NONE;
     for (uint32_t i = 0; i < HF_TYPE_JOB.field_count; i++) {

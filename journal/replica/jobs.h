@@ -42,7 +42,10 @@ void hf_jobs_touch(hf_jobs *jobs, hf_slot *slot); /* it is the newest by use now
 
 /* The pieces of one job that are of its own: at most one for each of its fields. */
 enum { HF_PIECES_MAX = 32 };
-typedef struct hf_pieces { void *p[HF_PIECES_MAX]; uint32_t count; } hf_pieces;
+typedef struct hf_pieces {
+    void *p[HF_PIECES_MAX];
+    uint32_t count;
+} hf_pieces;
 /* Replaces in *after every string and option that is not `before`'s own (before NULL: all) by a copy; *ret_new are the
  * copies, *ret_old what of `before` is no longer used. False without memory: nothing is held. */
 bool hf_pieces_copy(const hf_job *before, hf_job *after, hf_pieces *ret_new, hf_pieces *ret_old);

@@ -5,7 +5,10 @@
 
 #include "schemas/event/codec.h"
 
-static const struct { const char *name; unsigned flags; } rows[HF_TB_COUNT] = {
+static const struct {
+    const char *name;
+    unsigned flags;
+} rows[HF_TB_COUNT] = {
 #define HF_STORE_TABLE(id, name_, flags_, doc) [HF_TB_##id] = {name_, flags_},
 #include "journal/replica/tables.def"
 #undef HF_STORE_TABLE
@@ -15,7 +18,8 @@ static bool live_has(int id) { return id == HF_TB_META || id == HF_TB_OFFSETS ||
 void hf_layout_options(hf_profile profile, const char *fleet, hf_store_options *o) {
     o->kind = profile == HF_PROFILE_FULL ? "hyperfleet-journal" : "hyperfleet-live";
     o->fleet = fleet;
-    o->version = HF_LAYOUT_VERSION * 1000000u + HF_FOLD_VERSION * 1000u + (uint32_t)(hf_schema_fingerprint(HF_SCHEMA_JOB) % 1000);
+    o->version = HF_LAYOUT_VERSION * 1000000u + HF_FOLD_VERSION * 1000u +
+                 (uint32_t)(hf_schema_fingerprint(HF_SCHEMA_JOB) % 1000);
 }
 
 hf_code hf_tables_open(hf_store *store, hf_profile profile, hf_tables *ret, hf_err *reterr) {

@@ -15,7 +15,9 @@ typedef enum hf_store_table_id {
 #undef HF_STORE_TABLE
     HF_TB_COUNT
 } hf_store_table_id;
-typedef struct hf_tables { hf_table of[HF_TB_COUNT]; } hf_tables;
+typedef struct hf_tables {
+    hf_table of[HF_TB_COUNT];
+} hf_tables;
 
 typedef enum hf_profile { HF_PROFILE_LIVE, HF_PROFILE_FULL } hf_profile;
 
@@ -50,7 +52,11 @@ static inline uint64_t hf_by_state_job(hf_str key) {
 
 /* ---- events --------------------------------------------------------------------------------------------- */
 enum { HF_EVENT_VALUE_BYTES = 10 };
-typedef struct hf_event_row { hf_position position; hf_verdict verdict; uint32_t refused; } hf_event_row;
+typedef struct hf_event_row {
+    hf_position position;
+    hf_verdict verdict;
+    uint32_t refused;
+} hf_event_row;
 static inline void hf_event_row_write(const hf_event_row *row, char value[HF_EVENT_VALUE_BYTES]) {
     uint64_t at = htobe64(hf_position_key(row->position));
     memcpy(value, &at, 8);

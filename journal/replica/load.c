@@ -59,17 +59,19 @@ static hf_code take_partitions(hf_replica *r, hf_read *read, hf_err *reterr) {
         int32_t stored = (int32_t)strtol(text, NULL, 10);
         if (r->options.partitions == 0)
             r->options.partitions = stored;
-        return r->options.partitions == stored ? HF_OK
-             : hf_fail(reterr, HF_E_TOPIC_MISMATCH,
-                       "job-events has %d partitions and had %d: jobs would be looked for in the wrong one. Make a new fleet to have more",
-                       (int)r->options.partitions, (int)stored);
+        return r->options.partitions == stored
+                   ? HF_OK
+                   : hf_fail(
+                         reterr, HF_E_TOPIC_MISMATCH,
+                         "job-events has %d partitions and had %d: jobs would be looked for in the wrong one. Make a new fleet to have more",
+                         (int)r->options.partitions, (int)stored);
     }
     if (rc != HF_E_NOT_FOUND || r->options.partitions == 0)
         return rc == HF_E_NOT_FOUND ? HF_OK : rc;
     int len = snprintf(text, sizeof text, "%d", (int)r->options.partitions);
     return hf_changes_put(r->open, r->tables.of[HF_TB_META], HF_STR("partitions"), (hf_str){text, (uint32_t)len}, 0)
-             ? HF_OK
-             : hf_fail(reterr, HF_E_NO_MEMORY, "opening the replica");
+               ? HF_OK
+               : hf_fail(reterr, HF_E_NO_MEMORY, "opening the replica");
 }
 
 static hf_code take_everything(hf_replica *r, hf_read *read, hf_err *reterr) {
@@ -113,8 +115,8 @@ static hf_code set_up(hf_replica *r, hf_err *reterr) {
     return rc;
 }
 
-hf_code hf_replica_new(hf_store *store, hf_codec *codec, const hf_replica_options *options, const hf_replica_hooks *hooks, hf_replica **ret,
-                       hf_err *reterr) {
+hf_code hf_replica_new(hf_store *store, hf_codec *codec, const hf_replica_options *options,
+                       const hf_replica_hooks *hooks, hf_replica **ret, hf_err *reterr) {
     hf_replica *r = hf_alloc(sizeof *r);
     if (!r)
         return hf_fail(reterr, HF_E_NO_MEMORY, "opening the replica");

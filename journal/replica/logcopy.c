@@ -37,7 +37,10 @@ void hf_logcopy_write(const hf_log_record *r, char *to) {
     bytes(to, r->value);
 }
 
-typedef struct { hf_str left; bool failed; } reader;
+typedef struct {
+    hf_str left;
+    bool failed;
+} reader;
 
 static hf_str take(reader *in, uint32_t len) {
     if (len > in->left.len) {
@@ -63,7 +66,8 @@ static void take_headers(reader *in, uint32_t count, hf_log_record *ret) {
     }
 }
 
-hf_code hf_logcopy_read(hf_topic topic, int32_t partition, int64_t offset, hf_str row, hf_log_record *ret, hf_err *reterr) {
+hf_code hf_logcopy_read(hf_topic topic, int32_t partition, int64_t offset, hf_str row, hf_log_record *ret,
+                        hf_err *reterr) {
     reader in = {.left = row};
     hf_str head = take(&in, HEAD);
     uint64_t timestamp = 0;
@@ -86,8 +90,8 @@ hf_code hf_logcopy_read(hf_topic topic, int32_t partition, int64_t offset, hf_st
             take_headers(&in, ret->header_count, ret);
     }
     if (in.failed)
-        return hf_fail(reterr, HF_E_RECORD_MALFORMED, "log copy of %s/%d, offset %" PRId64 ": the row is damaged", hf_topic_suffix(topic),
-                       (int)partition, offset);
+        return hf_fail(reterr, HF_E_RECORD_MALFORMED, "log copy of %s/%d, offset %" PRId64 ": the row is damaged",
+                       hf_topic_suffix(topic), (int)partition, offset);
     ret->value = le16toh(flags) & TOMBSTONE ? HF_STR_NONE : in.left;
     return HF_OK;
 }

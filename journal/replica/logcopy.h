@@ -15,4 +15,5 @@ uint32_t hf_logcopy_size(const hf_log_record *record);
 /* Writes hf_logcopy_size bytes. */
 void hf_logcopy_write(const hf_log_record *record, char *to);
 /* Borrows from row. RECORD_MALFORMED when it is not one. */
-hf_code hf_logcopy_read(hf_topic topic, int32_t partition, int64_t offset, hf_str row, hf_log_record *ret, hf_err *reterr);
+hf_code hf_logcopy_read(hf_topic topic, int32_t partition, int64_t offset, hf_str row, hf_log_record *ret,
+                        hf_err *reterr);

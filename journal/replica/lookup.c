@@ -8,7 +8,8 @@ hf_code hf_replica_adopt(hf_replica *r, hf_str row, hf_slot **ret, hf_err *reter
     hf_arena_reset(&r->side);
     hf_code rc = hf_decode_body(HF_SCHEMA_JOB, row, &r->side, &job, reterr);
     if (rc != HF_OK)
-        return hf_fail(reterr, rc == HF_E_NO_MEMORY ? rc : HF_E_STORE_DAMAGED, "a row of `jobs` cannot be read; run `hyperjournal rebuild`");
+        return hf_fail(reterr, rc == HF_E_NO_MEMORY ? rc : HF_E_STORE_DAMAGED,
+                       "a row of `jobs` cannot be read; run `hyperjournal rebuild`");
     hf_slot *slot = hf_slot_new();
     if (!slot || !hf_jobs_reserve(&r->jobs) || !hf_pieces_copy(NULL, &job, &made, &unused)) {
         free(slot);
@@ -26,7 +27,8 @@ hf_code hf_replica_adopt(hf_replica *r, hf_str row, hf_slot **ret, hf_err *reter
 }
 
 /* NOT_FOUND: the id is new. */
-static hf_code look_up(hf_replica *r, hf_read *read, hf_str id, hf_slot **ret, hf_job *ret_stub, bool *ret_is_stub, hf_err *reterr) {
+static hf_code look_up(hf_replica *r, hf_read *read, hf_str id, hf_slot **ret, hf_job *ret_stub, bool *ret_is_stub,
+                       hf_err *reterr) {
     static const hf_spec nothing = {0};
     hf_str value, row;
     hf_code rc = hf_read_get(read, r->tables.of[HF_TB_IDS], id, &value, reterr);
@@ -37,7 +39,11 @@ static hf_code look_up(hf_replica *r, hf_read *read, hf_str id, hf_slot **ret, h
         return hf_fail(reterr, HF_E_STORE_DAMAGED, "a row of `ids` is damaged; run `hyperjournal rebuild`");
     memcpy(&key, value.p, sizeof key);
     if (!r->full) { /* the jobs that have not ended are all in memory */
-        *ret_stub = (hf_job){.id = id, .created = hf_position_of_key(key), .state = HF_S_COMPLETED, .deleted = value.len > sizeof key, .spec = &nothing};
+        *ret_stub = (hf_job){.id = id,
+                             .created = hf_position_of_key(key),
+                             .state = HF_S_COMPLETED,
+                             .deleted = value.len > sizeof key,
+                             .spec = &nothing};
         *ret_is_stub = true;
         return HF_OK;
     }
@@ -88,7 +94,11 @@ void hf_replica_evict(hf_replica *r) {
 }
 
 /* ---- every job that has not ended ----------------------------------------------------------------------- */
-typedef struct { bool (*each)(void *ctx, const hf_job *job); void *ctx; bool stopped; } visitor;
+typedef struct {
+    bool (*each)(void *ctx, const hf_job *job);
+    void *ctx;
+    bool stopped;
+} visitor;
 
 static void visit_memory(const hf_replica *r, visitor *v) {
     for (hf_slot *slot = r->jobs.oldest, *next; slot && !v->stopped; slot = next) {
@@ -102,7 +112,8 @@ static void visit_row(const hf_replica *r, hf_str row, visitor *v) {
     hf_arena arena;
     hf_job job;
     hf_arena_init(&arena, HF_DECODE_ARENA_BYTES);
-    if (hf_decode_body(HF_SCHEMA_JOB, row, &arena, &job, NULL) == HF_OK && !hf_jobs_find(&r->jobs, job.id) && !v->each(v->ctx, &job))
+    if (hf_decode_body(HF_SCHEMA_JOB, row, &arena, &job, NULL) == HF_OK && !hf_jobs_find(&r->jobs, job.id) &&
+        !v->each(v->ctx, &job))
         v->stopped = true;
     hf_arena_done(&arena);
 }
@@ -112,8 +123,8 @@ static void visit_store(const hf_replica *r, hf_read *read, visitor *v) {
     hf_str key = HF_STR_NONE, empty, row;
     if (hf_cursor_open(read, r->tables.of[HF_TB_BY_STATE], &cursor, NULL) != HF_OK)
         return;
-    while (!v->stopped && hf_cursor_move(cursor, HF_NEXT, &key, &empty, NULL) == HF_OK && key.len == HF_BY_STATE_BYTES &&
-           !hf_state_terminal((hf_state)key.p[0]))
+    while (!v->stopped && hf_cursor_move(cursor, HF_NEXT, &key, &empty, NULL) == HF_OK &&
+           key.len == HF_BY_STATE_BYTES && !hf_state_terminal((hf_state)key.p[0]))
         if (hf_read_get_u64(read, r->tables.of[HF_TB_JOBS], hf_by_state_job(key), &row, NULL) == HF_OK)
             visit_row(r, row, v);
     hf_cursor_close(cursor);

@@ -22,12 +22,13 @@ hf_code hf_query_job_key(hf_read *read, const hf_tables *tables, hf_str id, uint
     return rc;
 }
 
-hf_code hf_query_job_at(hf_read *read, const hf_tables *tables, uint64_t job_key, hf_arena *arena, hf_job *ret, hf_err *reterr) {
+hf_code hf_query_job_at(hf_read *read, const hf_tables *tables, uint64_t job_key, hf_arena *arena, hf_job *ret,
+                        hf_err *reterr) {
     hf_str row;
     hf_code rc = hf_read_get_u64(read, tables->of[HF_TB_JOBS], job_key, &row, reterr);
     if (rc == HF_E_NOT_FOUND)
-        return hf_fail(reterr, HF_E_NOT_FOUND, "job not found at %d/%" PRId64, (int)hf_position_of_key(job_key).partition,
-                       hf_position_of_key(job_key).offset);
+        return hf_fail(reterr, HF_E_NOT_FOUND, "job not found at %d/%" PRId64,
+                       (int)hf_position_of_key(job_key).partition, hf_position_of_key(job_key).offset);
     if (rc == HF_OK && (rc = hf_decode_body(HF_SCHEMA_JOB, row, arena, ret, reterr)) != HF_OK && rc != HF_E_NO_MEMORY)
         return damaged(reterr, "jobs");
     return rc;
@@ -40,7 +41,10 @@ hf_code hf_query_job(hf_read *read, const hf_tables *tables, hf_str id, hf_arena
 }
 
 /* ---- many jobs: one cursor a state, walked backwards together -------------------------------------------------- */
-typedef struct { hf_cursor *cursor; hf_str key; } walker;
+typedef struct {
+    hf_cursor *cursor;
+    hf_str key;
+} walker;
 
 static hf_code step_back(walker *w, int state, bool first, hf_err *reterr) {
     char end[HF_BY_STATE_BYTES];
@@ -62,13 +66,14 @@ static hf_code step_back(walker *w, int state, bool first, hf_err *reterr) {
 static int latest(const walker *walkers) {
     int best = -1;
     for (int s = 0; s < HF_STATE_COUNT; s++)
-        if (walkers[s].key.len && (best < 0 || memcmp(walkers[s].key.p + 1, walkers[best].key.p + 1, HF_BY_STATE_BYTES - 1) > 0))
+        if (walkers[s].key.len &&
+            (best < 0 || memcmp(walkers[s].key.p + 1, walkers[best].key.p + 1, HF_BY_STATE_BYTES - 1) > 0))
             best = s;
     return best;
 }
 
-static hf_code walk(hf_read *read, const hf_tables *tables, walker *walkers, size_t limit, hf_arena *arena, hf_query_each_job each, void *ctx,
-                    hf_err *reterr) {
+static hf_code walk(hf_read *read, const hf_tables *tables, walker *walkers, size_t limit, hf_arena *arena,
+                    hf_query_each_job each, void *ctx, hf_err *reterr) {
     for (size_t n = 0; n < limit; n++) {
         int s = latest(walkers);
         hf_job job;
@@ -87,8 +92,8 @@ static hf_code walk(hf_read *read, const hf_tables *tables, walker *walkers, siz
     return HF_OK;
 }
 
-hf_code hf_query_jobs(hf_read *read, const hf_tables *tables, uint32_t states, size_t limit, hf_arena *arena, hf_query_each_job each, void *ctx,
-                      hf_err *reterr) {
+hf_code hf_query_jobs(hf_read *read, const hf_tables *tables, uint32_t states, size_t limit, hf_arena *arena,
+                      hf_query_each_job each, void *ctx, hf_err *reterr) {
     walker walkers[HF_STATE_COUNT] = {0};
     hf_code rc = HF_OK;
     for (int s = 0; rc == HF_OK && s < HF_STATE_COUNT; s++)
@@ -104,8 +109,8 @@ hf_code hf_query_jobs(hf_read *read, const hf_tables *tables, uint32_t states, s
     return rc;
 }
 
-hf_code hf_query_jobs_of_path(hf_read *read, const hf_tables *tables, hf_str vm_path, size_t limit, hf_arena *arena, hf_query_each_job each,
-                              void *ctx, hf_err *reterr) {
+hf_code hf_query_jobs_of_path(hf_read *read, const hf_tables *tables, hf_str vm_path, size_t limit, hf_arena *arena,
+                              hf_query_each_job each, void *ctx, hf_err *reterr) {
     hf_cursor *cursor = NULL;
     hf_str cut = {vm_path.p, vm_path.len > HF_BY_PATH_MAX ? HF_BY_PATH_MAX : vm_path.len}, key = cut, value;
     if (cut.len == 0)
@@ -136,19 +141,21 @@ static hf_code log_table(hf_store *store, hf_topic topic, int32_t partition, hf_
     return hf_store_table_as_is(store, hf_logcopy_name(topic, partition, name), ret, &flags, reterr);
 }
 
-hf_code hf_query_log(hf_store *store, hf_read *read, hf_topic topic, int32_t partition, int64_t offset, hf_log_record *ret, hf_err *reterr) {
+hf_code hf_query_log(hf_store *store, hf_read *read, hf_topic topic, int32_t partition, int64_t offset,
+                     hf_log_record *ret, hf_err *reterr) {
     hf_table table;
     hf_str row;
     hf_code rc = log_table(store, topic, partition, &table, reterr);
     if (rc == HF_OK)
         rc = hf_read_get_u64(read, table, (uint64_t)offset, &row, reterr);
     if (rc == HF_E_NOT_FOUND)
-        return hf_fail(reterr, HF_E_NOT_FOUND, "the journal has no offset %" PRId64 " of %s/%d", offset, hf_topic_suffix(topic), (int)partition);
+        return hf_fail(reterr, HF_E_NOT_FOUND, "the journal has no offset %" PRId64 " of %s/%d", offset,
+                       hf_topic_suffix(topic), (int)partition);
     return rc == HF_OK ? hf_logcopy_read(topic, partition, offset, row, ret, reterr) : rc;
 }
 
-hf_code hf_query_log_each(hf_store *store, hf_read *read, hf_topic topic, int32_t partition, int64_t from, hf_query_each_record each, void *ctx,
-                          hf_err *reterr) {
+hf_code hf_query_log_each(hf_store *store, hf_read *read, hf_topic topic, int32_t partition, int64_t from,
+                          hf_query_each_record each, void *ctx, hf_err *reterr) {
     hf_table table;
     hf_cursor *cursor = NULL;
     uint64_t at = from > 0 ? (uint64_t)from : 0;
@@ -156,7 +163,8 @@ hf_code hf_query_log_each(hf_store *store, hf_read *read, hf_topic topic, int32_
     hf_code rc = log_table(store, topic, partition, &table, reterr);
     if (rc == HF_OK)
         rc = hf_cursor_open(read, table, &cursor, reterr);
-    for (hf_move move = HF_SEEK; rc == HF_OK && (rc = hf_cursor_move(cursor, move, &key, &row, reterr)) == HF_OK; move = HF_NEXT) {
+    for (hf_move move = HF_SEEK; rc == HF_OK && (rc = hf_cursor_move(cursor, move, &key, &row, reterr)) == HF_OK;
+         move = HF_NEXT) {
         hf_log_record record;
         rc = hf_logcopy_read(topic, partition, (int64_t)hf_u64_of(key), row, &record, reterr);
         if (rc == HF_OK && !each(ctx, &record))
@@ -167,11 +175,12 @@ hf_code hf_query_log_each(hf_store *store, hf_read *read, hf_topic topic, int32_
 }
 
 /* ---- a job's proposals ------------------------------------------------------------------------------------------------- */
-static hf_code read_event(hf_store *store, hf_read *read, hf_codec *codec, const hf_event_row *row, hf_arena *arena, hf_query_each_event each, void *ctx,
-                          bool *ret_more, hf_err *reterr) {
+static hf_code read_event(hf_store *store, hf_read *read, hf_codec *codec, const hf_event_row *row, hf_arena *arena,
+                          hf_query_each_event each, void *ctx, bool *ret_more, hf_err *reterr) {
     hf_log_record source;
     hf_record record;
-    hf_code rc = hf_query_log(store, read, HF_TOPIC_JOB_EVENTS, row->position.partition, row->position.offset, &source, reterr);
+    hf_code rc =
+        hf_query_log(store, read, HF_TOPIC_JOB_EVENTS, row->position.partition, row->position.offset, &source, reterr);
     if (rc != HF_OK)
         return rc;
     hf_arena_reset(arena);
@@ -180,8 +189,9 @@ static hf_code read_event(hf_store *store, hf_read *read, hf_codec *codec, const
     return HF_OK;
 }
 
-hf_code hf_query_events(hf_store *store, hf_read *read, const hf_tables *tables, hf_codec *codec, uint64_t job_key, hf_position from, size_t limit,
-                        hf_arena *arena, hf_query_each_event each, void *ctx, hf_err *reterr) {
+hf_code hf_query_events(hf_store *store, hf_read *read, const hf_tables *tables, hf_codec *codec, uint64_t job_key,
+                        hf_position from, size_t limit, hf_arena *arena, hf_query_each_event each, void *ctx,
+                        hf_err *reterr) {
     hf_cursor *cursor = NULL;
     hf_str key = hf_key_u64(&job_key), value;
     hf_code rc = hf_cursor_open(read, tables->of[HF_TB_EVENTS], &cursor, reterr);
@@ -210,7 +220,8 @@ hf_code hf_query_offsets(hf_read *read, const hf_tables *tables, hf_query_each_o
         char name[HF_PART_NAME_BYTES + 8];
         hf_topic topic;
         int32_t partition;
-        snprintf(name, sizeof name, "log/%.*s", (int)(key.len < HF_PART_NAME_BYTES ? key.len : HF_PART_NAME_BYTES), key.p);
+        snprintf(name, sizeof name, "log/%.*s", (int)(key.len < HF_PART_NAME_BYTES ? key.len : HF_PART_NAME_BYTES),
+                 key.p);
         if (!hf_logcopy_parse(name, &topic, &partition) || value.len != 8)
             rc = damaged(reterr, "offsets");
         else if (!each(ctx, topic, partition, (int64_t)hf_u64_of(value)))

@@ -58,7 +58,8 @@ static char *row_place(hf_replica *r, hf_part *part, const hf_log_record *record
         hf_buf_clear(&r->row);
         return (char *)hf_buf_reserve(&r->row, size);
     }
-    if (!part->copy_open && hf_store_table(r->store, hf_logcopy_name(record->topic, record->partition, name), HF_TABLE_INTEGER_KEY, &part->copy, reterr) != HF_OK)
+    if (!part->copy_open && hf_store_table(r->store, hf_logcopy_name(record->topic, record->partition, name),
+                                           HF_TABLE_INTEGER_KEY, &part->copy, reterr) != HF_OK)
         return NULL;
     part->copy_open = true;
     return hf_changes_put_room(r->open, part->copy, hf_key_u64(&offset), size, HF_PUT_APPEND);
@@ -87,9 +88,9 @@ typedef struct {
     hf_record record;
     hf_verdict verdict;
     uint32_t refused;
-    hf_slot *slot;    /* NULL: no such job, or not of this record */
-    hf_slot *fresh;   /* the slot, when it is not among the jobs yet */
-    hf_job stub;      /* live: an ended job */
+    hf_slot *slot;  /* NULL: no such job, or not of this record */
+    hf_slot *fresh; /* the slot, when it is not among the jobs yet */
+    hf_job stub;    /* live: an ended job */
     bool is_stub, unreadable;
     hf_job before, after;
     hf_pieces made, old;
@@ -97,15 +98,16 @@ typedef struct {
 } folding;
 
 static bool is_unreadable(hf_code code) {
-    return code == HF_E_FRAME_UNKNOWN || code == HF_E_SCHEMA_UNKNOWN || code == HF_E_RECORD_MALFORMED || code == HF_E_PARSE || code == HF_E_LIMIT ||
-           code == HF_E_INVALID;
+    return code == HF_E_FRAME_UNKNOWN || code == HF_E_SCHEMA_UNKNOWN || code == HF_E_RECORD_MALFORMED ||
+           code == HF_E_PARSE || code == HF_E_LIMIT || code == HF_E_INVALID;
 }
 
 static hf_code read_record(hf_replica *r, folding *f, hf_err *reterr) {
     hf_err err = {0};
     hf_arena_reset(&r->arena);
-    hf_code rc = !f->source->value.p ? hf_fail(&err, HF_E_RECORD_MALFORMED, "a tombstone: the record has no value")
-                                     : hf_decode(r->codec, HF_SCHEMA_RECORD, f->source->value, &r->arena, &f->record, &err);
+    hf_code rc = !f->source->value.p
+                     ? hf_fail(&err, HF_E_RECORD_MALFORMED, "a tombstone: the record has no value")
+                     : hf_decode(r->codec, HF_SCHEMA_RECORD, f->source->value, &r->arena, &f->record, &err);
     if (rc == HF_OK)
         return HF_OK;
     if (!is_unreadable(rc)) {
@@ -122,7 +124,8 @@ static hf_code read_record(hf_replica *r, folding *f, hf_err *reterr) {
 /* Does the record stand where its job's records stand? Whatever else it says would depend on which partition is read first. */
 static bool in_its_place(const hf_replica *r, const hf_log_record *record, hf_str job_id) {
     return hf_str_eq(record->key, job_id) &&
-           (r->options.partitions <= 0 || hf_klog_partition_of(record->key, r->options.partitions) == record->partition);
+           (r->options.partitions <= 0 ||
+            hf_klog_partition_of(record->key, r->options.partitions) == record->partition);
 }
 
 static hf_code judge(hf_replica *r, folding *f, hf_err *reterr) {
@@ -234,10 +237,15 @@ static void tell(hf_replica *r, const folding *f) {
     if (!r->hooks.on_change)
         return;
     const hf_job *before = f->before.spec ? &f->before : NULL;
-    r->hooks.on_change(r->hooks.ctx, &(hf_change){.source = f->source, .position = f->position, .record = f->unreadable ? NULL : &f->record,
-                                                  .verdict = f->verdict, .refused = f->refused, .before = before,
+    r->hooks.on_change(r->hooks.ctx, &(hf_change){.source = f->source,
+                                                  .position = f->position,
+                                                  .record = f->unreadable ? NULL : &f->record,
+                                                  .verdict = f->verdict,
+                                                  .refused = f->refused,
+                                                  .before = before,
                                                   .after = f->verdict == HF_V_ACCEPTED ? &f->slot->job : before,
-                                                  .unreadable = f->unreadable, .detail = f->unreadable ? f->detail : NULL});
+                                                  .unreadable = f->unreadable,
+                                                  .detail = f->unreadable ? f->detail : NULL});
 }
 
 static hf_code fold_in(hf_replica *r, folding *f, hf_err *reterr) {
@@ -287,7 +295,10 @@ static hf_code feed_event(hf_replica *r, hf_part *part, const hf_log_record *rec
 /* ---- any other record ------------------------------------------------------------------------------------ */
 /* The row to keep of a heartbeat or progress: what it can be read as, in the current schema. */
 static hf_code keep_last(hf_replica *r, const hf_log_record *record, bool *ret_unreadable, hf_err *reterr) {
-    union { hf_heartbeat heartbeat; hf_progress progress; } what;
+    union {
+        hf_heartbeat heartbeat;
+        hf_progress progress;
+    } what;
     bool beat = record->topic == HF_TOPIC_WORKERS;
     hf_schema schema = beat ? HF_SCHEMA_HEARTBEAT : HF_SCHEMA_PROGRESS;
     hf_table table = r->tables.of[beat ? HF_TB_WORKERS : HF_TB_PROGRESS];
@@ -319,7 +330,8 @@ static hf_code keep(hf_replica *r, const hf_log_record *record, bool *ret_unread
     if (*ret_unreadable)
         return HF_OK;
     hf_table table = r->tables.of[record->topic == HF_TOPIC_SCHEDULES ? HF_TB_SCHEDULES : HF_TB_CONTROLS];
-    bool done = record->value.p ? hf_changes_put(r->open, table, record->key, record->value, 0) : hf_changes_delete(r->open, table, record->key);
+    bool done = record->value.p ? hf_changes_put(r->open, table, record->key, record->value, 0)
+                                : hf_changes_delete(r->open, table, record->key);
     return done ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "keeping a record");
 }
 
@@ -346,7 +358,8 @@ static hf_code feed_other(hf_replica *r, hf_part *part, const hf_log_record *rec
 /* ---- feeding ---------------------------------------------------------------------------------------------- */
 /* At most: the copy, one row beside it, its own growth of the job's row. */
 static size_t room_for(const hf_log_record *record) {
-    return 2 * row_room(record) + record->value.len + HF_ERR_DETAIL_BYTES + 2 * HF_ID_MAX_BYTES + SLOT_ROOM + 8 * CHANGE_ROOM;
+    return 2 * row_room(record) + record->value.len + HF_ERR_DETAIL_BYTES + 2 * HF_ID_MAX_BYTES + SLOT_ROOM +
+           8 * CHANGE_ROOM;
 }
 
 static hf_code make_room(hf_replica *r, const hf_log_record *record, hf_err *reterr) {
@@ -354,18 +367,22 @@ static hf_code make_room(hf_replica *r, const hf_log_record *record, hf_err *ret
         return HF_OK;
     size_t need = room_for(record);
     if (hf_replica_batch_bytes(r) + need > r->options.batch_max_bytes + BATCH_SLACK)
-        return hf_fail(reterr, HF_E_BUSY, "the open batch has reached its bound of %zu bytes: commit it first", r->options.batch_max_bytes);
-    return hf_changes_reserve(r->open, need) ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "a batch of %zu bytes", hf_changes_bytes(r->open));
+        return hf_fail(reterr, HF_E_BUSY, "the open batch has reached its bound of %zu bytes: commit it first",
+                       r->options.batch_max_bytes);
+    return hf_changes_reserve(r->open, need)
+               ? HF_OK
+               : hf_fail(reterr, HF_E_NO_MEMORY, "a batch of %zu bytes", hf_changes_bytes(r->open));
 }
 
 static hf_code check_gap(const hf_part *part, const hf_log_record *record, hf_err *reterr) {
     int64_t wanted = part->next == NEVER ? 0 : part->next;
     if (record->topic != HF_TOPIC_JOB_EVENTS || record->offset <= wanted)
         return HF_OK;
-    return hf_fail(reterr, HF_E_LOG_TRUNCATED,
-                   "job-events/%d: offset %" PRId64 " is wanted next, the log goes on at %" PRId64
-                   ": records are gone. Restore the journal from a snapshot that has them (hyperjournal restore), and set retention.ms=-1",
-                   (int)record->partition, wanted, record->offset);
+    return hf_fail(
+        reterr, HF_E_LOG_TRUNCATED,
+        "job-events/%d: offset %" PRId64 " is wanted next, the log goes on at %" PRId64
+        ": records are gone. Restore the journal from a snapshot that has them (hyperjournal restore), and set retention.ms=-1",
+        (int)record->partition, wanted, record->offset);
 }
 
 hf_code hf_replica_feed(hf_replica *r, const hf_log_record *record, hf_err *reterr) {
@@ -378,7 +395,8 @@ hf_code hf_replica_feed(hf_replica *r, const hf_log_record *record, hf_err *rete
     if (rc == HF_OK)
         rc = make_room(r, record, reterr);
     if (rc == HF_OK)
-        rc = record->topic == HF_TOPIC_JOB_EVENTS ? feed_event(r, part, record, reterr) : feed_other(r, part, record, reterr);
+        rc = record->topic == HF_TOPIC_JOB_EVENTS ? feed_event(r, part, record, reterr)
+                                                  : feed_other(r, part, record, reterr);
     hf_replica_evict(r);
     return rc;
 }

@@ -24,12 +24,12 @@ typedef struct hf_replica hf_replica;
 typedef struct hf_change {
     const hf_log_record *source;
     hf_position position;
-    const hf_record *record;  /* NULL: the bytes could not be read (then verdict is HF_V_EMPTY and unreadable is set) */
+    const hf_record *record; /* NULL: the bytes could not be read (then verdict is HF_V_EMPTY and unreadable is set) */
     hf_verdict verdict;
-    uint32_t refused;         /* index of the transition that was refused */
+    uint32_t refused; /* index of the transition that was refused */
     const hf_job *before, *after;
     bool unreadable;
-    const char *detail;       /* of an unreadable record */
+    const char *detail; /* of an unreadable record */
 } hf_change;
 
 typedef struct hf_replica_hooks {
@@ -43,17 +43,18 @@ typedef struct hf_replica_hooks {
 typedef struct hf_replica_options {
     hf_profile profile;
     const char *fleet;
-    const hf_clock *clock;      /* NULL: the system's */
-    size_t batch_max_bytes;     /* 0: 64 MiB; hf_replica_must_commit turns true before it */
-    size_t jobs_cached;         /* full: jobs kept in memory besides those not yet committed; 0: 65,536 */
-    int32_t partitions;         /* of job-events; 0: as the store says, or not checked. Another than the store's is TOPIC_MISMATCH */
-    bool without_copy;          /* full: no log copy is kept (verify compares the rest) */
-    bool counters_apart;        /* full: batches carry no counters (several replicas fill one store; hf_replica_counters) */
+    const hf_clock *clock;  /* NULL: the system's */
+    size_t batch_max_bytes; /* 0: 64 MiB; hf_replica_must_commit turns true before it */
+    size_t jobs_cached;     /* full: jobs kept in memory besides those not yet committed; 0: 65,536 */
+    int32_t
+        partitions; /* of job-events; 0: as the store says, or not checked. Another than the store's is TOPIC_MISMATCH */
+    bool without_copy;   /* full: no log copy is kept (verify compares the rest) */
+    bool counters_apart; /* full: batches carry no counters (several replicas fill one store; hf_replica_counters) */
 } hf_replica_options;
 
 /* store may be NULL (simulator): then nothing is stored, all ids stay in memory. The store's tables are made as needed. */
-hf_code hf_replica_new(hf_store *store, hf_codec *codec, const hf_replica_options *options, const hf_replica_hooks *hooks,
-                       hf_replica **ret, hf_err *reterr);
+hf_code hf_replica_new(hf_store *store, hf_codec *codec, const hf_replica_options *options,
+                       const hf_replica_hooks *hooks, hf_replica **ret, hf_err *reterr);
 void hf_replica_free(hf_replica *replica);
 
 /* Folds one record. Records before the next wanted offset are passed over (a restart refolds nothing twice);

@@ -18,7 +18,9 @@ bool hf_slots_reserve(hf_slots *slots) {
 
 size_t hf_replica_batch_bytes(const hf_replica *r) { return r->store ? hf_changes_bytes(r->open) + r->dirty_bytes : 0; }
 bool hf_replica_dirty(const hf_replica *r) { return r->moved; }
-bool hf_replica_must_commit(const hf_replica *r) { return hf_replica_batch_bytes(r) > r->options.batch_max_bytes / 4 * 3; }
+bool hf_replica_must_commit(const hf_replica *r) {
+    return hf_replica_batch_bytes(r) > r->options.batch_max_bytes / 4 * 3;
+}
 
 /* ---- a job's rows ------------------------------------------------------------------------------------------ */
 static hf_str path_key(const hf_job *job) {
@@ -34,9 +36,11 @@ static hf_code write_indexes(hf_replica *r, const hf_slot *slot, hf_err *reterr)
     hf_table by_state = r->tables.of[HF_TB_BY_STATE];
     bool ok = true;
     if (slot->stored_state != HF_S_NONE)
-        ok = hf_changes_delete(r->open, by_state, hf_by_state_key(slot->stored_state, slot->stored_updated, slot->key, was));
+        ok = hf_changes_delete(r->open, by_state,
+                               hf_by_state_key(slot->stored_state, slot->stored_updated, slot->key, was));
     if (ok && !job->deleted)
-        ok = hf_changes_put(r->open, by_state, hf_by_state_key(job->state, job->updated_at, slot->key, is), HF_STR_NONE, 0);
+        ok = hf_changes_put(r->open, by_state, hf_by_state_key(job->state, job->updated_at, slot->key, is), HF_STR_NONE,
+                            0);
     if (ok && !slot->has_row && job->spec->vm_path.len > 0)
         ok = hf_changes_put(r->open, r->tables.of[HF_TB_BY_PATH], path_key(job), hf_key_u64(&slot->key), 0);
     return ok ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "a batch of %zu bytes", hf_changes_bytes(r->open));
@@ -45,7 +49,9 @@ static hf_code write_indexes(hf_replica *r, const hf_slot *slot, hf_err *reterr)
 static hf_code write_job(hf_replica *r, hf_slot *slot, hf_err *reterr) {
     hf_table jobs = r->tables.of[HF_TB_JOBS];
     if (!r->full && hf_state_terminal((hf_state)slot->job.state))
-        return !slot->has_row || hf_changes_delete_u64(r->open, jobs, slot->key) ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "a batch");
+        return !slot->has_row || hf_changes_delete_u64(r->open, jobs, slot->key)
+                   ? HF_OK
+                   : hf_fail(reterr, HF_E_NO_MEMORY, "a batch");
     hf_buf_clear(&r->row);
     hf_code rc = hf_encode_body(HF_SCHEMA_JOB, &slot->job, &r->row, reterr);
     if (rc != HF_OK)
@@ -69,7 +75,8 @@ static void mark_written(hf_replica *r, hf_slot *slot) {
 static bool write_part(hf_replica *r, hf_topic topic, int32_t partition, const hf_part *part) {
     char name[HF_PART_NAME_BYTES], chain[HF_CHAIN_VALUE_BYTES];
     uint64_t next = (uint64_t)part->next, key = (uint64_t)partition, last = next - 1;
-    bool ok = hf_changes_put(r->open, r->tables.of[HF_TB_OFFSETS], hf_str_of(hf_offsets_key(topic, partition, name)), hf_key_u64(&next), 0);
+    bool ok = hf_changes_put(r->open, r->tables.of[HF_TB_OFFSETS], hf_str_of(hf_offsets_key(topic, partition, name)),
+                             hf_key_u64(&next), 0);
     if (!ok || !r->full || topic != HF_TOPIC_JOB_EVENTS)
         return ok;
     memcpy(chain, &last, 8);
@@ -97,7 +104,8 @@ static hf_code write_all(hf_replica *r, hf_err *reterr) {
     hf_code rc = HF_OK;
     for (size_t i = 0; rc == HF_OK && i < r->dirty.count; i++)
         rc = write_job(r, r->dirty.of[i], reterr);
-    if (rc == HF_OK && (!write_parts(r) || (r->full && !r->options.counters_apart && !hf_counters_put(&r->counters, r->open, r->tables.of[HF_TB_COUNTERS]))))
+    if (rc == HF_OK && (!write_parts(r) || (r->full && !r->options.counters_apart &&
+                                            !hf_counters_put(&r->counters, r->open, r->tables.of[HF_TB_COUNTERS]))))
         rc = hf_fail(reterr, HF_E_NO_MEMORY, "a batch of %zu bytes", hf_changes_bytes(r->open));
     return rc;
 }

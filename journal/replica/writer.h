@@ -11,8 +11,8 @@ typedef struct hf_writer {
     pthread_cond_t moved;
     const hf_changes *batch; /* being committed; NULL: idle */
     bool running, stop, finished;
-    hf_err err;              /* of the finished one; code HF_OK: it is in the store */
-    int wake_fd;             /* eventfd written when a commit has finished; the caller's */
+    hf_err err;  /* of the finished one; code HF_OK: it is in the store */
+    int wake_fd; /* eventfd written when a commit has finished; the caller's */
 } hf_writer;
 
 hf_code hf_writer_start(hf_writer *writer, hf_store *store, int wake_fd, hf_err *reterr);

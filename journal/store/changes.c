@@ -56,7 +56,12 @@ static hf_change_entry *add(hf_changes *c, hf_table table, uint8_t op, hf_str ke
     if (key.len > UINT16_MAX || size > UINT32_MAX || !make_room(c, size))
         return NULL;
     hf_change_entry *e = (hf_change_entry *)(void *)(c->data + c->len);
-    *e = (hf_change_entry){.table = table, .value_len = value_len, .key_len = (uint16_t)key.len, .op = op, .flags = (uint8_t)flags, .size = (uint32_t)size};
+    *e = (hf_change_entry){.table = table,
+                           .value_len = value_len,
+                           .key_len = (uint16_t)key.len,
+                           .op = op,
+                           .flags = (uint8_t)flags,
+                           .size = (uint32_t)size};
     if (key.len)
         memcpy(e + 1, key.p, key.len);
     c->len += size;
@@ -83,7 +88,9 @@ char *hf_changes_put_room(hf_changes *c, hf_table table, hf_str key, uint32_t va
     hf_change_entry *e = add(c, table, CHANGE_PUT, key, value_len, flags);
     return e ? value_of(e) : NULL;
 }
-bool hf_changes_delete(hf_changes *c, hf_table table, hf_str key) { return add(c, table, CHANGE_DELETE, key, 0, 0) != NULL; }
+bool hf_changes_delete(hf_changes *c, hf_table table, hf_str key) {
+    return add(c, table, CHANGE_DELETE, key, 0, 0) != NULL;
+}
 bool hf_changes_delete_u64(hf_changes *c, hf_table table, uint64_t key) {
     return add(c, table, CHANGE_DELETE, hf_key_u64(&key), 0, 0) != NULL;
 }

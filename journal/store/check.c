@@ -25,17 +25,18 @@ hf_code hf_store_check_magic(const hf_store *store, hf_err *reterr) {
     hf_auto_fd int fd = open_data(store, O_RDONLY);
     if (fd < 0)
         return errno == ENOENT && !store->readonly ? HF_OK
-             : errno == ENOENT                     ? hf_fail(reterr, HF_E_NOT_FOUND, "%s: no store is here (no data.mdb)", store->dir)
-                                                   : hf_fail_errno(reterr, errno, "%s/data.mdb", store->dir);
+               : errno == ENOENT ? hf_fail(reterr, HF_E_NOT_FOUND, "%s: no store is here (no data.mdb)", store->dir)
+                                 : hf_fail_errno(reterr, errno, "%s/data.mdb", store->dir);
     struct stat st;
     uint32_t words[2] = {0};
     if (fstat(fd, &st) != 0)
         return hf_fail_errno(reterr, errno, "%s/data.mdb", store->dir);
     if (st.st_size == 0)
         return HF_OK;
-    if (!S_ISREG(st.st_mode) || pread(fd, words, sizeof words, MAGIC_AT) != sizeof words || words[0] != (uint32_t)MAGIC ||
-        words[1] != DATA_VERSION)
-        return hf_fail(reterr, HF_E_STORE_FOREIGN, "%s/data.mdb is not an LMDB file; point state_dir elsewhere or move the file away", store->dir);
+    if (!S_ISREG(st.st_mode) || pread(fd, words, sizeof words, MAGIC_AT) != sizeof words ||
+        words[0] != (uint32_t)MAGIC || words[1] != DATA_VERSION)
+        return hf_fail(reterr, HF_E_STORE_FOREIGN,
+                       "%s/data.mdb is not an LMDB file; point state_dir elsewhere or move the file away", store->dir);
     return HF_OK;
 }
 
@@ -87,11 +88,13 @@ hf_code hf_store_check_length(hf_store *store, hf_err *reterr) {
     }
     size_t first = has / store->page_bytes, missing = need / store->page_bytes - first;
     if (ftruncate(fd, (off_t)need) != 0)
-        return hf_fail_errno(reterr, errno, "%s/data.mdb is shorter than it should be and cannot be mended", store->dir);
+        return hf_fail_errno(reterr, errno, "%s/data.mdb is shorter than it should be and cannot be mended",
+                             store->dir);
     int rc = count_free_from(store, first, &missing_free);
     if (rc == 0 && missing_free >= missing)
         return HF_OK;
-    return hf_fail(reterr, HF_E_STORE_DAMAGED,
-                   "%s/data.mdb was cut off: %zu bytes of %zu are there; stop the program and run `hyperjournal rebuild` on the directory",
-                   store->dir, has, need);
+    return hf_fail(
+        reterr, HF_E_STORE_DAMAGED,
+        "%s/data.mdb was cut off: %zu bytes of %zu are there; stop the program and run `hyperjournal rebuild` on the directory",
+        store->dir, has, need);
 }

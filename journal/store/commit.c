@@ -77,7 +77,10 @@ typedef struct {
 } writer;
 
 static MDB_val val(const char *p, size_t len) {
-    union { const char *in; void *out; } u = {p};
+    union {
+        const char *in;
+        void *out;
+    } u = {p};
     return (MDB_val){len, u.out};
 }
 

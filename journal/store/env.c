@@ -73,8 +73,9 @@ static hf_code lock_dir(hf_store *store, hf_err *reterr) {
         for (ssize_t i = 0; i < n; i++)
             if (pid[i] < '0' || pid[i] > '9')
                 pid[i] = 0;
-        return hf_fail(reterr, HF_E_STORE_IN_USE, "%s: process %s writes this store; stop it, or open the store read-only",
-                       store->dir, pid[0] ? pid : "(unknown)");
+        return hf_fail(reterr, HF_E_STORE_IN_USE,
+                       "%s: process %s writes this store; stop it, or open the store read-only", store->dir,
+                       pid[0] ? pid : "(unknown)");
     }
     char pid[32];
     int len = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
@@ -90,8 +91,10 @@ static void on_assert(MDB_env *env, const char *text) {
     const char *path = "";
     mdb_env_get_path(env, &path);
     char line[512];
-    int len = snprintf(line, sizeof line, "%s/data.mdb is damaged (%.200s); stop the program and run `hyperjournal rebuild` on the directory\n",
-                       path, text);
+    int len =
+        snprintf(line, sizeof line,
+                 "%s/data.mdb is damaged (%.200s); stop the program and run `hyperjournal rebuild` on the directory\n",
+                 path, text);
     ssize_t ignored = write(2, line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1);
     (void)ignored;
     _exit(hf_code_exit_status(HF_E_STORE_DAMAGED));

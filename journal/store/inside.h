@@ -32,7 +32,7 @@ struct hf_store {
     unsigned pooled;
 
     pthread_mutex_t tables_lock;
-    hf_table_row *tables; /* max_tables of them, so that rows never move */
+    hf_table_row *tables;         /* max_tables of them, so that rows never move */
     _Atomic uint32_t table_count; /* the committer reads it while another thread opens a table */
     uint32_t table_max;
 };

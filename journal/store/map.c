@@ -67,7 +67,8 @@ hf_code hf_store_resize(hf_store *store, size_t bytes, hf_err *reterr) {
         pthread_cond_wait(&store->gate_moved, &store->gate);
     if (!shut_gate(store)) {
         pthread_mutex_unlock(&store->gate);
-        return hf_fail(reterr, HF_E_STORE_FULL, "%s: the map cannot grow: a reader has held its snapshot for %d s", store->dir, PATIENCE_S);
+        return hf_fail(reterr, HF_E_STORE_FULL, "%s: the map cannot grow: a reader has held its snapshot for %d s",
+                       store->dir, PATIENCE_S);
     }
     /* A reset transaction remembers the old map: begin them anew. */
     while (store->pooled > 0)
@@ -85,14 +86,16 @@ hf_code hf_store_resize(hf_store *store, size_t bytes, hf_err *reterr) {
 hf_code hf_store_grow(hf_store *store, hf_err *reterr) {
     size_t bytes = store->map_bytes >= store->map_max_bytes / 2 ? store->map_max_bytes : store->map_bytes * 2;
     if (bytes <= store->map_bytes)
-        return hf_fail(reterr, HF_E_STORE_FULL, "%s/data.mdb has reached its bound of %zu MiB; raise journal.map_max", store->dir,
-                       store->map_max_bytes >> 20);
+        return hf_fail(reterr, HF_E_STORE_FULL, "%s/data.mdb has reached its bound of %zu MiB; raise journal.map_max",
+                       store->dir, store->map_max_bytes >> 20);
     return hf_store_resize(store, bytes, reterr);
 }
 
 void hf_store_stats(hf_store *store, hf_store_stat *ret) {
     MDB_envinfo info;
     mdb_env_info(store->env, &info);
-    *ret = (hf_store_stat){.map_bytes = info.me_mapsize, .used_bytes = (info.me_last_pgno + 1) * store->page_bytes,
-                           .readers = info.me_numreaders, .last_txn = info.me_last_txnid};
+    *ret = (hf_store_stat){.map_bytes = info.me_mapsize,
+                           .used_bytes = (info.me_last_pgno + 1) * store->page_bytes,
+                           .readers = info.me_numreaders,
+                           .last_txn = info.me_last_txnid};
 }

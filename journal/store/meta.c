@@ -5,11 +5,15 @@
 #include "journal/store/inside.h"
 
 static int get_text(MDB_txn *txn, MDB_dbi meta, const char *name, char *text, size_t size) {
-    union { const char *in; void *out; } n = {name};
+    union {
+        const char *in;
+        void *out;
+    } n = {name};
     MDB_val key = {strlen(name), n.out}, value;
     int rc = mdb_get(txn, meta, &key, &value);
     if (rc == 0)
-        snprintf(text, size, "%.*s", (int)(value.mv_size < size ? value.mv_size : size - 1), (const char *)value.mv_data);
+        snprintf(text, size, "%.*s", (int)(value.mv_size < size ? value.mv_size : size - 1),
+                 (const char *)value.mv_data);
     return rc;
 }
 
@@ -23,20 +27,24 @@ static hf_code compare(hf_store *store, MDB_txn *txn, MDB_dbi meta, const hf_sto
         if (rc != 0 && rc != MDB_NOTFOUND)
             return hf_store_fail(store, rc, "`meta` cannot be read", reterr);
         if (rc == MDB_NOTFOUND || strcmp(has, texts[i].want) != 0)
-            return hf_fail(reterr, HF_E_STORE_FOREIGN, "%s: its %s is `%s`, not `%s`; point state_dir elsewhere", store->dir, texts[i].name,
-                           rc ? "" : has, texts[i].want);
+            return hf_fail(reterr, HF_E_STORE_FOREIGN, "%s: its %s is `%s`, not `%s`; point state_dir elsewhere",
+                           store->dir, texts[i].name, rc ? "" : has, texts[i].want);
     }
     if (o->version == 0)
         return HF_OK;
     int rc = get_text(txn, meta, "version", has, sizeof has);
     if (rc == 0 && strtoul(has, NULL, 10) == o->version)
         return HF_OK;
-    return hf_fail(reterr, HF_E_STORE_VERSION, "%s: written by version %s of layout and fold, this program has %u: run `hyperjournal rebuild`",
+    return hf_fail(reterr, HF_E_STORE_VERSION,
+                   "%s: written by version %s of layout and fold, this program has %u: run `hyperjournal rebuild`",
                    store->dir, rc ? "?" : has, o->version);
 }
 
 static int put_text(MDB_txn *txn, MDB_dbi meta, const char *name, const char *text) {
-    union { const char *in; void *out; } n = {name}, t = {text};
+    union {
+        const char *in;
+        void *out;
+    } n = {name}, t = {text};
     MDB_val key = {strlen(name), n.out}, value = {strlen(text), t.out};
     return mdb_put(txn, meta, &key, &value, 0);
 }
@@ -61,7 +69,8 @@ static hf_code mark_new(hf_store *store, const hf_store_options *o, hf_err *rete
     MDB_txn *txn;
     mdb_env_stat(store->env, &st);
     if (st.ms_entries > 0 && (o->kind || o->fleet))
-        return hf_fail(reterr, HF_E_STORE_FOREIGN, "%s/data.mdb is an LMDB file, but not Hyperfleet's; point state_dir elsewhere", store->dir);
+        return hf_fail(reterr, HF_E_STORE_FOREIGN,
+                       "%s/data.mdb is an LMDB file, but not Hyperfleet's; point state_dir elsewhere", store->dir);
     if (store->readonly)
         return o->kind ? hf_fail(reterr, HF_E_NOT_FOUND, "%s: the store is empty", store->dir) : HF_OK;
     int rc = mdb_txn_begin(store->env, NULL, 0, &txn);

@@ -11,7 +11,10 @@ struct hf_cursor {
 };
 
 static MDB_val val(hf_str s) {
-    union { const char *in; void *out; } u = {s.p};
+    union {
+        const char *in;
+        void *out;
+    } u = {s.p};
     return (MDB_val){s.len, u.out};
 }
 static hf_str str(MDB_val v) { return (hf_str){v.mv_data, (uint32_t)v.mv_size}; }
@@ -93,7 +96,8 @@ hf_code hf_cursor_open(hf_read *read, hf_table table, hf_cursor **ret, hf_err *r
     if (rc) {
         free(c);
         if (rc == EINVAL)
-            return hf_fail(reterr, HF_E_INTERNAL, "table `%s` was opened after the snapshot began", read->store->tables[table].name);
+            return hf_fail(reterr, HF_E_INTERNAL, "table `%s` was opened after the snapshot began",
+                           read->store->tables[table].name);
         return hf_store_fail(read->store, rc, read->store->tables[table].name, reterr);
     }
     *ret = c;
@@ -108,8 +112,9 @@ void hf_cursor_close(hf_cursor *c) {
 }
 
 hf_code hf_cursor_move(hf_cursor *c, hf_move move, hf_str *key, hf_str *value, hf_err *reterr) {
-    static const MDB_cursor_op ops[] = {[HF_FIRST] = MDB_FIRST, [HF_LAST] = MDB_LAST, [HF_NEXT] = MDB_NEXT, [HF_PREV] = MDB_PREV,
-                                        [HF_SEEK] = MDB_SET_RANGE, [HF_NEXT_KEY] = MDB_NEXT_NODUP, [HF_PREV_KEY] = MDB_PREV_NODUP};
+    static const MDB_cursor_op ops[] = {
+        [HF_FIRST] = MDB_FIRST,    [HF_LAST] = MDB_LAST,           [HF_NEXT] = MDB_NEXT,          [HF_PREV] = MDB_PREV,
+        [HF_SEEK] = MDB_SET_RANGE, [HF_NEXT_KEY] = MDB_NEXT_NODUP, [HF_PREV_KEY] = MDB_PREV_NODUP};
     MDB_val k = val(*key), v = {0, NULL};
     int rc = mdb_cursor_get(c->cursor, &k, &v, ops[move]);
     if (rc == MDB_NOTFOUND)

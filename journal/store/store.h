@@ -48,7 +48,7 @@ typedef uint32_t hf_table;
 hf_code hf_store_table(hf_store *store, const char *name, unsigned flags, hf_table *ret, hf_err *reterr);
 
 /* ---- writing ------------------------------------------------------------------------------- */
-typedef struct hf_changes hf_changes; /* a batch being collected */
+typedef struct hf_changes hf_changes;         /* a batch being collected */
 hf_changes *hf_changes_new(size_t max_bytes); /* NULL without memory */
 void hf_changes_free(hf_changes *changes);
 void hf_changes_clear(hf_changes *changes);
@@ -88,13 +88,28 @@ hf_code hf_read_count(hf_read *read, hf_table table, uint64_t *ret_entries, hf_e
 typedef struct hf_cursor hf_cursor;
 hf_code hf_cursor_open(hf_read *read, hf_table table, hf_cursor **ret, hf_err *reterr);
 void hf_cursor_close(hf_cursor *cursor); /* before hf_read_end */
-typedef enum hf_move { HF_FIRST, HF_LAST, HF_NEXT, HF_PREV, HF_SEEK /* first >= key */, HF_NEXT_KEY, HF_PREV_KEY } hf_move;
+typedef enum hf_move {
+    HF_FIRST,
+    HF_LAST,
+    HF_NEXT,
+    HF_PREV,
+    HF_SEEK /* first >= key */,
+    HF_NEXT_KEY,
+    HF_PREV_KEY
+} hf_move;
 /* HF_OK with key and value, NOT_FOUND at the end. For HF_SEEK *key is the input. */
 hf_code hf_cursor_move(hf_cursor *cursor, hf_move move, hf_str *key, hf_str *value, hf_err *reterr);
 static inline hf_str hf_key_u64(const uint64_t *key) { return (hf_str){(const char *)key, sizeof *key}; }
-static inline uint64_t hf_u64_of(hf_str bytes) { uint64_t v = 0; if (bytes.len == sizeof v) memcpy(&v, bytes.p, sizeof v); return v; }
+static inline uint64_t hf_u64_of(hf_str bytes) {
+    uint64_t v = 0;
+    if (bytes.len == sizeof v)
+        memcpy(&v, bytes.p, sizeof v);
+    return v;
+}
 
-typedef struct hf_store_stat { uint64_t map_bytes, used_bytes, readers, last_txn; } hf_store_stat;
+typedef struct hf_store_stat {
+    uint64_t map_bytes, used_bytes, readers, last_txn;
+} hf_store_stat;
 void hf_store_stats(hf_store *store, hf_store_stat *ret);
 /* Names of all tables as of the snapshot, in byte order. Stops at the first answer that is not HF_OK and returns it. */
 typedef hf_code (*hf_table_each)(void *ctx, const char *name, hf_err *reterr);

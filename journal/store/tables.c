@@ -57,7 +57,8 @@ static int open_dbi(hf_store *store, const char *name, unsigned lmdb_flags, unsi
 
 static bool same_kind(unsigned a, unsigned b) { return hf_store_flags_to_lmdb(a) == hf_store_flags_to_lmdb(b); }
 
-static hf_code find_or_open(hf_store *store, const char *name, unsigned flags, bool as_is, hf_table *ret, hf_err *reterr) {
+static hf_code find_or_open(hf_store *store, const char *name, unsigned flags, bool as_is, hf_table *ret,
+                            hf_err *reterr) {
     for (uint32_t i = 0; i < store->table_count; i++)
         if (strcmp(store->tables[i].name, name) == 0) {
             if (!as_is && !same_kind(store->tables[i].flags, flags))
@@ -126,7 +127,10 @@ hf_code hf_read_tables(hf_read *read, hf_table_each each, void *ctx, hf_err *ret
 }
 
 /* A list of names, taken in one transaction and worked through outside of it. */
-typedef struct { char **of; size_t count, room; } names;
+typedef struct {
+    char **of;
+    size_t count, room;
+} names;
 static void names_done(names *n) {
     for (size_t i = 0; i < n->count; i++)
         free(n->of[i]);

@@ -26,13 +26,13 @@ enum { OPEN_MS = 20000, PARTITIONS = 4 };
 static hf_test_kafka kafka;
 static const char *const program = HF_BINARY_DIR "/bin/hyperjournal";
 
-#define assert_ok(call)                                                                                               \
-    do {                                                                                                              \
-        hf_err e_ = {0};                                                                                              \
-        hf_err *err = &e_;                                                                                            \
-        (void)err;                                                                                                    \
-        if ((call) != HF_OK)                                                                                          \
-            fail_msg("%s: %s: %s", #call, hf_code_name(e_.code), e_.detail);                                          \
+#define assert_ok(call)                                                                                                \
+    do {                                                                                                               \
+        hf_err e_ = {0};                                                                                               \
+        hf_err *err = &e_;                                                                                             \
+        (void)err;                                                                                                     \
+        if ((call) != HF_OK)                                                                                           \
+            fail_msg("%s: %s: %s", #call, hf_code_name(e_.code), e_.detail);                                           \
     } while (0)
 
 /* ---- the log ---------------------------------------------------------------------------------------------------- */
@@ -55,7 +55,10 @@ static void produce_history(hf_klog *log, const hf_history *h, size_t from, size
 }
 
 /* ---- the program ------------------------------------------------------------------------------------------------- */
-typedef struct { pid_t pid; int ready; } child;
+typedef struct {
+    pid_t pid;
+    int ready;
+} child;
 
 static child start(const char *dir, const char *fleet) {
     char bootstrap[400], state[HF_TEST_PATH + 32], fleet_set[100];
@@ -71,7 +74,8 @@ static child start(const char *dir, const char *fleet) {
         snprintf(fd, sizeof fd, "%d", ends[1]);
         setenv("HF_READY_FD", fd, 1);
         dup2(null, 2);
-        execl(program, program, "run", "--set", bootstrap, "--set", state, "--set", fleet_set, "--set", "http.listen=127.0.0.1:0", (char *)NULL);
+        execl(program, program, "run", "--set", bootstrap, "--set", state, "--set", fleet_set, "--set",
+              "http.listen=127.0.0.1:0", (char *)NULL);
         _exit(127);
     }
     close(ends[1]);
@@ -116,7 +120,8 @@ static void wait_for_all(const char *dir, hf_klog *log) {
     for (int tries = 0; tries < 600; tries++, usleep(50000)) {
         hf_read *read = NULL;
         bool all = true;
-        if (!store && (hf_store_open(journal, &ro, &store, NULL) != HF_OK || hf_tables_open(store, HF_PROFILE_FULL, &tables, NULL) != HF_OK)) {
+        if (!store && (hf_store_open(journal, &ro, &store, NULL) != HF_OK ||
+                       hf_tables_open(store, HF_PROFILE_FULL, &tables, NULL) != HF_OK)) {
             hf_store_close(store);
             store = NULL;
             continue;
@@ -127,7 +132,8 @@ static void wait_for_all(const char *dir, hf_klog *log) {
             int64_t low = 0, high = 0;
             hf_str next = HF_STR_NONE;
             assert_ok(hf_klog_watermarks(log, HF_TOPIC_JOB_EVENTS, p, 5000, &low, &high, err));
-            hf_read_get(read, tables.of[HF_TB_OFFSETS], hf_str_of(hf_offsets_key(HF_TOPIC_JOB_EVENTS, p, key)), &next, NULL);
+            hf_read_get(read, tables.of[HF_TB_OFFSETS], hf_str_of(hf_offsets_key(HF_TOPIC_JOB_EVENTS, p, key)), &next,
+                        NULL);
             all = all && (int64_t)hf_u64_of(next) == high;
         }
         hf_read_end(read);
@@ -239,7 +245,8 @@ static void a_waiter_sees_its_own_write(void **state) {
     hf_history_jobs(h, 100, 5);
     hf_test_dir_make("follow", dir);
     assert_ok(hf_codec_new(NULL, NULL, &codec, err));
-    const hf_follow_options o = {.replica = {.profile = HF_PROFILE_LIVE, .fleet = "waiter"}, .commit_interval_ms = 60000};
+    const hf_follow_options o = {.replica = {.profile = HF_PROFILE_LIVE, .fleet = "waiter"},
+                                 .commit_interval_ms = 60000};
     assert_ok(hf_follow_open(log, codec, dir, NULL, &o, &follow, err));
     assert_true(hf_follow_caught_up(follow) || hf_follow_step(follow, 100, &fed, NULL) == HF_OK);
     hf_position first = {0, 0};
@@ -254,8 +261,9 @@ static void a_waiter_sees_its_own_write(void **state) {
     }
     hf_log_record r;
     hf_history_record(h, 0, &r);
-    assert_int_equal(hf_replica_committed_offset(hf_follow_replica(follow), r.partition), 0); /* a minute between commits … */
-    hf_follow_hurry(follow, (hf_position){r.partition, 0});                                   /* … but not with somebody waiting */
+    assert_int_equal(hf_replica_committed_offset(hf_follow_replica(follow), r.partition),
+                     0);                                    /* a minute between commits … */
+    hf_follow_hurry(follow, (hf_position){r.partition, 0}); /* … but not with somebody waiting */
     for (int i = 0; i < 200 && hf_replica_committed_offset(hf_follow_replica(follow), r.partition) == 0; i++) {
         struct pollfd p = {hf_follow_fd(follow), POLLIN, 0};
         assert_ok(hf_follow_step(follow, 1000, &fed, err));
@@ -272,7 +280,8 @@ static void a_waiter_sees_its_own_write(void **state) {
 
 static void rebuild_snapshot_and_restore_keep_everything(void **state) {
     (void)state;
-    char dir[HF_TEST_PATH], to[HF_TEST_PATH + 16], file[HF_TEST_PATH + 16], out[4096], before[4096], after[4096], bootstrap[400];
+    char dir[HF_TEST_PATH], to[HF_TEST_PATH + 16], file[HF_TEST_PATH + 16], out[4096], before[4096], after[4096],
+        bootstrap[400];
     hf_klog *log = open_log("tools");
     hf_history *h = hf_history_new(35, PARTITIONS);
     hf_history_chaos(h, 3000);
@@ -321,9 +330,10 @@ static int down(void **state) {
 int main(void) {
     if (hf_test_kafka_missing())
         return HF_TEST_SKIPPED;
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(it_follows_and_verifies_while_it_runs), cmocka_unit_test(a_waiter_sees_its_own_write),
-        cmocka_unit_test(killed_round_a_commit_it_goes_on_and_verifies), cmocka_unit_test(killed_at_any_moment_it_goes_on_and_verifies),
-        cmocka_unit_test(rebuild_snapshot_and_restore_keep_everything)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(it_follows_and_verifies_while_it_runs),
+                                       cmocka_unit_test(a_waiter_sees_its_own_write),
+                                       cmocka_unit_test(killed_round_a_commit_it_goes_on_and_verifies),
+                                       cmocka_unit_test(killed_at_any_moment_it_goes_on_and_verifies),
+                                       cmocka_unit_test(rebuild_snapshot_and_restore_keep_everything)};
     return cmocka_run_group_tests(tests, up, down);
 }

@@ -3,8 +3,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-typedef struct entry { hf_topic topic; int32_t partition; int64_t offset, at; uint32_t key_len, value_len; size_t bytes; bool tombstone; } entry;
-typedef struct model { int32_t attempt; int worker; bool free, waiting; } model; /* roughly what the job is up to */
+typedef struct entry {
+    hf_topic topic;
+    int32_t partition;
+    int64_t offset, at;
+    uint32_t key_len, value_len;
+    size_t bytes;
+    bool tombstone;
+} entry;
+typedef struct model {
+    int32_t attempt;
+    int worker;
+    bool free, waiting;
+} model; /* roughly what the job is up to */
 
 struct hf_history {
     uint64_t seed;
@@ -56,7 +67,8 @@ void hf_history_free(hf_history *h) {
 }
 
 /* ---- the log ------------------------------------------------------------------------------------------------ */
-static void append(hf_history *h, hf_topic topic, int32_t partition, hf_str key, const void *value, size_t len, bool tombstone) {
+static void append(hf_history *h, hf_topic topic, int32_t partition, hf_str key, const void *value, size_t len,
+                   bool tombstone) {
     if (h->count == h->room) {
         h->room = h->room ? h->room * 2 : 1024;
         h->entries = realloc(h->entries, h->room * sizeof *h->entries);
@@ -67,8 +79,14 @@ static void append(hf_history *h, hf_topic topic, int32_t partition, hf_str key,
         h->bytes = realloc(h->bytes, h->bytes_room);
         need(h->bytes);
     }
-    h->entries[h->count++] = (entry){.topic = topic, .partition = partition, .offset = h->next[topic][partition]++, .at = h->now,
-                                     .key_len = key.len, .value_len = (uint32_t)len, .bytes = h->used, .tombstone = tombstone};
+    h->entries[h->count++] = (entry){.topic = topic,
+                                     .partition = partition,
+                                     .offset = h->next[topic][partition]++,
+                                     .at = h->now,
+                                     .key_len = key.len,
+                                     .value_len = (uint32_t)len,
+                                     .bytes = h->used,
+                                     .tombstone = tombstone};
     if (key.len)
         memcpy(h->bytes + h->used, key.p, key.len);
     if (len)
@@ -77,7 +95,8 @@ static void append(hf_history *h, hf_topic topic, int32_t partition, hf_str key,
     h->now += below(h, 3);
 }
 
-static void write_record(hf_history *h, hf_topic topic, int32_t partition, hf_schema schema, hf_str key, const void *record) {
+static void write_record(hf_history *h, hf_topic topic, int32_t partition, hf_schema schema, hf_str key,
+                         const void *record) {
     hf_buf_clear(&h->buf);
     hf_err e;
     if (hf_encode(h->codec, schema, record, &h->buf, &e) != HF_OK) {
@@ -104,9 +123,11 @@ void hf_history_record(const hf_history *h, size_t i, hf_log_record *r) {
 /* ---- proposals ----------------------------------------------------------------------------------------------- */
 static const char *const worker_names[] = {"worker-a/0190a0b0", "worker-b/0190a0b1", "worker-c/0190a0b2"};
 
-static void propose(hf_history *h, hf_str id, int32_t attempt, hf_str by, const hf_variant *transitions, uint32_t count, int32_t partition) {
+static void propose(hf_history *h, hf_str id, int32_t attempt, hf_str by, const hf_variant *transitions, uint32_t count,
+                    int32_t partition) {
     hf_record r = {.job_id = id, .attempt = attempt, .at = h->now, .by = by, .transitions = {transitions, count}};
-    write_record(h, HF_TOPIC_JOB_EVENTS, partition >= 0 ? partition : hf_klog_partition_of(id, h->partitions), HF_SCHEMA_RECORD, id, &r);
+    write_record(h, HF_TOPIC_JOB_EVENTS, partition >= 0 ? partition : hf_klog_partition_of(id, h->partitions),
+                 HF_SCHEMA_RECORD, id, &r);
 }
 
 static void create(hf_history *h, hf_str id) {
@@ -140,10 +161,16 @@ static void start(hf_history *h, hf_str id, int32_t attempt, int worker) {
     propose(h, id, attempt, hf_str_of(worker_names[worker]), t, 1, -1);
 }
 static void complete(hf_history *h, hf_str id, int32_t attempt, int worker, bool quick) {
-    hf_artifact artifact = {.path = HF_STR("/exports/nightly/web.ova"), .kind = HF_STR("ova"), .size_bytes = 12345678,
+    hf_artifact artifact = {.path = HF_STR("/exports/nightly/web.ova"),
+                            .kind = HF_STR("ova"),
+                            .size_bytes = 12345678,
                             .sha256 = HF_STR("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")};
-    hf_ev_completed completed = {.result = {.artifacts = {&artifact, 1}, .bytes_read = 1 << 30, .bytes_written = 12345678,
-                                            .duration_ms = 1000 + below(h, 100000), .vm_name = HF_STR("web"), .os_type = HF_STR("Debian 12")}};
+    hf_ev_completed completed = {.result = {.artifacts = {&artifact, 1},
+                                            .bytes_read = 1 << 30,
+                                            .bytes_written = 12345678,
+                                            .duration_ms = 1000 + below(h, 100000),
+                                            .vm_name = HF_STR("web"),
+                                            .os_type = HF_STR("Debian 12")}};
     hf_ev_started started = {.runner = HF_STR("runner-1")};
     const hf_variant t[] = {{HF_EV_STARTED, &started}, {HF_EV_COMPLETED, &completed}};
     propose(h, id, attempt, hf_str_of(worker_names[worker]), quick ? t : t + 1, quick ? 2 : 1, -1);
@@ -153,8 +180,9 @@ static void complete(hf_history *h, hf_str id, int32_t attempt, int worker, bool
 static hf_str uuid(hf_history *h, uint64_t n, char text[HF_UUID_BYTES]) { /* in time order, as hf_id_new makes them */
     uint64_t r = n * 0x9e3779b97f4a7c15u;
     (void)h;
-    snprintf(text, HF_UUID_BYTES, "%08x-%04x-7%03x-8%03x-%012llx", (unsigned)(0x0190a0b0 + n / 65536), (unsigned)(n % 65536),
-             (unsigned)(r & 0xfff), (unsigned)(r >> 12 & 0xfff), (unsigned long long)(r >> 16 & 0xffffffffffffULL));
+    snprintf(text, HF_UUID_BYTES, "%08x-%04x-7%03x-8%03x-%012llx", (unsigned)(0x0190a0b0 + n / 65536),
+             (unsigned)(n % 65536), (unsigned)(r & 0xfff), (unsigned)(r >> 12 & 0xfff),
+             (unsigned long long)(r >> 16 & 0xffffffffffffULL));
     return (hf_str){text, HF_UUID_BYTES - 1};
 }
 
@@ -195,7 +223,10 @@ static void fail_attempt(hf_history *h, hf_str id, const model *m, model *truth)
     hf_ev_failed failed = {.error = error};
     hf_ev_lease_expired lease = {.reason = HF_STR("silent")};
     hf_ev_queued queued = {0};
-    const hf_variant all[] = {{HF_EV_RETRY_SCHEDULED, &retry}, {HF_EV_FAILED, &failed}, {HF_EV_LEASE_EXPIRED, &lease}, {HF_EV_QUEUED, &queued}};
+    const hf_variant all[] = {{HF_EV_RETRY_SCHEDULED, &retry},
+                              {HF_EV_FAILED, &failed},
+                              {HF_EV_LEASE_EXPIRED, &lease},
+                              {HF_EV_QUEUED, &queued}};
     int kind = truth->waiting ? 3 : below(h, 4);
     truth->waiting = kind == 0 || kind == 2;
     truth->free = kind == 3;
@@ -207,8 +238,11 @@ static void by_people(hf_history *h, hf_str id, model *m) {
     hf_ev_released released = {.reason = HF_STR("drain")};
     hf_ev_deleted deleted = {.reason = HF_STR("tidy")};
     hf_ev_progressing phase = {.phase = HF_STR("copy")};
-    const hf_variant all[] = {{HF_EV_CANCEL_REQUESTED, &ask}, {HF_EV_CANCELLED, &cancelled}, {HF_EV_RELEASED, &released},
-                              {HF_EV_PROGRESSING, &phase},    {HF_EV_DELETED, &deleted}};
+    const hf_variant all[] = {{HF_EV_CANCEL_REQUESTED, &ask},
+                              {HF_EV_CANCELLED, &cancelled},
+                              {HF_EV_RELEASED, &released},
+                              {HF_EV_PROGRESSING, &phase},
+                              {HF_EV_DELETED, &deleted}};
     propose(h, id, m->attempt, hf_str_of(worker_names[m->worker]), &all[below(h, 5)], 1, -1);
 }
 
@@ -231,7 +265,8 @@ static void progress(hf_history *h, hf_str id, const model *m) {
     p.attempt = m->attempt;
     p.at = h->now;
     p.percent = below(h, 100);
-    write_record(h, HF_TOPIC_PROGRESS, below(h, 8) ? hf_klog_partition_of(id, h->partitions) : below(h, h->partitions), HF_SCHEMA_PROGRESS, id, &p);
+    write_record(h, HF_TOPIC_PROGRESS, below(h, 8) ? hf_klog_partition_of(id, h->partitions) : below(h, h->partitions),
+                 HF_SCHEMA_PROGRESS, id, &p);
 }
 static void garbage(hf_history *h, hf_str id) {
     char bytes[64];
@@ -242,7 +277,8 @@ static void garbage(hf_history *h, hf_str id) {
     if (kind == 0)
         append(h, HF_TOPIC_JOB_EVENTS, below(h, h->partitions), id, NULL, 0, true);
     else if (kind == 1) /* a right record under a wrong key */
-        append(h, HF_TOPIC_JOB_EVENTS, below(h, h->partitions), HF_STR("somebody-else"), h->buf.data, h->buf.len, false);
+        append(h, HF_TOPIC_JOB_EVENTS, below(h, h->partitions), HF_STR("somebody-else"), h->buf.data, h->buf.len,
+               false);
     else if (kind == 2)
         append(h, HF_TOPIC_SCHEDULES, 0, HF_STR("nightly"), "{}", 2, below(h, 2));
     else if (kind == 3)

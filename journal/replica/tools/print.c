@@ -51,9 +51,12 @@ static void put_job_line(printer *p, const hf_job *job) {
         put_json(p, hf_json_of(&HF_TYPE_JOB, job, 0));
         return;
     }
-    title(p, "JOB                                   STATE        TRY  UPDATED                   WORKER                NAME");
-    fprintf(p->out, "%-37s %-12s %3d  %-25s %-21s %s\n", or_dash(job->id, id, sizeof id), hf_state_name((hf_state)job->state), (int)job->attempt,
-            time_text(job->updated_at, at), or_dash(job->worker, worker, 21), or_dash(job->spec->name, name, sizeof name));
+    title(
+        p,
+        "JOB                                   STATE        TRY  UPDATED                   WORKER                NAME");
+    fprintf(p->out, "%-37s %-12s %3d  %-25s %-21s %s\n", or_dash(job->id, id, sizeof id),
+            hf_state_name((hf_state)job->state), (int)job->attempt, time_text(job->updated_at, at),
+            or_dash(job->worker, worker, 21), or_dash(job->spec->name, name, sizeof name));
 }
 
 static bool each_job(void *ctx, const hf_job *job) {
@@ -69,7 +72,8 @@ static hf_code print_jobs_then(printer *p, hf_err *reterr) {
     hf_cursor *cursor = NULL;
     hf_str key = HF_STR_NONE, value;
     hf_code rc = hf_cursor_open(p->read, p->tables.of[HF_TB_JOBS], &cursor, reterr);
-    for (size_t n = 0; rc == HF_OK && n < limit_of(p) && (rc = hf_cursor_move(cursor, HF_NEXT, &key, &value, reterr)) == HF_OK;) {
+    for (size_t n = 0;
+         rc == HF_OK && n < limit_of(p) && (rc = hf_cursor_move(cursor, HF_NEXT, &key, &value, reterr)) == HF_OK;) {
         hf_job *job = NULL;
         rc = job_as_of(p, hf_u64_of(key), &job, reterr);
         if (rc == HF_OK && !job->deleted) {
@@ -163,8 +167,9 @@ static void event_names(const hf_record *record, char text[128]) {
 static bool each_event(void *ctx, const hf_query_event *e) {
     printer *p = ctx;
     char at[HF_RFC3339_BYTES], names[128], place[32];
-    if (p->options->as_of && (p->options->as_of->by == HF_ASOF_TIME ? e->source->timestamp_ms > p->options->as_of->time_ms
-                                                                     : e->row.position.offset > p->options->as_of->offset))
+    if (p->options->as_of &&
+        (p->options->as_of->by == HF_ASOF_TIME ? e->source->timestamp_ms > p->options->as_of->time_ms
+                                               : e->row.position.offset > p->options->as_of->offset))
         return false;
     if (p->options->json) {
         put_json(p, event_json(e));
@@ -173,17 +178,19 @@ static bool each_event(void *ctx, const hf_query_event *e) {
     title(p, "POSITION        TIME                      VERDICT               TRY  TRANSITIONS                    BY");
     event_names(e->record, names);
     snprintf(place, sizeof place, "%d/%" PRId64, (int)e->row.position.partition, e->row.position.offset);
-    fprintf(p->out, "%-15s %-25s %-21s %3d  %-30s %.*s\n", place, hf_time_format(e->source->timestamp_ms, at), hf_verdict_name(e->row.verdict),
-            e->record ? (int)e->record->attempt : 0, names, HF_STR_ARG(e->record ? e->record->by : HF_STR_NONE));
+    fprintf(p->out, "%-15s %-25s %-21s %3d  %-30s %.*s\n", place, hf_time_format(e->source->timestamp_ms, at),
+            hf_verdict_name(e->row.verdict), e->record ? (int)e->record->attempt : 0, names,
+            HF_STR_ARG(e->record ? e->record->by : HF_STR_NONE));
     return true;
 }
 
 static hf_code print_events(printer *p, hf_err *reterr) {
     uint64_t key = 0;
     hf_code rc = hf_query_job_key(p->read, &p->tables, hf_str_of(p->argument), &key, reterr);
-    return rc == HF_OK ? hf_query_events(p->store, p->read, &p->tables, p->codec, key, (hf_position){0, 0},
-                                         p->options->limit ? p->options->limit : SIZE_MAX, &p->arena, each_event, p, reterr)
-                       : rc;
+    return rc == HF_OK
+               ? hf_query_events(p->store, p->read, &p->tables, p->codec, key, (hf_position){0, 0},
+                                 p->options->limit ? p->options->limit : SIZE_MAX, &p->arena, each_event, p, reterr)
+               : rc;
 }
 
 static void put_orphan(printer *p, hf_str key, hf_str value) {
@@ -192,7 +199,8 @@ static void put_orphan(printer *p, hf_str key, hf_str value) {
     const char *verdict = value.p[2] ? "unreadable" : hf_verdict_name((hf_verdict)(uint8_t)value.p[0]);
     hf_key_text("orphans", key, place);
     if (p->options->json) {
-        put_json(p, json_pack("{s:s, s:s, s:s%}", "position", place, "verdict", verdict, "detail", why.p, (size_t)why.len));
+        put_json(
+            p, json_pack("{s:s, s:s, s:s%}", "position", place, "verdict", verdict, "detail", why.p, (size_t)why.len));
         return;
     }
     title(p, "POSITION        VERDICT               DETAIL");
@@ -239,7 +247,8 @@ static void put_chain(printer *p, hf_str key, hf_str value) {
     for (int i = 0; i < HF_HASH_BYTES; i++)
         snprintf(hex + 2 * i, 3, "%02x", (unsigned char)value.p[8 + i]);
     if (p->options->json) {
-        put_json(p, json_pack("{s:I, s:I, s:s}", "partition", (json_int_t)partition, "offset", (json_int_t)offset, "sha256", hex));
+        put_json(p, json_pack("{s:I, s:I, s:s}", "partition", (json_int_t)partition, "offset", (json_int_t)offset,
+                              "sha256", hex));
         return;
     }
     title(p, "PARTITION  OFFSET      SHA-256 UP TO IT");
@@ -247,10 +256,13 @@ static void put_chain(printer *p, hf_str key, hf_str value) {
 }
 
 /* ---- the log copy --------------------------------------------------------------------------------------------------------- */
-static const struct { hf_topic topic; hf_schema schema; } schemas[] = {
-    {HF_TOPIC_SUBMISSIONS, HF_SCHEMA_SUBMISSION}, {HF_TOPIC_JOB_EVENTS, HF_SCHEMA_RECORD}, {HF_TOPIC_JOB_STATES, HF_SCHEMA_JOB},
-    {HF_TOPIC_PROGRESS, HF_SCHEMA_PROGRESS},      {HF_TOPIC_WORKERS, HF_SCHEMA_HEARTBEAT}, {HF_TOPIC_SCHEDULES, HF_SCHEMA_SCHEDULE},
-    {HF_TOPIC_CONTROLS, HF_SCHEMA_CONTROL},       {HF_TOPIC_DELIVERIES, HF_SCHEMA_DELIVERY}};
+static const struct {
+    hf_topic topic;
+    hf_schema schema;
+} schemas[] = {{HF_TOPIC_SUBMISSIONS, HF_SCHEMA_SUBMISSION}, {HF_TOPIC_JOB_EVENTS, HF_SCHEMA_RECORD},
+               {HF_TOPIC_JOB_STATES, HF_SCHEMA_JOB},         {HF_TOPIC_PROGRESS, HF_SCHEMA_PROGRESS},
+               {HF_TOPIC_WORKERS, HF_SCHEMA_HEARTBEAT},      {HF_TOPIC_SCHEDULES, HF_SCHEMA_SCHEDULE},
+               {HF_TOPIC_CONTROLS, HF_SCHEMA_CONTROL},       {HF_TOPIC_DELIVERIES, HF_SCHEMA_DELIVERY}};
 
 /* The value as its schema reads it; NULL where it has none or cannot be read. */
 static json_t *value_json(printer *p, const hf_log_record *r) {
@@ -277,7 +289,8 @@ static json_t *record_json(printer *p, const hf_log_record *r) {
     for (uint32_t i = 0; i < r->header_count; i++) {
         char name[128];
         snprintf(name, sizeof name, "%.*s", HF_STR_ARG(r->headers[i].name));
-        json_object_set_new(headers, name, json_stringn(r->headers[i].value.p ? r->headers[i].value.p : "", r->headers[i].value.len));
+        json_object_set_new(headers, name,
+                            json_stringn(r->headers[i].value.p ? r->headers[i].value.p : "", r->headers[i].value.len));
     }
     json_object_set_new(json, "headers", headers);
     json_object_set_new(json, "value_bytes", json_integer(r->value.len));
@@ -307,7 +320,12 @@ static bool each_record(void *ctx, const hf_log_record *r) {
     return true;
 }
 
-typedef struct { printer *p; hf_topic topic; int64_t next[1024]; int32_t count; } log_parts;
+typedef struct {
+    printer *p;
+    hf_topic topic;
+    int64_t next[1024];
+    int32_t count;
+} log_parts;
 static bool note_part(void *ctx, hf_topic topic, int32_t partition, int64_t next) {
     log_parts *l = ctx;
     if (topic == l->topic && partition < 1024) {
@@ -326,7 +344,8 @@ static hf_code print_log(printer *p, hf_err *reterr) {
         if (strcmp(p->argument, hf_topic_suffix((hf_topic)t)) == 0)
             l->topic = (hf_topic)t;
     if (l->topic == HF_TOPIC_COUNT)
-        return hf_fail(reterr, HF_E_USAGE, "there is no topic `%s` (job-events, submissions, progress, …)", p->argument);
+        return hf_fail(reterr, HF_E_USAGE, "there is no topic `%s` (job-events, submissions, progress, …)",
+                       p->argument);
     hf_code rc = hf_query_offsets(p->read, &p->tables, note_part, l, reterr);
     for (int32_t part = 0; rc == HF_OK && part < l->count; part++) {
         rc = hf_query_log_each(p->store, p->read, l->topic, part, 0, each_record, p, reterr);
@@ -339,12 +358,25 @@ static hf_code print_log(printer *p, hf_err *reterr) {
 /* ---- which --------------------------------------------------------------------------------------------------------------------- */
 static hf_code print_offsets(printer *p, hf_err *e) { return print_table(p, HF_TB_OFFSETS, put_offset, 8, e); }
 static hf_code print_counters(printer *p, hf_err *e) { return print_table(p, HF_TB_COUNTERS, put_counter, 8, e); }
-static hf_code print_chain(printer *p, hf_err *e) { return print_table(p, HF_TB_CHAIN, put_chain, HF_CHAIN_VALUE_BYTES, e); }
-static hf_code print_orphans(printer *p, hf_err *e) { return print_table(p, HF_TB_ORPHANS, put_orphan, HF_ORPHAN_HEAD, e); }
+static hf_code print_chain(printer *p, hf_err *e) {
+    return print_table(p, HF_TB_CHAIN, put_chain, HF_CHAIN_VALUE_BYTES, e);
+}
+static hf_code print_orphans(printer *p, hf_err *e) {
+    return print_table(p, HF_TB_ORPHANS, put_orphan, HF_ORPHAN_HEAD, e);
+}
 
-static const struct { const char *name; bool argument; hf_code (*print)(printer *, hf_err *); } prints[] = {
-    {"jobs", false, print_jobs},       {"job", true, print_job},           {"events", true, print_events},   {"offsets", false, print_offsets},
-    {"counters", false, print_counters}, {"chain", false, print_chain}, {"log", true, print_log},         {"orphans", false, print_orphans}};
+static const struct {
+    const char *name;
+    bool argument;
+    hf_code (*print)(printer *, hf_err *);
+} prints[] = {{"jobs", false, print_jobs},
+              {"job", true, print_job},
+              {"events", true, print_events},
+              {"offsets", false, print_offsets},
+              {"counters", false, print_counters},
+              {"chain", false, print_chain},
+              {"log", true, print_log},
+              {"orphans", false, print_orphans}};
 
 static hf_code open_printer(printer *p, const char *dir, hf_err *reterr) {
     hf_store_options o = {.flags = HF_STORE_READONLY};
@@ -357,12 +389,14 @@ static hf_code open_printer(printer *p, const char *dir, hf_err *reterr) {
     return rc == HF_OK ? hf_read_begin_all(p->store, &p->read, reterr) : rc;
 }
 
-hf_code hf_print(const char *dir, const char *what, const char *argument, const hf_print_options *options, FILE *out, hf_err *reterr) {
+hf_code hf_print(const char *dir, const char *what, const char *argument, const hf_print_options *options, FILE *out,
+                 hf_err *reterr) {
     for (size_t i = 0; i < HF_ARRAY_LEN(prints); i++) {
         if (strcmp(what, prints[i].name) != 0)
             continue;
         if (prints[i].argument != (argument != NULL))
-            return hf_fail(reterr, HF_E_USAGE, prints[i].argument ? "print %s: of which?" : "print %s takes nothing more", what);
+            return hf_fail(reterr, HF_E_USAGE,
+                           prints[i].argument ? "print %s: of which?" : "print %s takes nothing more", what);
         printer p = {.options = options, .argument = argument, .out = out};
         hf_arena_init(&p.arena, HF_DECODE_ARENA_BYTES);
         hf_code rc = open_printer(&p, dir, reterr);
@@ -376,5 +410,6 @@ hf_code hf_print(const char *dir, const char *what, const char *argument, const 
         hf_arena_done(&p.arena);
         return rc;
     }
-    return hf_fail(reterr, HF_E_USAGE, "print what? jobs, job ID, events ID, offsets, counters, chain, orphans or log TOPIC");
+    return hf_fail(reterr, HF_E_USAGE,
+                   "print what? jobs, job ID, events ID, offsets, counters, chain, orphans or log TOPIC");
 }

@@ -12,4 +12,5 @@ typedef struct hf_print_options {
 
 /* what: "jobs", "job ID", "events ID", "offsets", "counters", "chain", "log TOPIC", "orphans"; argument NULL where there is none. USAGE for
  * anything else. */
-hf_code hf_print(const char *dir, const char *what, const char *argument, const hf_print_options *options, FILE *out, hf_err *reterr);
+hf_code hf_print(const char *dir, const char *what, const char *argument, const hf_print_options *options, FILE *out,
+                 hf_err *reterr);

@@ -15,7 +15,11 @@
 
 enum { CHUNK = 20000, THREADS_MAX = 64, FLEET_MAX = 128 };
 
-typedef struct unit { hf_topic topic; int32_t partition; int64_t until; } unit; /* fold its records before `until` */
+typedef struct unit {
+    hf_topic topic;
+    int32_t partition;
+    int64_t until;
+} unit; /* fold its records before `until` */
 
 typedef struct job { /* what the threads share */
     hf_store *source, *target;
@@ -29,10 +33,12 @@ typedef struct job { /* what the threads share */
     size_t cached;
     pthread_mutex_t lock; /* of the two below */
     hf_counters counters;
-    hf_err err;           /* the first */
+    hf_err err; /* the first */
 } job;
 
-static bool stopped(const job *j) { return j->err.code != HF_OK || (j->options->stop && atomic_load(j->options->stop)); }
+static bool stopped(const job *j) {
+    return j->err.code != HF_OK || (j->options->stop && atomic_load(j->options->stop));
+}
 
 static void fail_job(job *j, const hf_err *err) {
     pthread_mutex_lock(&j->lock);
@@ -108,8 +114,12 @@ static hf_code fold_unit(job *j, hf_replica *r, const unit *u, hf_err *reterr) {
 
 static hf_code fold_units(job *j, hf_err *reterr) {
     hf_replica *r = NULL;
-    hf_replica_options o = {.profile = HF_PROFILE_FULL, .fleet = j->fleet, .batch_max_bytes = j->options->batch_max_bytes,
-                            .jobs_cached = j->cached, .counters_apart = true, .without_copy = j->options->without_copy};
+    hf_replica_options o = {.profile = HF_PROFILE_FULL,
+                            .fleet = j->fleet,
+                            .batch_max_bytes = j->options->batch_max_bytes,
+                            .jobs_cached = j->cached,
+                            .counters_apart = true,
+                            .without_copy = j->options->without_copy};
     hf_code rc = hf_replica_new(j->target, j->codec, &o, NULL, &r, reterr);
     for (size_t i; rc == HF_OK && !stopped(j) && (i = atomic_fetch_add(&j->next, 1)) < j->count;)
         rc = fold_unit(j, r, &j->units[i], reterr);
@@ -226,7 +236,8 @@ static hf_code fold_all(job *j, hf_err *reterr) {
     return stopped(j) ? hf_fail(reterr, HF_E_CANCELLED, "rebuilding was stopped") : HF_OK;
 }
 
-hf_code hf_rebuild_into(hf_store *source, hf_read *read, hf_store *target, const hf_rebuild_options *options, hf_rebuild_stats *ret, hf_err *reterr) {
+hf_code hf_rebuild_into(hf_store *source, hf_read *read, hf_store *target, const hf_rebuild_options *options,
+                        hf_rebuild_stats *ret, hf_err *reterr) {
     int64_t began = hf_mono_ns();
     job j = {.source = source, .target = target, .options = options};
     pthread_mutex_init(&j.lock, NULL);
@@ -266,7 +277,9 @@ hf_code hf_fleet_of(hf_store *store, hf_read *read, char text[FLEET_MAX], hf_err
 
 /* ---- in place ----------------------------------------------------------------------------------------------------- */
 static hf_code join(char out[4096], const char *dir, const char *name, hf_err *reterr) {
-    return snprintf(out, 4096, "%s/%s", dir, name) < 4096 ? HF_OK : hf_fail(reterr, HF_E_LIMIT, "the path %.100s… is too long", dir);
+    return snprintf(out, 4096, "%s/%s", dir, name) < 4096
+               ? HF_OK
+               : hf_fail(reterr, HF_E_LIMIT, "the path %.100s… is too long", dir);
 }
 
 hf_code hf_rebuild_aside(const char *dir, char aside[4096], hf_err *reterr) {
@@ -274,7 +287,8 @@ hf_code hf_rebuild_aside(const char *dir, char aside[4096], hf_err *reterr) {
     char path[4096];
     hf_code rc = join(aside, dir, "rebuild", reterr);
     for (size_t i = 0; rc == HF_OK && i < HF_ARRAY_LEN(left); i++)
-        if ((rc = join(path, aside, left[i], reterr)) == HF_OK && unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
+        if ((rc = join(path, aside, left[i], reterr)) == HF_OK && unlink(path) != 0 && errno != ENOENT &&
+            errno != ENOTDIR)
             rc = hf_fail_errno(reterr, errno, "%s", path);
     return rc == HF_OK ? hf_make_dirs(aside, 0750, reterr) : rc;
 }
@@ -304,8 +318,8 @@ hf_code hf_rebuild_swap(const char *dir, const char *aside, hf_err *reterr) {
     return sync_dir(dir, reterr);
 }
 
-static hf_code rebuild_open(hf_store *source, const char *dir, const hf_store_options *map, const hf_rebuild_options *options, hf_rebuild_stats *ret,
-                            hf_err *reterr) {
+static hf_code rebuild_open(hf_store *source, const char *dir, const hf_store_options *map,
+                            const hf_rebuild_options *options, hf_rebuild_stats *ret, hf_err *reterr) {
     char aside[4096], fleet[FLEET_MAX];
     hf_read *read = NULL;
     hf_store *target = NULL;
@@ -327,7 +341,8 @@ static hf_code rebuild_open(hf_store *source, const char *dir, const hf_store_op
     return rc == HF_OK ? hf_rebuild_swap(dir, aside, reterr) : rc;
 }
 
-hf_code hf_rebuild_dir(const char *dir, const hf_store_options *map, const hf_rebuild_options *options, hf_rebuild_stats *ret, hf_err *reterr) {
+hf_code hf_rebuild_dir(const char *dir, const hf_store_options *map, const hf_rebuild_options *options,
+                       hf_rebuild_stats *ret, hf_err *reterr) {
     hf_store *source = NULL;
     hf_store_options o = map ? *map : (hf_store_options){0};
     hf_layout_options(HF_PROFILE_FULL, NULL, &o);

@@ -25,8 +25,8 @@ static hf_code count_jobs(hf_store *store, hf_read *read, uint64_t *ret, hf_err 
     return rc == HF_OK ? hf_read_count(read, tables.of[HF_TB_IDS], ret, reterr) : rc;
 }
 
-static hf_code rebuild_and_compare(hf_store *source, hf_read *read, const char *scratch, const hf_rebuild_options *options, hf_verify_stats *ret,
-                                   hf_err *reterr) {
+static hf_code rebuild_and_compare(hf_store *source, hf_read *read, const char *scratch,
+                                   const hf_rebuild_options *options, hf_verify_stats *ret, hf_err *reterr) {
     hf_store *target = NULL;
     hf_read *rebuilt = NULL;
     char fleet[128];

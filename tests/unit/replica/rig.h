@@ -12,13 +12,13 @@
 #include "tests/support/dirs.h"
 #include "tests/support/history.h"
 
-#define assert_ok(call)                                                                                               \
-    do {                                                                                                              \
-        hf_err e_ = {0};                                                                                              \
-        hf_err *err = &e_;                                                                                            \
-        (void)err;                                                                                                    \
-        if ((call) != HF_OK)                                                                                          \
-            fail_msg("%s: %s: %s", #call, hf_code_name(e_.code), e_.detail);                                          \
+#define assert_ok(call)                                                                                                \
+    do {                                                                                                               \
+        hf_err e_ = {0};                                                                                               \
+        hf_err *err = &e_;                                                                                             \
+        (void)err;                                                                                                     \
+        if ((call) != HF_OK)                                                                                           \
+            fail_msg("%s: %s: %s", #call, hf_code_name(e_.code), e_.detail);                                           \
     } while (0)
 
 enum { RIG_PARTITIONS = 3 };

@@ -90,7 +90,12 @@ static void a_snapshot_and_the_tail_are_the_whole(void **state) {
 }
 
 /* ---- full and live ------------------------------------------------------------------------------------------- */
-typedef struct { uint8_t *verdicts; uint8_t *refused; size_t count; size_t stubs; } judged;
+typedef struct {
+    uint8_t *verdicts;
+    uint8_t *refused;
+    size_t count;
+    size_t stubs;
+} judged;
 static void remember(void *ctx, const hf_change *c) {
     judged *j = ctx;
     j->verdicts[j->count] = (uint8_t)(c->unreadable ? 255 : c->verdict);
@@ -122,8 +127,8 @@ static void full_and_live_agree_on_every_verdict(void **state) {
             assert_int_equal(j[i].count, j[0].count);
             for (size_t n = 0; n < j[0].count; n++)
                 if (j[i].verdicts[n] != j[0].verdicts[n] || j[i].refused[n] != j[0].refused[n])
-                    fail_msg("seed %d, job-event %zu: full %s, replica %d %s", (int)seed, n, hf_verdict_name(j[0].verdicts[n]), i,
-                             hf_verdict_name(j[i].verdicts[n]));
+                    fail_msg("seed %d, job-event %zu: full %s, replica %d %s", (int)seed, n,
+                             hf_verdict_name(j[0].verdicts[n]), i, hf_verdict_name(j[i].verdicts[n]));
         }
         for (int i = 0; i < 4; i++) {
             free(j[i].verdicts);
@@ -138,7 +143,10 @@ static void full_and_live_agree_on_every_verdict(void **state) {
     assert_true(seen[255]);
 }
 
-typedef struct { char ids[HF_HISTORY_CHAOS_JOBS][16]; int n; } id_set;
+typedef struct {
+    char ids[HF_HISTORY_CHAOS_JOBS][16];
+    int n;
+} id_set;
 static bool collect(void *ctx, const hf_job *job) {
     id_set *s = ctx;
     snprintf(s->ids[s->n++], 16, "%.*s", HF_STR_ARG(job->id));
@@ -170,7 +178,8 @@ static void full_and_live_see_the_same_jobs(void **state) {
         assert_memory_equal(sf.ids, sl.ids, sizeof sf.ids[0] * (size_t)sf.n);
         assert_memory_equal(sf.ids, sm.ids, sizeof sf.ids[0] * (size_t)sf.n);
         for (int i = 0; i < sf.n; i++) {
-            const hf_job *a = hf_replica_job(f.replica, hf_str_of(sf.ids[i])), *b = hf_replica_job(l.replica, hf_str_of(sf.ids[i]));
+            const hf_job *a = hf_replica_job(f.replica, hf_str_of(sf.ids[i])),
+                         *b = hf_replica_job(l.replica, hf_str_of(sf.ids[i]));
             assert_true(a && b && hf_type_equal(&HF_TYPE_JOB, a, b));
         }
     }
@@ -331,8 +340,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batches_of_any_size_give_the_same_store),
         cmocka_unit_test(replaying_twice_is_replaying_once),
-        {"full: a_restart_after_any_batch_changes_nothing", a_restart_after_any_batch_changes_nothing, NULL, NULL, full},
-        {"live: a_restart_after_any_batch_changes_nothing", a_restart_after_any_batch_changes_nothing, NULL, NULL, live},
+        {"full: a_restart_after_any_batch_changes_nothing", a_restart_after_any_batch_changes_nothing, NULL, NULL,
+         full},
+        {"live: a_restart_after_any_batch_changes_nothing", a_restart_after_any_batch_changes_nothing, NULL, NULL,
+         live},
         cmocka_unit_test(a_snapshot_and_the_tail_are_the_whole),
         cmocka_unit_test(full_and_live_agree_on_every_verdict),
         cmocka_unit_test(full_and_live_see_the_same_jobs),

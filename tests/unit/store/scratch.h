@@ -9,12 +9,12 @@
 
 #include "journal/store/store.h"
 
-#define assert_ok(call)                                                                                               \
-    do {                                                                                                              \
-        hf_err e_ = {0};                                                                                              \
-        hf_err *err = &e_;                                                                                            \
-        if ((call) != HF_OK)                                                                                          \
-            fail_msg("%s: %s: %s", #call, hf_code_name(e_.code), e_.detail);                                          \
+#define assert_ok(call)                                                                                                \
+    do {                                                                                                               \
+        hf_err e_ = {0};                                                                                               \
+        hf_err *err = &e_;                                                                                             \
+        if ((call) != HF_OK)                                                                                           \
+            fail_msg("%s: %s: %s", #call, hf_code_name(e_.code), e_.detail);                                           \
     } while (0)
 
 /* cmocka set-up and tear-down: *state is the path. */

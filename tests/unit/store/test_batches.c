@@ -7,7 +7,9 @@
 #include "schemas/base/mem.h"
 #include "scratch.h"
 
-static void put(hf_changes *c, hf_table t, const char *k, const char *v) { assert_true(hf_changes_put(c, t, hf_str_of(k), hf_str_of(v), 0)); }
+static void put(hf_changes *c, hf_table t, const char *k, const char *v) {
+    assert_true(hf_changes_put(c, t, hf_str_of(k), hf_str_of(v), 0));
+}
 static void expect(hf_store *s, hf_table t, const char *k, const char *want) {
     hf_read *r = NULL;
     hf_str v = HF_STR_NONE;
@@ -186,8 +188,9 @@ static void every_failing_allocation_is_survived(void **state) {
         hf_changes *c = NULL;
         hf_err e = {0};
         bool done = hf_store_open(*state, NULL, &s, &e) == HF_OK && hf_store_table(s, "t", 0, &t, &e) == HF_OK &&
-                    (c = hf_changes_new(1 << 20)) && hf_changes_put(c, t, HF_STR("k"), HF_STR("v"), 0) && hf_store_commit(s, c, &e) == HF_OK &&
-                    hf_read_begin(s, &r, &e) == HF_OK && hf_cursor_open(r, t, &cur, &e) == HF_OK;
+                    (c = hf_changes_new(1 << 20)) && hf_changes_put(c, t, HF_STR("k"), HF_STR("v"), 0) &&
+                    hf_store_commit(s, c, &e) == HF_OK && hf_read_begin(s, &r, &e) == HF_OK &&
+                    hf_cursor_open(r, t, &cur, &e) == HF_OK;
         hf_alloc_fail_after(0);
         hf_cursor_close(cur);
         hf_read_end(r);
@@ -203,9 +206,14 @@ static void every_failing_allocation_is_survived(void **state) {
 
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_make, scratch_remove)
-    const struct CMUnitTest tests[] = {
-        T(later_wins_over_earlier_in_a_batch), T(append_falls_back_to_a_plain_put), T(cursor_walks_integer_keys_in_order_across_bytes),
-        T(dup_tables_keep_several_values_and_delete_one), T(a_batch_is_bounded), T(too_long_a_key_is_a_limit_and_nothing_is_written),
-        T(tables_are_found_by_name_with_their_flags), T(a_copy_holds_the_same), T(every_failing_allocation_is_survived)};
+    const struct CMUnitTest tests[] = {T(later_wins_over_earlier_in_a_batch),
+                                       T(append_falls_back_to_a_plain_put),
+                                       T(cursor_walks_integer_keys_in_order_across_bytes),
+                                       T(dup_tables_keep_several_values_and_delete_one),
+                                       T(a_batch_is_bounded),
+                                       T(too_long_a_key_is_a_limit_and_nothing_is_written),
+                                       T(tables_are_found_by_name_with_their_flags),
+                                       T(a_copy_holds_the_same),
+                                       T(every_failing_allocation_is_survived)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,7 +47,13 @@ static void past_its_bound_the_map_is_full_and_the_store_goes_on(void **state) {
     hf_store_close(s);
 }
 
-typedef struct { hf_store *store; hf_table table; atomic_bool stop; atomic_long reads; atomic_long bad; } readers;
+typedef struct {
+    hf_store *store;
+    hf_table table;
+    atomic_bool stop;
+    atomic_long reads;
+    atomic_long bad;
+} readers;
 static void *read_on(void *arg) {
     readers *r = arg;
     while (!atomic_load(&r->stop)) {
@@ -89,7 +95,8 @@ static void another_process_reads_while_the_map_grows(void **state) {
     if (child == 0) {
         hf_store *mine = NULL;
         hf_table ct;
-        if (hf_store_open(*state, &o, &mine, NULL) != HF_OK || hf_store_table(mine, "n", HF_TABLE_INTEGER_KEY, &ct, NULL) != HF_OK)
+        if (hf_store_open(*state, &o, &mine, NULL) != HF_OK ||
+            hf_store_table(mine, "n", HF_TABLE_INTEGER_KEY, &ct, NULL) != HF_OK)
             _exit(1);
         if (write(ready[1], "x", 1) != 1)
             _exit(1);
@@ -384,13 +391,21 @@ static void killed_at_any_moment_it_holds_whole_batches(void **state) {
 
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_make, scratch_remove)
-    const struct CMUnitTest tests[] = {
-        T(a_full_map_grows_and_the_batch_goes_through), T(past_its_bound_the_map_is_full_and_the_store_goes_on),
-        T(the_map_grows_under_readers_who_see_whole_batches_only), T(another_process_reads_while_the_map_grows),
-        T(on_a_full_disk_nothing_of_the_batch_is_applied), T(a_full_file_system_is_store_full_and_mended_by_room),
-        T(an_injected_failure_leaves_all_or_nothing), T(a_reader_that_died_is_cleared), T(the_second_writer_is_refused_and_told_who_is_first),
-        T(what_is_not_lmdb_is_foreign), T(another_kind_fleet_or_version_is_told_apart), T(an_lmdb_file_of_somebody_else_is_foreign),
-        T(nothing_to_read_is_not_found), T(a_file_that_was_cut_off_is_damaged), T(overwritten_pages_are_damage_with_status_65),
-        T(killed_at_any_moment_it_holds_whole_batches)};
+    const struct CMUnitTest tests[] = {T(a_full_map_grows_and_the_batch_goes_through),
+                                       T(past_its_bound_the_map_is_full_and_the_store_goes_on),
+                                       T(the_map_grows_under_readers_who_see_whole_batches_only),
+                                       T(another_process_reads_while_the_map_grows),
+                                       T(on_a_full_disk_nothing_of_the_batch_is_applied),
+                                       T(a_full_file_system_is_store_full_and_mended_by_room),
+                                       T(an_injected_failure_leaves_all_or_nothing),
+                                       T(a_reader_that_died_is_cleared),
+                                       T(the_second_writer_is_refused_and_told_who_is_first),
+                                       T(what_is_not_lmdb_is_foreign),
+                                       T(another_kind_fleet_or_version_is_told_apart),
+                                       T(an_lmdb_file_of_somebody_else_is_foreign),
+                                       T(nothing_to_read_is_not_found),
+                                       T(a_file_that_was_cut_off_is_damaged),
+                                       T(overwritten_pages_are_damage_with_status_65),
+                                       T(killed_at_any_moment_it_holds_whole_batches)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
