@@ -3,13 +3,14 @@
 #include "schemas/base/mem.h"
 
 /* ---- the map: open addressing, linear probing, backward-shift deletion ------------------------------- */
+/* The cells hold part of the hash beside the pointer: looking for an id that is not there touches no slot. */
 enum { FIRST = 256 };
 
 void hf_jobs_init(hf_jobs *jobs) { *jobs = (hf_jobs){0}; }
 
 void hf_jobs_done(hf_jobs *jobs) {
     for (size_t i = 0; jobs->table && i <= jobs->mask; i++)
-        hf_slot_free(jobs->table[i]);
+        hf_slot_free(jobs->table[i].slot);
     free(jobs->table);
     hf_jobs_init(jobs);
 }
@@ -37,28 +38,28 @@ hf_slot *hf_jobs_find(const hf_jobs *jobs, hf_str id) {
         return NULL;
     uint64_t hash = hash_of(id);
     for (size_t i = hash & jobs->mask;; i = (i + 1) & jobs->mask) {
-        hf_slot *slot = jobs->table[i];
-        if (!slot || (slot->hash == hash && hf_str_eq(slot->job.id, id)))
-            return slot;
+        const hf_job_cell *cell = &jobs->table[i];
+        if (!cell->slot || (cell->hash == hash && hf_str_eq(cell->slot->job.id, id)))
+            return cell->slot;
     }
 }
 
-static void place(hf_slot **table, size_t mask, hf_slot *slot) {
-    size_t i = slot->hash & mask;
-    while (table[i])
+static void place(hf_job_cell *table, size_t mask, hf_job_cell cell) {
+    size_t i = cell.hash & mask;
+    while (table[i].slot)
         i = (i + 1) & mask;
-    table[i] = slot;
+    table[i] = cell;
 }
 
 bool hf_jobs_reserve(hf_jobs *jobs) {
-    if (jobs->table && jobs->count + 1 <= (jobs->mask + 1) / 4 * 3)
+    if (jobs->table && jobs->count + 1 <= (jobs->mask + 1) / 2)
         return true;
     size_t size = jobs->table ? (jobs->mask + 1) * 2 : FIRST;
-    hf_slot **table = hf_alloc(size * sizeof *table);
+    hf_job_cell *table = hf_alloc(size * sizeof *table);
     if (!table)
         return false;
     for (size_t i = 0; jobs->table && i <= jobs->mask; i++)
-        if (jobs->table[i])
+        if (jobs->table[i].slot)
             place(table, size - 1, jobs->table[i]);
     free(jobs->table);
     jobs->table = table;
@@ -87,21 +88,21 @@ void hf_jobs_touch(hf_jobs *jobs, hf_slot *slot) {
 
 void hf_jobs_add(hf_jobs *jobs, hf_slot *slot) {
     slot->hash = hash_of(slot->job.id);
-    place(jobs->table, jobs->mask, slot);
+    place(jobs->table, jobs->mask, (hf_job_cell){slot->hash, slot});
     jobs->count++;
     link_newest(jobs, slot);
 }
 
 void hf_jobs_drop(hf_jobs *jobs, hf_slot *slot) {
     size_t i = slot->hash & jobs->mask;
-    while (jobs->table[i] != slot)
+    while (jobs->table[i].slot != slot)
         i = (i + 1) & jobs->mask;
-    jobs->table[i] = NULL;
-    for (size_t j = (i + 1) & jobs->mask; jobs->table[j]; j = (j + 1) & jobs->mask) {
-        size_t home = jobs->table[j]->hash & jobs->mask;
+    jobs->table[i].slot = NULL;
+    for (size_t j = (i + 1) & jobs->mask; jobs->table[j].slot; j = (j + 1) & jobs->mask) {
+        size_t home = jobs->table[j].hash & jobs->mask;
         if (((j - home) & jobs->mask) >= ((j - i) & jobs->mask)) {
             jobs->table[i] = jobs->table[j];
-            jobs->table[j] = NULL;
+            jobs->table[j].slot = NULL;
             i = j;
         }
     }

@@ -20,8 +20,12 @@ struct hf_slot {
     bool stub;              /* live: an ended job of which the id alone is left */
 };
 
+typedef struct hf_job_cell {
+    uint64_t hash;
+    hf_slot *slot;
+} hf_job_cell;
 typedef struct hf_jobs {
-    hf_slot **table;
+    hf_job_cell *table;
     size_t mask, count;
     hf_slot *newest, *oldest;
 } hf_jobs;

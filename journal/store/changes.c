@@ -2,7 +2,7 @@
 #include "journal/store/inside.h"
 #include "schemas/base/mem.h"
 
-enum { FIRST_BYTES = 64 * 1024, KEEP_BYTES = 1024 * 1024 };
+enum { FIRST_BYTES = 64 * 1024, KEEP_BYTES = 1024 * 1024, FIRST_ITEMS = 512, LEAST_CHANGE = 64 };
 
 hf_changes *hf_changes_new(size_t max_bytes) {
     hf_changes *c = hf_alloc(sizeof *c);
@@ -15,6 +15,7 @@ void hf_changes_free(hf_changes *c) {
     if (!c)
         return;
     free(c->data);
+    free(c->items);
     free(c);
 }
 
@@ -22,8 +23,10 @@ void hf_changes_free(hf_changes *c) {
 void hf_changes_clear(hf_changes *c) {
     if (c->cap > KEEP_BYTES && c->len < c->cap / 8) {
         free(c->data);
+        free(c->items);
         c->data = NULL;
-        c->cap = 0;
+        c->items = NULL;
+        c->cap = c->item_room = 0;
     }
     c->len = c->count = 0;
 }
@@ -49,23 +52,42 @@ static bool make_room(hf_changes *c, size_t more) {
     return true;
 }
 
-bool hf_changes_reserve(hf_changes *c, size_t bytes) { return make_room(c, bytes); }
+static bool make_item_room(hf_changes *c, size_t more) {
+    size_t room = c->item_room ? c->item_room : FIRST_ITEMS;
+    if (c->item_room - c->count >= more)
+        return true;
+    while (room < c->count + more)
+        room *= 2;
+    hf_change_item *items = hf_realloc(c->items, room * sizeof *items);
+    if (!items)
+        return false;
+    c->items = items;
+    c->item_room = room;
+    return true;
+}
+
+bool hf_changes_reserve(hf_changes *c, size_t bytes) {
+    return make_room(c, bytes) && make_item_room(c, bytes / LEAST_CHANGE + 1);
+}
+
+/* Little-endian as it stands for integers, big-endian for bytes: which it is, the table decides at commit. */
+static uint64_t first_bytes(hf_str key) {
+    uint64_t word = 0;
+    if (key.len)
+        memcpy(&word, key.p, key.len < 8 ? key.len : 8);
+    return word;
+}
 
 static hf_change_entry *add(hf_changes *c, hf_table table, uint8_t op, hf_str key, uint32_t value_len, unsigned flags) {
     size_t size = sizeof(hf_change_entry) + hf_align8(key.len) + hf_align8(value_len);
-    if (key.len > UINT16_MAX || size > UINT32_MAX || !make_room(c, size))
+    if (key.len > UINT16_MAX || c->len / 8 > UINT32_MAX || !make_room(c, size) || !make_item_room(c, 1))
         return NULL;
     hf_change_entry *e = (hf_change_entry *)(void *)(c->data + c->len);
-    *e = (hf_change_entry){.table = table,
-                           .value_len = value_len,
-                           .key_len = (uint16_t)key.len,
-                           .op = op,
-                           .flags = (uint8_t)flags,
-                           .size = (uint32_t)size};
+    *e = (hf_change_entry){.value_len = value_len, .key_len = (uint16_t)key.len, .op = op, .flags = (uint8_t)flags};
     if (key.len)
         memcpy(e + 1, key.p, key.len);
+    c->items[c->count++] = (hf_change_item){first_bytes(key), table, (uint32_t)(c->len / 8)};
     c->len += size;
-    c->count++;
     return e;
 }
 

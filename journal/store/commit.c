@@ -23,53 +23,9 @@ static bool must_fail(void) {
     return left == 1;
 }
 
-/* ---- order -------------------------------------------------------------------------------------- */
+/* ---- replay: the first error sticks -------------------------------------------------------------- */
 typedef const hf_change_entry *entry;
 
-static int by_address(entry a, entry b) { return (a > b) - (a < b); }
-static int by_integer(const void *pa, const void *pb) {
-    entry a = *(const entry *)pa, b = *(const entry *)pb;
-    uint64_t x = *(const uint64_t *)(const void *)hf_entry_key(a), y = *(const uint64_t *)(const void *)hf_entry_key(b);
-    return x != y ? (x > y) - (x < y) : by_address(a, b);
-}
-static int by_bytes(const void *pa, const void *pb) {
-    entry a = *(const entry *)pa, b = *(const entry *)pb;
-    int c = hf_str_cmp((hf_str){hf_entry_key(a), a->key_len}, (hf_str){hf_entry_key(b), b->key_len});
-    return c ? c : by_address(a, b);
-}
-
-static void sort_run(entry *run, size_t count, int (*compare)(const void *, const void *)) {
-    for (size_t i = 1; i < count; i++)
-        if (compare(&run[i - 1], &run[i]) > 0) {
-            qsort(run, count, sizeof *run, compare);
-            return;
-        }
-}
-
-/* *ret_order: all entries, grouped by table; ends[t]: where table t's run ends. */
-static bool group(const hf_store *store, const hf_changes *c, entry *order, size_t *ends) {
-    for (size_t at = 0; at < c->len;) {
-        entry e = (entry)(const void *)(c->data + at);
-        if (e->table >= store->table_count)
-            return false;
-        ends[e->table]++;
-        at += e->size;
-    }
-    size_t sum = 0;
-    for (uint32_t t = 0; t < store->table_count; t++) {
-        size_t n = ends[t];
-        ends[t] = sum;
-        sum += n;
-    }
-    for (size_t at = 0; at < c->len;) {
-        entry e = (entry)(const void *)(c->data + at);
-        order[ends[e->table]++] = e;
-        at += e->size;
-    }
-    return true;
-}
-
-/* ---- replay: the first error sticks -------------------------------------------------------------- */
 typedef struct {
     MDB_txn *txn;
     MDB_cursor *cursor;
@@ -112,26 +68,30 @@ static bool superseded(entry e, entry next, unsigned table_flags) {
            memcmp(hf_entry_key(e), hf_entry_key(next), e->key_len) == 0;
 }
 
-static void apply_run(writer *w, const hf_table_row *table, entry *run, size_t count) {
+static void apply_run(writer *w, const hf_changes *c, const hf_table_row *table, const hf_change_item *run,
+                      size_t count) {
     if (w->rc || count == 0)
         return;
     w->rc = mdb_cursor_open(w->txn, table->dbi, &w->cursor);
     if (w->rc)
         return;
-    sort_run(run, count, table->flags & HF_TABLE_INTEGER_KEY ? by_integer : by_bytes);
-    for (size_t i = 0; i < count && w->rc == 0; i++)
-        if (i + 1 == count || !superseded(run[i], run[i + 1], table->flags))
-            apply_one(w, run[i]);
+    for (size_t i = 0; i < count && w->rc == 0; i++) {
+        entry e = hf_item_entry(c, &run[i]);
+        if (i + 1 == count || run[i].prefix != run[i + 1].prefix ||
+            !superseded(e, hf_item_entry(c, &run[i + 1]), table->flags))
+            apply_one(w, e);
+    }
     mdb_cursor_close(w->cursor);
 }
 
-static int try_commit(hf_store *store, entry *order, const size_t *ends, int *ret_injected) {
+static int try_commit(hf_store *store, const hf_changes *c, uint32_t tables, const hf_change_item *order,
+                      const size_t *ends, int *ret_injected) {
     writer w = {0};
     w.rc = mdb_txn_begin(store->env, NULL, 0, &w.txn);
     if (w.rc)
         return w.rc;
-    for (uint32_t t = 0; t < store->table_count; t++)
-        apply_run(&w, &store->tables[t], order + (t ? ends[t - 1] : 0), ends[t] - (t ? ends[t - 1] : 0));
+    for (uint32_t t = 0; t < tables; t++)
+        apply_run(&w, c, &store->tables[t], order + (t ? ends[t - 1] : 0), ends[t] - (t ? ends[t - 1] : 0));
     if (w.rc == 0 && must_fail())
         *ret_injected = atomic_load(&fail_code);
     if (w.rc != 0 || *ret_injected) {
@@ -152,16 +112,17 @@ static int reason_of(const hf_store *store, int rc, size_t batch_bytes) {
     return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY ? EFBIG : rc;
 }
 
-static hf_code replay(hf_store *store, entry *order, const size_t *ends, size_t bytes, hf_err *reterr) {
+static hf_code replay(hf_store *store, const hf_changes *c, uint32_t tables, const hf_change_item *order,
+                      const size_t *ends, hf_err *reterr) {
     for (;;) {
         int injected = 0;
-        int rc = try_commit(store, order, ends, &injected);
+        int rc = try_commit(store, c, tables, order, ends, &injected);
         if (injected)
             return hf_fail(reterr, (hf_code)injected, "%s: a fault test made this commit fail", store->dir);
         if (rc == 0)
             return HF_OK;
         if (rc != MDB_MAP_FULL && rc != MDB_MAP_RESIZED)
-            return hf_store_fail(store, reason_of(store, rc, bytes), "a batch cannot be written", reterr);
+            return hf_store_fail(store, reason_of(store, rc, c->len), "a batch cannot be written", reterr);
         hf_code code = rc == MDB_MAP_FULL ? hf_store_grow(store, reterr) : hf_store_resize(store, 0, reterr);
         if (code != HF_OK)
             return code;
@@ -169,17 +130,20 @@ static hf_code replay(hf_store *store, entry *order, const size_t *ends, size_t 
 }
 
 hf_code hf_store_commit(hf_store *store, const hf_changes *changes, hf_err *reterr) {
+    uint32_t tables = store->table_count;
     if (store->readonly)
         return hf_fail(reterr, HF_E_INTERNAL, "%s was opened read-only", store->dir);
     if (changes->count == 0)
         return HF_OK;
-    hf_auto_free entry *order = hf_alloc(changes->count * sizeof *order);
-    hf_auto_free size_t *ends = hf_alloc((store->table_count + 1) * sizeof *ends);
+    hf_auto_free hf_change_item *order = hf_alloc(2 * changes->count * sizeof *order);
+    hf_auto_free size_t *ends = hf_alloc((tables + 1) * sizeof *ends);
     if (!order || !ends)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a batch of %zu changes", changes->count);
-    if (!group(store, changes, order, ends))
-        return hf_fail(reterr, HF_E_INTERNAL, "%s: a change names a table that was not opened", store->dir);
-    hf_code rc = replay(store, order, ends, changes->len, reterr);
+    for (size_t i = 0; i < changes->count; i++)
+        if (changes->items[i].table >= tables)
+            return hf_fail(reterr, HF_E_INTERNAL, "%s: a change names a table that was not opened", store->dir);
+    hf_changes_order(changes, store->tables, tables, order, order + changes->count, ends);
+    hf_code rc = replay(store, changes, tables, order, ends, reterr);
     /* Ahead of need, so that a batch seldom has to be tried twice; a failure shows when the room is needed. */
     if (rc == HF_OK && hf_store_used(store) > store->map_bytes / 5 * 4 && store->map_bytes < store->map_max_bytes)
         hf_store_grow(store, NULL);

@@ -59,18 +59,31 @@ hf_code hf_store_check_magic(const hf_store *store, hf_err *reterr);
 /* One change in a batch: this, the key, the value; each aligned to 8. */
 enum { CHANGE_PUT, CHANGE_DELETE, CHANGE_DELETE_VALUE };
 typedef struct hf_change_entry {
-    uint32_t table, value_len;
+    uint32_t value_len;
     uint16_t key_len;
     uint8_t op, flags;
-    uint32_t size; /* to the next entry */
 } hf_change_entry;
+/* What a batch is sorted by, apart from the entries: they are large, and sorting must not walk through them. */
+typedef struct hf_change_item {
+    uint64_t prefix; /* an integer key, or the first 8 bytes of another, as a number in their order */
+    uint32_t table;
+    uint32_t at; /* of the entry in the data, in units of 8 */
+} hf_change_item;
 struct hf_changes {
     char *data;
-    size_t len, cap, max, count;
+    hf_change_item *items;
+    size_t len, cap, max, count, item_room;
 };
 static inline size_t hf_align8(size_t n) { return (n + 7) & ~(size_t)7; }
 static inline const char *hf_entry_key(const hf_change_entry *e) { return (const char *)(e + 1); }
 static inline const char *hf_entry_value(const hf_change_entry *e) { return hf_entry_key(e) + hf_align8(e->key_len); }
+static inline const hf_change_entry *hf_item_entry(const hf_changes *c, const hf_change_item *item) {
+    return (const hf_change_entry *)(const void *)(c->data + (size_t)item->at * 8);
+}
+/* Groups by table and sorts each group by key, equal keys in the order they came (order.c). `order` and `spare` have room for
+ * all items, ends for all tables. */
+void hf_changes_order(const hf_changes *c, const hf_table_row *tables, uint32_t table_count, hf_change_item *order,
+                      hf_change_item *spare, size_t *ends);
 
 struct hf_read {
     hf_store *store;
