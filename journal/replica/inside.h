@@ -43,6 +43,7 @@ struct hf_replica {
     size_t dirty_bytes;
     uint64_t batch, committed; /* number of the open batch (from 1); of the last committed */
     bool moved, sealing;
+    hf_str given_row; /* of the record being fed, when it comes out of a copy */
 };
 
 /* The partition's row, made when new; NULL without memory. */

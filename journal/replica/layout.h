@@ -50,27 +50,41 @@ static inline uint64_t hf_by_state_job(hf_str key) {
     return be64toh(job);
 }
 
-/* ---- events --------------------------------------------------------------------------------------------- */
-enum { HF_EVENT_VALUE_BYTES = 10 };
+/* ---- by_path ------------------------------------------------------------------------------------------ */
+enum { HF_BY_PATH_BYTES = HF_BY_PATH_MAX + 1 + 8 };
+static inline hf_str hf_by_path_key(hf_str path, uint64_t job_key, char key[HF_BY_PATH_BYTES]) {
+    uint32_t len = path.len > HF_BY_PATH_MAX ? HF_BY_PATH_MAX : path.len;
+    uint64_t job = htobe64(job_key);
+    memcpy(key, path.p, len);
+    key[len] = 0;
+    memcpy(key + len + 1, &job, 8);
+    return (hf_str){key, len + 9};
+}
+
+/* ---- events ------------------------------------------------------------------------------------------- */
+/* Plain rows, though a job has several: values sorted under one key (MDB_DUPSORT) cost twice as much to write. */
+enum { HF_EVENT_KEY_BYTES = 16, HF_EVENT_VALUE_BYTES = 2 };
 typedef struct hf_event_row {
     hf_position position;
     hf_verdict verdict;
     uint32_t refused;
 } hf_event_row;
-static inline void hf_event_row_write(const hf_event_row *row, char value[HF_EVENT_VALUE_BYTES]) {
-    uint64_t at = htobe64(hf_position_key(row->position));
-    memcpy(value, &at, 8);
-    value[8] = (char)row->verdict;
-    value[9] = (char)row->refused;
+static inline hf_str hf_event_key(uint64_t job_key, hf_position position, char key[HF_EVENT_KEY_BYTES]) {
+    uint64_t job = htobe64(job_key), at = htobe64(hf_position_key(position));
+    memcpy(key, &job, 8);
+    memcpy(key + 8, &at, 8);
+    return (hf_str){key, HF_EVENT_KEY_BYTES};
 }
-static inline hf_event_row hf_event_row_read(hf_str value) {
-    hf_event_row row = {.verdict = HF_VERDICT_COUNT};
-    uint64_t at = 0;
-    if (value.len == HF_EVENT_VALUE_BYTES) {
-        memcpy(&at, value.p, 8);
-        row = (hf_event_row){hf_position_of_key(be64toh(at)), (hf_verdict)(uint8_t)value.p[8], (uint8_t)value.p[9]};
-    }
-    return row;
+/* False: the row is damaged. */
+static inline bool hf_event_row_read(hf_str key, hf_str value, uint64_t *ret_job_key, hf_event_row *ret) {
+    uint64_t job, at;
+    if (key.len != HF_EVENT_KEY_BYTES || value.len != HF_EVENT_VALUE_BYTES)
+        return false;
+    memcpy(&job, key.p, 8);
+    memcpy(&at, key.p + 8, 8);
+    *ret_job_key = be64toh(job);
+    *ret = (hf_event_row){hf_position_of_key(be64toh(at)), (hf_verdict)(uint8_t)value.p[0], (uint8_t)value.p[1]};
+    return true;
 }
 
 /* ---- orphans: verdict, refused, unreadable, text --------------------------------------------------------- */

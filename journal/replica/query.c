@@ -112,23 +112,25 @@ hf_code hf_query_jobs(hf_read *read, const hf_tables *tables, uint32_t states, s
 hf_code hf_query_jobs_of_path(hf_read *read, const hf_tables *tables, hf_str vm_path, size_t limit, hf_arena *arena,
                               hf_query_each_job each, void *ctx, hf_err *reterr) {
     hf_cursor *cursor = NULL;
-    hf_str cut = {vm_path.p, vm_path.len > HF_BY_PATH_MAX ? HF_BY_PATH_MAX : vm_path.len}, key = cut, value;
-    if (cut.len == 0)
-        return HF_OK;
-    hf_code rc = hf_cursor_open(read, tables->of[HF_TB_BY_PATH], &cursor, reterr);
-    if (rc == HF_OK)
-        rc = hf_cursor_move(cursor, HF_SEEK, &key, &value, reterr);
-    for (size_t n = 0; rc == HF_OK && n < limit && hf_str_eq(key, cut);) {
+    char first[HF_BY_PATH_BYTES];
+    hf_str key = hf_by_path_key(vm_path, 0, first), value;
+    const hf_str front = {first, key.len - 8};
+    hf_code rc = vm_path.len ? hf_cursor_open(read, tables->of[HF_TB_BY_PATH], &cursor, reterr) : HF_E_NOT_FOUND;
+    hf_move move = HF_SEEK;
+    for (size_t n = 0; rc == HF_OK && n < limit; move = HF_NEXT) {
         hf_job job;
+        uint64_t at = 0;
+        rc = hf_cursor_move(cursor, move, &key, &value, reterr);
+        if (rc != HF_OK || key.len != front.len + 8 || !hf_str_starts(key, front))
+            break;
+        memcpy(&at, key.p + front.len, 8);
         hf_arena_reset(arena);
-        rc = hf_query_job_at(read, tables, hf_u64_of(value), arena, &job, reterr);
+        rc = hf_query_job_at(read, tables, be64toh(at), arena, &job, reterr);
         if (rc == HF_OK && !job.deleted && hf_str_eq(job.spec->vm_path, vm_path)) {
             n++;
             if (!each(ctx, &job))
                 break;
         }
-        if (rc == HF_OK)
-            rc = hf_cursor_move(cursor, HF_NEXT, &key, &value, reterr);
     }
     hf_cursor_close(cursor);
     return rc == HF_E_NOT_FOUND ? HF_OK : rc;
@@ -193,19 +195,20 @@ hf_code hf_query_events(hf_store *store, hf_read *read, const hf_tables *tables,
                         hf_position from, size_t limit, hf_arena *arena, hf_query_each_event each, void *ctx,
                         hf_err *reterr) {
     hf_cursor *cursor = NULL;
-    hf_str key = hf_key_u64(&job_key), value;
+    char first[HF_EVENT_KEY_BYTES];
+    hf_str key = hf_event_key(job_key, from, first), value;
     hf_code rc = hf_cursor_open(read, tables->of[HF_TB_EVENTS], &cursor, reterr);
-    if (rc == HF_OK)
-        rc = hf_cursor_move(cursor, HF_SEEK, &key, &value, reterr);
+    hf_move move = HF_SEEK;
     bool more = true;
-    for (size_t n = 0; rc == HF_OK && more && n < limit && hf_u64_of(key) == job_key;) {
-        hf_event_row row = hf_event_row_read(value);
-        if (hf_position_key(row.position) >= hf_position_key(from)) {
-            rc = read_event(store, read, codec, &row, arena, each, ctx, &more, reterr);
-            n++;
-        }
-        if (rc == HF_OK && more)
-            rc = hf_cursor_move(cursor, HF_NEXT, &key, &value, reterr);
+    for (size_t n = 0; rc == HF_OK && more && n < limit; n++, move = HF_NEXT) {
+        hf_event_row row;
+        uint64_t of = 0;
+        rc = hf_cursor_move(cursor, move, &key, &value, reterr);
+        if (rc == HF_OK && !hf_event_row_read(key, value, &of, &row))
+            rc = damaged(reterr, "events");
+        if (rc != HF_OK || of != job_key)
+            break;
+        rc = read_event(store, read, codec, &row, arena, each, ctx, &more, reterr);
     }
     hf_cursor_close(cursor);
     return rc == HF_E_NOT_FOUND ? HF_OK : rc;

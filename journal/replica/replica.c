@@ -50,31 +50,45 @@ void hf_replica_skip(hf_replica *r, hf_topic topic, int32_t partition, int64_t o
 /* ---- the log copy and the chain ------------------------------------------------------------------------- */
 static size_t row_room(const hf_log_record *record) { return hf_logcopy_size(record) + 2 * CHANGE_ROOM; }
 
-/* Where the row goes: into the batch, or aside when only the chain wants it. */
-static char *row_place(hf_replica *r, hf_part *part, const hf_log_record *record, uint32_t size, hf_err *reterr) {
+/* The copy's row of a record: in the batch, or aside when only the chain wants it; or given, and only referred to. */
+static const char *lay_out(hf_replica *r, const hf_part *part, const hf_log_record *record, uint32_t size) {
     uint64_t offset = (uint64_t)record->offset;
+    const char *given = r->given_row.p;
+    if (given)
+        return r->options.without_copy ||
+                       hf_changes_put_borrowed(r->open, part->copy, hf_key_u64(&offset), r->given_row, HF_PUT_APPEND)
+                   ? given
+                   : NULL;
+    hf_buf_clear(&r->row);
+    char *row = r->options.without_copy
+                    ? (char *)hf_buf_reserve(&r->row, size)
+                    : hf_changes_put_room(r->open, part->copy, hf_key_u64(&offset), size, HF_PUT_APPEND);
+    if (row)
+        hf_logcopy_write(record, row);
+    return row;
+}
+
+static hf_code open_copy(hf_replica *r, hf_part *part, const hf_log_record *record, hf_err *reterr) {
     char name[HF_PART_NAME_BYTES];
-    if (r->options.without_copy) {
-        hf_buf_clear(&r->row);
-        return (char *)hf_buf_reserve(&r->row, size);
-    }
-    if (!part->copy_open && hf_store_table(r->store, hf_logcopy_name(record->topic, record->partition, name),
-                                           HF_TABLE_INTEGER_KEY, &part->copy, reterr) != HF_OK)
-        return NULL;
-    part->copy_open = true;
-    return hf_changes_put_room(r->open, part->copy, hf_key_u64(&offset), size, HF_PUT_APPEND);
+    if (part->copy_open || r->options.without_copy)
+        return HF_OK;
+    hf_code rc = hf_store_table(r->store, hf_logcopy_name(record->topic, record->partition, name), HF_TABLE_INTEGER_KEY,
+                                &part->copy, reterr);
+    part->copy_open = rc == HF_OK;
+    return rc;
 }
 
 static hf_code copy_record(hf_replica *r, hf_part *part, const hf_log_record *record, hf_err *reterr) {
     bool chained = record->topic == HF_TOPIC_JOB_EVENTS;
-    hf_err err = {.code = HF_E_NO_MEMORY, .detail = "the log copy"};
     if (!r->full || !r->store || (r->options.without_copy && !chained))
         return HF_OK;
-    uint32_t size = hf_logcopy_size(record);
-    char *row = row_place(r, part, record, size, &err);
+    hf_code rc = open_copy(r, part, record, reterr);
+    if (rc != HF_OK)
+        return rc;
+    uint32_t size = r->given_row.p ? r->given_row.len : hf_logcopy_size(record);
+    const char *row = lay_out(r, part, record, size);
     if (!row)
-        return hf_fail(reterr, err.code, "%s", err.detail);
-    hf_logcopy_write(record, row);
+        return hf_fail(reterr, HF_E_NO_MEMORY, "the log copy");
     if (chained && !hf_chain_next(&r->chain, part->hash, record->offset, row, size))
         return hf_fail(reterr, HF_E_NO_MEMORY, "SHA-256 of the chain");
     return HF_OK;
@@ -188,11 +202,11 @@ static void take_over(hf_replica *r, folding *f) {
 }
 
 static void write_proposal(hf_replica *r, const folding *f) {
-    hf_event_row row = {f->position, f->verdict, f->refused};
-    char value[HF_EVENT_VALUE_BYTES];
     if (f->slot) {
-        hf_event_row_write(&row, value);
-        hf_changes_put_u64(r->open, r->tables.of[HF_TB_EVENTS], f->slot->key, (hf_str){value, sizeof value}, 0);
+        char place[HF_EVENT_KEY_BYTES];
+        const char value[HF_EVENT_VALUE_BYTES] = {(char)f->verdict, (char)f->refused};
+        hf_changes_put(r->open, r->tables.of[HF_TB_EVENTS], hf_event_key(f->slot->key, f->position, place),
+                       (hf_str){value, sizeof value}, 0);
         return;
     }
     const char head[HF_ORPHAN_HEAD] = {(char)f->verdict, (char)f->refused, f->unreadable};
@@ -398,5 +412,12 @@ hf_code hf_replica_feed(hf_replica *r, const hf_log_record *record, hf_err *rete
         rc = record->topic == HF_TOPIC_JOB_EVENTS ? feed_event(r, part, record, reterr)
                                                   : feed_other(r, part, record, reterr);
     hf_replica_evict(r);
+    return rc;
+}
+
+hf_code hf_replica_feed_row(hf_replica *r, const hf_log_record *record, hf_str row, hf_err *reterr) {
+    r->given_row = row;
+    hf_code rc = hf_replica_feed(r, record, reterr);
+    r->given_row = HF_STR_NONE;
     return rc;
 }

@@ -62,6 +62,9 @@ void hf_replica_free(hf_replica *replica);
  * An unreadable record is counted, kept (full) and passed. BUSY: the batch is at its bound, seal it and feed the record again.
  * Other errors are of the store or memory; the record may be fed again. */
 hf_code hf_replica_feed(hf_replica *replica, const hf_log_record *record, hf_err *reterr);
+/* The same of a record that comes out of a log copy: `row` is its row there, which stays where it is until the batch it
+ * gets into is committed. It saves laying it out again. */
+hf_code hf_replica_feed_row(hf_replica *replica, const hf_log_record *record, hf_str row, hf_err *reterr);
 /* The log has nothing before `offset` there (checked: transaction markers, aborted records): go on from it. */
 void hf_replica_skip(hf_replica *replica, hf_topic topic, int32_t partition, int64_t offset);
 /* Next wanted offset; -2 (earliest) for a partition never seen. */

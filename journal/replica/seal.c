@@ -23,15 +23,8 @@ bool hf_replica_must_commit(const hf_replica *r) {
 }
 
 /* ---- a job's rows ------------------------------------------------------------------------------------------ */
-static hf_str path_key(const hf_job *job) {
-    hf_str path = job->spec->vm_path;
-    if (path.len > HF_BY_PATH_MAX)
-        path.len = HF_BY_PATH_MAX;
-    return path;
-}
-
 static hf_code write_indexes(hf_replica *r, const hf_slot *slot, hf_err *reterr) {
-    char was[HF_BY_STATE_BYTES], is[HF_BY_STATE_BYTES];
+    char was[HF_BY_STATE_BYTES], is[HF_BY_STATE_BYTES], path[HF_BY_PATH_BYTES];
     const hf_job *job = &slot->job;
     hf_table by_state = r->tables.of[HF_TB_BY_STATE];
     bool ok = true;
@@ -42,7 +35,8 @@ static hf_code write_indexes(hf_replica *r, const hf_slot *slot, hf_err *reterr)
         ok = hf_changes_put(r->open, by_state, hf_by_state_key(job->state, job->updated_at, slot->key, is), HF_STR_NONE,
                             0);
     if (ok && !slot->has_row && job->spec->vm_path.len > 0)
-        ok = hf_changes_put(r->open, r->tables.of[HF_TB_BY_PATH], path_key(job), hf_key_u64(&slot->key), 0);
+        ok = hf_changes_put(r->open, r->tables.of[HF_TB_BY_PATH], hf_by_path_key(job->spec->vm_path, slot->key, path),
+                            HF_STR_NONE, 0);
     return ok ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "a batch of %zu bytes", hf_changes_bytes(r->open));
 }
 

@@ -79,7 +79,8 @@ static uint64_t first_bytes(hf_str key) {
 }
 
 static hf_change_entry *add(hf_changes *c, hf_table table, uint8_t op, hf_str key, uint32_t value_len, unsigned flags) {
-    size_t size = sizeof(hf_change_entry) + hf_align8(key.len) + hf_align8(value_len);
+    size_t size = sizeof(hf_change_entry) + hf_align8(key.len) +
+                  hf_align8(op == CHANGE_PUT_BORROWED ? sizeof(char *) : value_len);
     if (key.len > UINT16_MAX || c->len / 8 > UINT32_MAX || !make_room(c, size) || !make_item_room(c, 1))
         return NULL;
     hf_change_entry *e = (hf_change_entry *)(void *)(c->data + c->len);
@@ -109,6 +110,12 @@ bool hf_changes_put_u64(hf_changes *c, hf_table table, uint64_t key, hf_str valu
 char *hf_changes_put_room(hf_changes *c, hf_table table, hf_str key, uint32_t value_len, unsigned flags) {
     hf_change_entry *e = add(c, table, CHANGE_PUT, key, value_len, flags);
     return e ? value_of(e) : NULL;
+}
+bool hf_changes_put_borrowed(hf_changes *c, hf_table table, hf_str key, hf_str value, unsigned flags) {
+    hf_change_entry *e = add(c, table, CHANGE_PUT_BORROWED, key, value.len, flags);
+    if (e)
+        memcpy(value_of(e), &value.p, sizeof value.p);
+    return e != NULL;
 }
 bool hf_changes_delete(hf_changes *c, hf_table table, hf_str key) {
     return add(c, table, CHANGE_DELETE, key, 0, 0) != NULL;

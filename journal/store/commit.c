@@ -8,6 +8,8 @@
 #include "journal/store/inside.h"
 #include "schemas/base/mem.h"
 
+enum { AHEAD = 6 };
+
 static _Atomic uint64_t fail_after;
 static _Atomic int fail_code;
 
@@ -40,19 +42,27 @@ static MDB_val val(const char *p, size_t len) {
     return (MDB_val){len, u.out};
 }
 
+static void put(writer *w, entry e, const char *value) {
+    MDB_val k = val(hf_entry_key(e), e->key_len), v = val(value, e->value_len);
+    w->rc = mdb_cursor_put(w->cursor, &k, &v, e->flags & HF_PUT_APPEND ? MDB_APPEND : 0);
+    if (w->rc == MDB_KEYEXIST && e->flags & HF_PUT_APPEND) {
+        k = val(hf_entry_key(e), e->key_len);
+        v = val(value, e->value_len);
+        w->rc = mdb_cursor_put(w->cursor, &k, &v, 0);
+    }
+}
+
 static void apply_one(writer *w, entry e) {
-    MDB_val key = val(hf_entry_key(e), e->key_len), value = val(hf_entry_value(e), e->value_len);
-    if (e->op == CHANGE_PUT) {
-        w->rc = mdb_cursor_put(w->cursor, &key, &value, e->flags & HF_PUT_APPEND ? MDB_APPEND : 0);
-        if (w->rc == MDB_KEYEXIST && e->flags & HF_PUT_APPEND) {
-            key = val(hf_entry_key(e), e->key_len);
-            value = val(hf_entry_value(e), e->value_len);
-            w->rc = mdb_cursor_put(w->cursor, &key, &value, 0);
-        }
+    const char *value = hf_entry_value(e);
+    if (e->op == CHANGE_PUT_BORROWED)
+        memcpy(&value, hf_entry_value(e), sizeof value);
+    if (e->op == CHANGE_PUT || e->op == CHANGE_PUT_BORROWED) {
+        put(w, e, value);
         return;
     }
+    MDB_val key = val(hf_entry_key(e), e->key_len), value_wanted = val(value, e->value_len);
     bool one = e->op == CHANGE_DELETE_VALUE;
-    w->rc = mdb_cursor_get(w->cursor, &key, &value, one ? MDB_GET_BOTH : MDB_SET);
+    w->rc = mdb_cursor_get(w->cursor, &key, &value_wanted, one ? MDB_GET_BOTH : MDB_SET);
     if (w->rc == 0) {
         unsigned flags = 0;
         MDB_dbi dbi = mdb_cursor_dbi(w->cursor);
@@ -76,6 +86,8 @@ static void apply_run(writer *w, const hf_changes *c, const hf_table_row *table,
     if (w->rc)
         return;
     for (size_t i = 0; i < count && w->rc == 0; i++) {
+        if (i + AHEAD < count) /* entries lie in the order they came: each is a cache miss otherwise */
+            __builtin_prefetch(hf_item_entry(c, &run[i + AHEAD]));
         entry e = hf_item_entry(c, &run[i]);
         if (i + 1 == count || run[i].prefix != run[i + 1].prefix ||
             !superseded(e, hf_item_entry(c, &run[i + 1]), table->flags))

@@ -57,7 +57,7 @@ hf_code hf_store_check_length(hf_store *store, hf_err *reterr);
 hf_code hf_store_check_magic(const hf_store *store, hf_err *reterr);
 
 /* One change in a batch: this, the key, the value; each aligned to 8. */
-enum { CHANGE_PUT, CHANGE_DELETE, CHANGE_DELETE_VALUE };
+enum { CHANGE_PUT, CHANGE_PUT_BORROWED /* the value is a pointer to it */, CHANGE_DELETE, CHANGE_DELETE_VALUE };
 typedef struct hf_change_entry {
     uint32_t value_len;
     uint16_t key_len;

@@ -66,6 +66,8 @@ bool hf_changes_delete_value(hf_changes *changes, hf_table table, hf_str key, hf
 bool hf_changes_reserve(hf_changes *changes, size_t bytes);
 /* A put whose value the caller writes itself, into the returned place, before the next call. NULL: as false above. */
 char *hf_changes_put_room(hf_changes *changes, hf_table table, hf_str key, uint32_t value_len, unsigned flags);
+/* A put whose value stays where it is and must stay there, unchanged, until the batch is committed and cleared. */
+bool hf_changes_put_borrowed(hf_changes *changes, hf_table table, hf_str key, hf_str value, unsigned flags);
 /* Applies the batch in order in one transaction. On error nothing of it is in the store. */
 hf_code hf_store_commit(hf_store *store, const hf_changes *changes, hf_err *reterr);
 

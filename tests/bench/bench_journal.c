@@ -2,7 +2,7 @@
 /* The journal's rates: refolding a log into a full replica's LMDB, committed per batch by its writer thread; rebuilding
  * from the local copy; and, with --bootstrap, refolding from a real Kafka.
  *
- *   bench_journal [--jobs N] [--dir DIR] [--bootstrap HOST:PORT]
+ *   bench_journal [--jobs N] [--dir DIR] [--bootstrap HOST:PORT] [--rebuild-only] [--batch-mib N]
  *
  * A job is four records: created+validated+queued, assigned, started, completed. */
 #include <fcntl.h>
@@ -133,14 +133,16 @@ static void refold(const char *dir, hf_profile profile, size_t jobs, size_t batc
     hf_codec_free(r.codec);
 }
 
-static void rebuild(const char *dir, size_t jobs, int threads) {
+static size_t batch_bytes;
+
+static void rebuild(const char *dir, int threads) {
     hf_err err = {0};
     hf_rebuild_stats stats = {0};
     char what[64];
     mark began = now();
-    if (hf_rebuild_dir(dir, NULL, &(hf_rebuild_options){.threads = threads}, &stats, &err) != HF_OK)
+    if (hf_rebuild_dir(dir, NULL, &(hf_rebuild_options){.threads = threads, .batch_max_bytes = batch_bytes}, &stats,
+                       &err) != HF_OK)
         die("rebuild", &err);
-    (void)jobs;
     snprintf(what, sizeof what, "rebuild, %d thread%s", threads, threads == 1 ? "" : "s");
     say(what, stats.records, began);
 }
@@ -211,19 +213,24 @@ static void refold_from_kafka(const char *bootstrap, const char *dir, hf_profile
 
 int main(int argc, char **argv) {
     size_t jobs = 250000;
+    bool rebuild_only = false;
     const char *bootstrap = NULL, *base = NULL;
     char made[HF_TEST_PATH], full[HF_TEST_PATH + 16], live[HF_TEST_PATH + 16];
-    static const struct option options[] = {{"jobs", required_argument, NULL, 'j'},
-                                            {"dir", required_argument, NULL, 'd'},
-                                            {"bootstrap", required_argument, NULL, 'b'},
-                                            {0}};
-    for (int c; (c = getopt_long(argc, argv, "j:d:b:", options, NULL)) != -1;) {
+    static const struct option options[] = {
+        {"jobs", required_argument, NULL, 'j'},      {"dir", required_argument, NULL, 'd'},
+        {"bootstrap", required_argument, NULL, 'b'}, {"rebuild-only", no_argument, NULL, 'r'},
+        {"batch-mib", required_argument, NULL, 'm'}, {0}};
+    for (int c; (c = getopt_long(argc, argv, "j:d:b:rm:", options, NULL)) != -1;) {
         if (c == 'j')
             jobs = (size_t)atol(optarg);
         else if (c == 'd')
             base = optarg;
         else if (c == 'b')
             bootstrap = optarg;
+        else if (c == 'r')
+            rebuild_only = true;
+        else if (c == 'm')
+            batch_bytes = (size_t)atol(optarg) << 20;
         else
             return 64;
     }
@@ -235,11 +242,14 @@ int main(int argc, char **argv) {
     if (bootstrap) {
         refold_from_kafka(bootstrap, full, HF_PROFILE_FULL, jobs);
         refold_from_kafka(bootstrap, live, HF_PROFILE_LIVE, jobs);
+    } else if (rebuild_only) { /* of what an earlier run left in --dir */
+        rebuild(full, 1);
+        rebuild(full, 2);
     } else {
         refold(full, HF_PROFILE_FULL, jobs, 20000);
         refold(live, HF_PROFILE_LIVE, jobs, 100000);
-        rebuild(full, jobs, 1);
-        rebuild(full, jobs, 2);
+        rebuild(full, 1);
+        rebuild(full, 2);
         verify(full);
     }
     if (base == made)

@@ -13,7 +13,7 @@
 #include "schemas/base/host.h"
 #include "schemas/base/mem.h"
 
-enum { CHUNK = 20000, THREADS_MAX = 64, FLEET_MAX = 128 };
+enum { THREADS_MAX = 64, FLEET_MAX = 128 };
 
 typedef struct unit {
     hf_topic topic;
@@ -58,21 +58,20 @@ static hf_code commit(const job *j, hf_replica *r, hf_err *reterr) {
     return rc;
 }
 
-static hf_code fold_row(const job *j, hf_replica *r, const unit *u, int64_t offset, hf_str row, hf_err *reterr) {
+static hf_code fold_row(hf_replica *r, const unit *u, int64_t offset, hf_str row, hf_err *reterr) {
     hf_log_record record;
     hf_code rc = hf_logcopy_read(u->topic, u->partition, offset, row, &record, reterr);
     if (rc != HF_OK)
-        return rc;
-    if (hf_replica_must_commit(r) && (rc = commit(j, r, reterr)) != HF_OK)
         return rc;
     /* A gap in the copy was looked into when it was read from Kafka; a row that was taken out since shows in the chain. */
     int64_t wanted = hf_replica_next_offset(r, u->topic, u->partition);
     if (offset > (wanted < 0 ? 0 : wanted))
         hf_replica_skip(r, u->topic, u->partition, offset);
-    return hf_replica_feed(r, &record, reterr);
+    return hf_replica_feed_row(r, &record, row, reterr);
 }
 
-/* Up to CHUNK rows from *from on, in one short snapshot: while a journal is verified it goes on being written. */
+/* A batch of rows from *from on, committed before the snapshot they lie in ends. Snapshots are short: while a journal is
+ * verified it goes on being written. */
 static hf_code fold_chunk(job *j, hf_replica *r, const unit *u, int64_t *from, bool *ret_end, hf_err *reterr) {
     hf_read *read = NULL;
     hf_cursor *cursor = NULL;
@@ -86,20 +85,24 @@ static hf_code fold_chunk(job *j, hf_replica *r, const unit *u, int64_t *from, b
         rc = hf_store_table_as_is(j->source, hf_logcopy_name(u->topic, u->partition, name), &table, &flags, reterr);
     if (rc == HF_OK)
         rc = hf_cursor_open(read, table, &cursor, reterr);
-    for (hf_move move = HF_SEEK; rc == HF_OK && n < CHUNK; move = HF_NEXT, n++) {
+    for (hf_move move = HF_SEEK; rc == HF_OK && !hf_replica_must_commit(r); move = HF_NEXT, n++) {
         rc = hf_cursor_move(cursor, move, &key, &row, reterr);
         if (rc == HF_OK && (int64_t)hf_u64_of(key) >= u->until)
             rc = HF_E_NOT_FOUND;
         if (rc == HF_OK) {
             *from = (int64_t)hf_u64_of(key) + 1;
-            rc = fold_row(j, r, u, *from - 1, row, reterr);
+            rc = fold_row(r, u, *from - 1, row, reterr);
         }
     }
     *ret_end = rc == HF_E_NOT_FOUND;
     hf_cursor_close(cursor);
+    if ((rc == HF_OK || *ret_end) && hf_replica_dirty(r))
+        rc = commit(j, r, reterr);
+    else if (*ret_end)
+        rc = HF_OK;
     hf_read_end(read);
     atomic_fetch_add(&j->records, *ret_end ? n - 1 : n);
-    return *ret_end ? HF_OK : rc;
+    return rc;
 }
 
 static hf_code fold_unit(job *j, hf_replica *r, const unit *u, hf_err *reterr) {
