@@ -122,8 +122,9 @@ static void a_short_memory_is_survived(void **state) {
 }
 
 static char *help_of(const hf_command *command) {
-    char *text = NULL;
+    static char *text; /* open_memstream keeps the address: gcc must not think it dangles */
     size_t size = 0;
+    text = NULL;
     FILE *out = open_memstream(&text, &size);
     assert_non_null(out);
     if (command)

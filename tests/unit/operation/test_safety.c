@@ -234,6 +234,7 @@ static void replacing_works_without_extended_attributes(void **state) {
     assert_int_equal(listed, 0);
 }
 
+#ifdef HF_FAULT_POINTS
 /* Runs the job in a child that kills itself at the named point. */
 static void run_killed_at(rig *r, const char *point, const hf_spec *spec) {
     fflush(NULL);
@@ -247,6 +248,7 @@ static void run_killed_at(rig *r, const char *point, const hf_spec *spec) {
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
+#endif
 
 static void a_killed_attempt_is_made_good_by_the_next(void **state) {
     rig *r = *state;
