@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "journal/http/server.h"
+#include "journal/log/registry_codec.h"
 #include "journal/replica/tools/print.h"
 #include "journal/replica/tools/snapshot.h"
 #include "journal/replica/tools/verify.h"
@@ -20,7 +21,7 @@
 #include "schemas/base/mem.h"
 #include "schemas/base/ready.h"
 
-enum { OPEN_MS = 30000, STEP_RECORDS = 10000 };
+enum { OPEN_MS = 30000, STEP_RECORDS = 10000, HELD_MS = 200 };
 #define DEAD_LETTER_TAG (1ull << 60)
 
 /* job-states is left out: it says nothing that job-events does not. */
@@ -28,6 +29,8 @@ enum { OPEN_MS = 30000, STEP_RECORDS = 10000 };
 
 typedef struct options {
     hf_config *config;
+    hf_registry_link *registry;
+    hf_codec *codec;
     hf_print_options print;
     hf_asof as_of;
     int threads;
@@ -46,7 +49,6 @@ static void on_interrupt(int signal_number) {
 typedef struct journal {
     options *options;
     hf_klog *log;
-    hf_codec *codec;
     hf_follow *follow;
     hf_http *http;
     char me[256];
@@ -96,6 +98,14 @@ static void on_report(void *ctx, uint64_t tag, const hf_report *report) {
                {"detail", HF_V_Z(report->detail ? report->detail : "")});
 }
 
+/* Ids of a schema registry that a journal has read are kept in its folder `schemas`; a tool only reads them. */
+static hf_code open_codec(options *o, const char *dir, uint32_t writes, hf_err *reterr) {
+    char keep_dir[4096];
+    if (snprintf(keep_dir, sizeof keep_dir, "%s/schemas", dir) >= (int)sizeof keep_dir)
+        return hf_fail(reterr, HF_E_LIMIT, "the path %.100s… is too long", dir);
+    return hf_registry_codec(o->config, writes, keep_dir, &o->registry, &o->codec, reterr);
+}
+
 /* <state_dir>/journal */
 static hf_code journal_dir(const hf_config *config, char dir[4096], hf_err *reterr) {
     const char *state = hf_config_str(config, HF_C_STATE_DIR);
@@ -112,16 +122,17 @@ static hf_code open_follow(journal *j, const char *dir, hf_err *reterr) {
         .hooks = {j, on_change, on_record},
         .topics = TOPICS,
         .commit_interval_ms = (int)hf_config_int(j->options->config, HF_C_JOURNAL_COMMIT)};
-    hf_code rc = hf_follow_open(j->log, j->codec, dir, &map, &o, &j->follow, reterr);
+    hf_code rc = hf_follow_open(j->log, j->options->codec, dir, &map, &o, &j->follow, reterr);
     if (rc != HF_E_STORE_VERSION)
         return rc;
     HF_LOG_ERR(WARN, "journal-rebuild", reterr, {"dir", HF_V_Z(dir)});
     hf_rebuild_stats stats;
-    rc = hf_rebuild_dir(dir, &map, &(hf_rebuild_options){.stop = &interrupted}, &stats, reterr);
+    rc = hf_rebuild_dir(dir, &map, &(hf_rebuild_options){.codec = j->options->codec, .stop = &interrupted}, &stats,
+                        reterr);
     if (rc != HF_OK)
         return rc;
     HF_LOG(INFO, "journal-rebuilt", {"records", HF_V_INT(stats.records)}, {"seconds", HF_V_NUM(stats.seconds)});
-    return hf_follow_open(j->log, j->codec, dir, &map, &o, &j->follow, reterr);
+    return hf_follow_open(j->log, j->options->codec, dir, &map, &o, &j->follow, reterr);
 }
 
 static hf_code open_journal(journal *j, hf_err *reterr) {
@@ -130,7 +141,7 @@ static hf_code open_journal(journal *j, hf_err *reterr) {
     hf_producer_name("hyperjournal", incarnation, j->me, sizeof j->me);
     hf_code rc = journal_dir(j->options->config, dir, reterr);
     if (rc == HF_OK)
-        rc = hf_codec_new(NULL, NULL, &j->codec, reterr);
+        rc = open_codec(j->options, dir, HF_REGISTRY_WRITES_ALL, reterr);
     if (rc == HF_OK)
         rc = hf_klog_open(j->options->config, j->me, true, OPEN_MS, &j->log, reterr);
     if (rc != HF_OK)
@@ -140,7 +151,7 @@ static hf_code open_journal(journal *j, hf_err *reterr) {
     if (rc != HF_OK)
         return rc;
     const hf_http_options http = {
-        .config = j->options->config, .follow = j->follow, .log = j->log, .codec = j->codec, .me = j->me};
+        .config = j->options->config, .follow = j->follow, .log = j->log, .codec = j->options->codec, .me = j->me};
     rc = hf_http_start(&http, &j->http, reterr);
     if (rc == HF_OK)
         HF_LOG(INFO, "journal-started", {"dir", HF_V_Z(dir)}, {"http", HF_V_Z(hf_http_address(j->http))});
@@ -163,8 +174,12 @@ static int sooner(int a, int b) { return a < 0 ? b : b < 0 || a < b ? a : b; }
 static hf_code turn(journal *j, int signal_fd, hf_err *reterr) {
     size_t fed = 0;
     hf_code rc = hf_follow_step(j->follow, STEP_RECORDS, &fed, reterr);
-    if (rc != HF_OK)
+    bool held =
+        rc == HF_E_UNREACHABLE; /* a schema's id that the registry must tell: its record waits, requests do not */
+    if (rc != HF_OK && !held)
         return rc;
+    if (held)
+        HF_LOG_ERR(WARN, "follow", reterr, {"then", HF_V_Z("tried again")});
     note_ready(j);
     hf_klog_poll_reports(j->log, 0);
     int wait = sooner(hf_http_step(j->http), hf_follow_timeout_ms(j->follow));
@@ -172,7 +187,7 @@ static hf_code turn(journal *j, int signal_fd, hf_err *reterr) {
                            {hf_follow_fd(j->follow), POLLIN, 0},
                            {hf_http_fd(j->http), POLLIN, 0},
                            {hf_klog_report_fd(j->log), POLLIN, 0}};
-    if (poll(fds, HF_ARRAY_LEN(fds), fed == STEP_RECORDS ? 0 : wait) < 0 && errno != EINTR)
+    if (poll(fds, held ? 1 : HF_ARRAY_LEN(fds), held ? HELD_MS : fed == STEP_RECORDS ? 0 : wait) < 0 && errno != EINTR)
         return hf_fail_errno(reterr, errno, "poll");
     if (fds[0].revents) {
         struct signalfd_siginfo info;
@@ -187,7 +202,6 @@ static void close_journal(journal *j) {
     j->http = NULL;
     hf_follow_close(j->follow);
     hf_klog_close(j->log);
-    hf_codec_free(j->codec);
 }
 
 static hf_code run(options *o, hf_err *reterr) {
@@ -240,19 +254,18 @@ static void say_rebuilt(const hf_rebuild_stats *s) {
 }
 
 /* Everything again from Kafka, aside; the journal as it is stays until that is done. */
-static hf_code follow_to_end(options *o, const char *aside, hf_err *reterr) {
+static hf_code follow_to_end(options *o, const char *dir, const char *aside, hf_err *reterr) {
     hf_klog *log = NULL;
-    hf_codec *codec = NULL;
     hf_follow *follow = NULL;
     hf_store_options map = {0};
     map_options(o->config, &map);
     const hf_follow_options follow_options = {
         .replica = {.profile = HF_PROFILE_FULL, .fleet = hf_config_str(o->config, HF_C_FLEET)}, .topics = TOPICS};
-    hf_code rc = hf_codec_new(NULL, NULL, &codec, reterr);
+    hf_code rc = open_codec(o, dir, HF_REGISTRY_WRITES_ALL, reterr);
     if (rc == HF_OK)
         rc = hf_klog_open(o->config, "hyperjournal@rebuild/0", false, OPEN_MS, &log, reterr);
     if (rc == HF_OK)
-        rc = hf_follow_open(log, codec, aside, &map, &follow_options, &follow, reterr);
+        rc = hf_follow_open(log, o->codec, aside, &map, &follow_options, &follow, reterr);
     while (rc == HF_OK && !hf_follow_caught_up(follow) && !atomic_load(&interrupted)) {
         size_t fed = 0;
         struct pollfd fd = {follow ? hf_follow_fd(follow) : -1, POLLIN, 0};
@@ -264,7 +277,6 @@ static hf_code follow_to_end(options *o, const char *aside, hf_err *reterr) {
         rc = hf_fail(reterr, HF_E_CANCELLED, "rebuilding was stopped");
     hf_follow_close(follow);
     hf_klog_close(log);
-    hf_codec_free(codec);
     return rc;
 }
 
@@ -279,7 +291,7 @@ static hf_code rebuild_from_kafka(options *o, const char *dir, hf_err *reterr) {
     if (rc == HF_OK)
         rc = hf_rebuild_aside(dir, aside, reterr);
     if (rc == HF_OK)
-        rc = follow_to_end(o, aside, reterr);
+        rc = follow_to_end(o, dir, aside, reterr);
     if (rc == HF_OK)
         rc = hf_rebuild_swap(dir, aside, reterr);
     hf_store_close(held);
@@ -301,7 +313,11 @@ static hf_code rebuild(options *o, hf_err *reterr) {
         return rc;
     if (o->from_kafka)
         return rebuild_from_kafka(o, dir, reterr);
-    rc = hf_rebuild_dir(dir, &map, &(hf_rebuild_options){.threads = o->threads, .stop = &interrupted}, &stats, reterr);
+    rc = open_codec(o, dir, HF_REGISTRY_WRITES_NONE, reterr);
+    if (rc == HF_OK)
+        rc = hf_rebuild_dir(dir, &map,
+                            &(hf_rebuild_options){.threads = o->threads, .codec = o->codec, .stop = &interrupted},
+                            &stats, reterr);
     if (rc == HF_OK)
         say_rebuilt(&stats);
     return rc;
@@ -315,7 +331,10 @@ static hf_code verify(options *o, hf_err *reterr) {
     if (rc == HF_OK)
         rc = find_dir(o, dir, reterr);
     if (rc == HF_OK)
-        rc = hf_verify(dir, &(hf_rebuild_options){.threads = o->threads, .stop = &interrupted}, &stats, reterr);
+        rc = open_codec(o, dir, HF_REGISTRY_WRITES_NONE, reterr);
+    if (rc == HF_OK)
+        rc = hf_verify(dir, &(hf_rebuild_options){.threads = o->threads, .codec = o->codec, .stop = &interrupted},
+                       &stats, reterr);
     if (rc == HF_OK)
         printf(
             "verified: %llu records fold to the %llu jobs on record, byte for byte, and the chain of hashes holds (%.2f s)\n",
@@ -329,6 +348,9 @@ static hf_code print(options *o, hf_err *reterr) {
     if (rc == HF_OK && (o->arg_count < 2 || o->arg_count > 3))
         rc = hf_fail(reterr, HF_E_USAGE,
                      "print what? jobs, job ID, events ID, offsets, counters, chain, orphans or log TOPIC");
+    if (rc == HF_OK)
+        rc = open_codec(o, dir, HF_REGISTRY_WRITES_NONE, reterr);
+    o->print.codec = o->codec;
     return rc == HF_OK ? hf_print(dir, o->args[1], o->arg_count > 2 ? o->args[2] : NULL, &o->print, stdout, reterr)
                        : rc;
 }
@@ -504,6 +526,8 @@ int main(int argc, char **argv) {
     }
     if (fflush(stdout) != 0 && rc == HF_OK)
         rc = HF_E_IO;
+    hf_codec_free(o.codec);
+    hf_registry_link_free(o.registry);
     hf_config_free(o.config);
     return hf_code_exit_status(rc);
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include "consumer/worker/runner.h"
 #include "consumer/worker/worker.h"
+#include "journal/log/registry_codec.h"
 #include "journal/replica/follow.h"
 
 enum {
@@ -17,6 +18,7 @@ typedef struct hf_shell {
     char id[HF_ID_MAX_BYTES + 1], incarnation[HF_UUID_BYTES], host[256], producer[512];
     const hf_clock *clock;
     hf_now now; /* read a few times a turn, not for each of the thousands of records in it */
+    hf_registry_link *registry;
     hf_codec *codec;
     hf_klog *log;
     hf_follow *follow;

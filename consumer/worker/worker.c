@@ -359,7 +359,7 @@ static hf_code open_all(hf_shell *s, hf_err *reterr) {
     if (!code)
         code = hf_external_check(s->config, reterr);
     if (!code)
-        code = hf_codec_new(NULL, NULL, &s->codec, reterr);
+        code = hf_registry_codec(s->config, HF_REGISTRY_WRITES_ALL, NULL, &s->registry, &s->codec, reterr);
     if (!code)
         code = make_core(s, reterr);
     if (!code)
@@ -386,6 +386,7 @@ static void close_all(hf_shell *s) {
     hf_klog_close(s->log);
     hf_worker_core_free(s->core);
     hf_codec_free(s->codec);
+    hf_registry_link_free(s->registry);
     hf_buf_done(&s->out);
     hf_arena_done(&s->in_arena);
     hf_arena_done(&s->probe_arena);

@@ -5,7 +5,7 @@
  *   GET  <url>/schemas/ids/7                                        ->  {"schema": "..."}
  *
  * Calls block, up to HF_REGISTRY_TIMEOUT_MS. Answers are bounded to 1 MiB. A user and password in the URL are used
- * and never said. Thread-safe: each call has a connection of its own. Nothing is cached here (hf_codec keeps
+ * and never said. Thread-safe: each call has a connection of its own. Nothing is cached here (registry_codec.h remembers
  * what it looked up). */
 #pragma once
 #include <stdint.h>

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "journal/log/registry_codec.h"
 #include "producer/ctl/ctl.h"
 #include "producer/ctl/http.h"
 #include "producer/ctl/jobflags.h"
@@ -152,11 +153,12 @@ static hf_code put_all(hf_submitter *submitter, const json_t *jobs, hf_err *rete
     return code;
 }
 
-static hf_code send_on(hf_klog *log, const json_t *jobs, outcome *o, hf_err *reterr) {
+static hf_code send_on(const hf_config *config, hf_klog *log, const json_t *jobs, outcome *o, hf_err *reterr) {
+    hf_registry_link *registry = NULL;
     hf_codec *codec = NULL;
     hf_submitter *submitter = NULL;
     const hf_submitter_options options = {.expected = o->count, .done = on_submitted, .ctx = o};
-    hf_code code = hf_codec_new(NULL, NULL, &codec, reterr);
+    hf_code code = hf_registry_codec(config, 1u << HF_SCHEMA_SUBMISSION, NULL, &registry, &codec, reterr);
     if (!code)
         code = hf_submitter_open(log, codec, &options, &submitter, reterr);
     if (!code)
@@ -169,6 +171,7 @@ static hf_code send_on(hf_klog *log, const json_t *jobs, outcome *o, hf_err *ret
     }
     hf_submitter_close(submitter);
     hf_codec_free(codec);
+    hf_registry_link_free(registry);
     return code;
 }
 
@@ -191,7 +194,7 @@ static hf_code via_kafka(hf_ctl *ctl, const hf_where *where, const json_t *jobs,
     if (!code)
         code = hf_klog_open(ctl->config, name, true, CONNECT_MS, &log, reterr);
     if (!code)
-        code = send_on(log, jobs, o, reterr);
+        code = send_on(ctl->config, log, jobs, o, reterr);
     hf_klog_close(log);
     return code;
 }

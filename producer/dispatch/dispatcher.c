@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "journal/log/klog.h"
+#include "journal/log/registry_codec.h"
 #include "journal/replica/follow.h"
 #include "producer/dispatch/decide.h"
 #include "producer/dispatch/intake_stage.h"
@@ -31,6 +32,7 @@ typedef struct dispatcher {
     const hf_config *config;
     const hf_clock *clock;
     hf_klog *log;
+    hf_registry_link *registry;
     hf_codec *codec;
     hf_follow *follow;
     hf_dispatch *core;
@@ -236,7 +238,7 @@ static hf_code open_all(dispatcher *d, const char *id, hf_err *reterr) {
     d->core = hf_dispatch_new(&core);
     if (!d->core)
         return hf_fail(reterr, HF_E_NO_MEMORY, "starting");
-    hf_code code = hf_codec_new(NULL, NULL, &d->codec, reterr);
+    hf_code code = hf_registry_codec(d->config, HF_REGISTRY_WRITES_ALL, NULL, &d->registry, &d->codec, reterr);
     if (code == HF_OK)
         code = hf_klog_open(d->config, d->me, true, 30000, &d->log, reterr);
     if (code != HF_OK)
@@ -268,6 +270,7 @@ static void close_all(dispatcher *d) {
     hf_states_free(d->states);
     hf_dispatch_free(d->core);
     hf_codec_free(d->codec);
+    hf_registry_link_free(d->registry);
     hf_arena_done(&d->arena);
     hf_buf_done(&d->out);
 }

@@ -14,7 +14,7 @@ typedef struct printer {
     hf_store *store;
     hf_read *read;
     hf_tables tables;
-    hf_codec *codec;
+    hf_codec *codec, *plain; /* plain: ours, where none was given */
     hf_arena arena;
     const hf_print_options *options;
     const char *argument;
@@ -382,8 +382,9 @@ static hf_code open_printer(printer *p, const char *dir, hf_err *reterr) {
     hf_store_options o = {.flags = HF_STORE_READONLY};
     hf_layout_options(HF_PROFILE_FULL, NULL, &o);
     hf_code rc = hf_store_open(dir, &o, &p->store, reterr);
-    if (rc == HF_OK)
-        rc = hf_codec_new(NULL, NULL, &p->codec, reterr);
+    if (rc == HF_OK && !p->options->codec)
+        rc = hf_codec_new(NULL, NULL, &p->plain, reterr);
+    p->codec = p->plain ? p->plain : p->options->codec;
     if (rc == HF_OK)
         rc = hf_tables_open(p->store, HF_PROFILE_FULL, &p->tables, reterr);
     return rc == HF_OK ? hf_read_begin_all(p->store, &p->read, reterr) : rc;
@@ -405,7 +406,7 @@ hf_code hf_print(const char *dir, const char *what, const char *argument, const 
         if (rc == HF_OK && p.err.code != HF_OK)
             rc = hf_fail(reterr, p.err.code, "%s", p.err.detail);
         hf_read_end(p.read);
-        hf_codec_free(p.codec);
+        hf_codec_free(p.plain);
         hf_store_close(p.store);
         hf_arena_done(&p.arena);
         return rc;

@@ -8,6 +8,7 @@ typedef struct hf_print_options {
     bool json;            /* one object a line */
     size_t limit;         /* rows; 0: 100 for lists that have no end, else all */
     const hf_asof *as_of; /* NULL: now */
+    hf_codec *codec;      /* borrowed; NULL: one that knows the schemas compiled in */
 } hf_print_options;
 
 /* what: "jobs", "job ID", "events ID", "offsets", "counters", "chain", "log TOPIC", "orphans"; argument NULL where there is none. USAGE for

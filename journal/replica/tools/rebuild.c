@@ -244,7 +244,9 @@ hf_code hf_rebuild_into(hf_store *source, hf_read *read, hf_store *target, const
     int64_t began = hf_mono_ns();
     job j = {.source = source, .target = target, .options = options};
     pthread_mutex_init(&j.lock, NULL);
-    hf_code rc = hf_codec_new(NULL, NULL, &j.codec, reterr);
+    hf_codec *plain = NULL;
+    hf_code rc = options->codec ? HF_OK : hf_codec_new(NULL, NULL, &plain, reterr);
+    j.codec = plain ? plain : options->codec;
     if (rc == HF_OK)
         rc = hf_counters_init(&j.counters, reterr);
     if (rc == HF_OK)
@@ -259,7 +261,7 @@ hf_code hf_rebuild_into(hf_store *source, hf_read *read, hf_store *target, const
         rc = hf_store_sync(target, reterr);
     *ret = (hf_rebuild_stats){atomic_load(&j.records), j.count, (double)(hf_mono_ns() - began) / 1e9};
     hf_counters_done(&j.counters);
-    hf_codec_free(j.codec);
+    hf_codec_free(plain);
     pthread_mutex_destroy(&j.lock);
     free(j.units);
     return rc;

@@ -9,6 +9,7 @@ typedef struct hf_rebuild_options {
     int threads;             /* 0: as many as there are processors, at most one a partition */
     bool without_copy;       /* leave the log copy out (verify) */
     size_t batch_max_bytes;  /* of each thread; 0: 64 MiB */
+    hf_codec *codec;         /* borrowed; NULL: one that knows the schemas compiled in */
     const atomic_bool *stop; /* set from outside: CANCELLED; NULL: never */
 } hf_rebuild_options;
 typedef struct hf_rebuild_stats {
