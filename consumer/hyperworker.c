@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "consumer/operation/direct.h"
+#include "consumer/operation/operation.h"
 #include "consumer/worker/capabilities.h"
 #include "consumer/worker/runner.h"
 #include "consumer/worker/worker.h"
@@ -125,6 +126,8 @@ static hf_code load_config(const command_line *c, hf_config **ret, hf_err *reter
         code = hf_config_load_env(config, environ, reterr);
     for (size_t i = 0; !code && i < c->setting_count; i++)
         code = hf_config_set(config, c->settings[i], reterr);
+    if (!code)
+        code = hf_config_check(config, reterr);
     if (code)
         hf_config_free(config);
     else
@@ -247,8 +250,19 @@ static int run_job(const command_line *line, const hf_config *config) {
 }
 
 /* ---- commands ---------------------------------------------------------------------------------------------------------------- */
+/* A root that cannot be opened must stop the worker, not each of its runners. */
+static hf_code check_roots(const hf_config *config, hf_err *reterr) {
+    hf_roots roots = {0};
+    hf_code code = hf_roots_open(config, any_root(config), &roots, reterr);
+    if (!code)
+        hf_roots_close(&roots);
+    return code;
+}
+
 static int run(const command_line *line, const hf_config *config) {
     hf_err err;
+    if (check_roots(config, &err))
+        return failed(&err);
     hf_worker_run_options options = {
         .config = config, .runner_arguments = line->runner_arguments, .any_root = any_root(config)};
     hf_worker_block_signals();
@@ -284,8 +298,10 @@ static int runner(int argc, char **argv) {
     if (read_command_line(&line, argc - 3, argv + 3, &err) || load_config(&line, &config, &err))
         return failed(&err);
     set_up_log(config, "hyperworker-runner");
-    return hf_runner_main(
+    int status = hf_runner_main(
         &(hf_runner_child_options){.fd = fd, .parent = parent, .config = config, .any_root = any_root(config)});
+    hf_config_free(config);
+    return status;
 }
 
 int main(int argc, char **argv) {

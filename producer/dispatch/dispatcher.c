@@ -62,7 +62,7 @@ static bool owned(const dispatcher *d, int32_t partition) {
 }
 
 static void publish_state(dispatcher *d, const hf_job *job) {
-    if (!d->states || !owned(d, job->last.partition))
+    if (!d->states || !hf_states_is_open(d->states, job->last.partition))
         return;
     hf_code code = hf_states_changed(d->states, job, job->last.partition, &d->err);
     if (code != HF_OK)

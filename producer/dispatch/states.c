@@ -15,12 +15,21 @@ typedef struct entry {
     int32_t partition;
     uint32_t slot;
     int64_t first_offset; /* of job-events: the first change this publication stands for */
+    uint64_t number;      /* of the marking: the order they are sent in */
     bool dirty;
     uint32_t in_flight; /* records without a report; their order in the partition is the order sent */
     struct entry *next_dirty;
 } entry;
 
+typedef struct part {
+    bool open;
+    int64_t through;  /* no more is published, as far as known */
+    uint64_t last;    /* through holds for markings up to this number */
+} part;
+
 struct hf_states {
+    part parts[HF_STATES_PARTITIONS];
+    uint64_t marked;
     hf_klog *log;
     hf_codec *codec;
     hf_buf out;
@@ -69,12 +78,39 @@ static void mark_dirty(hf_states *s, entry *e) {
     if (e->dirty)
         return;
     e->dirty = true;
+    e->number = ++s->marked;
     e->next_dirty = NULL;
     if (s->last)
         s->last->next_dirty = e;
     else
         s->first = e;
     s->last = e;
+}
+
+static part *part_of(hf_states *s, int32_t partition) {
+    return partition >= 0 && partition < HF_STATES_PARTITIONS ? &s->parts[partition] : NULL;
+}
+
+void hf_states_open(hf_states *s, int32_t partition, int64_t through) {
+    part *p = part_of(s, partition);
+    if (p)
+        *p = (part){.open = true, .through = through, .last = UINT64_MAX};
+}
+
+void hf_states_caught_up(hf_states *s, int32_t partition) {
+    part *p = part_of(s, partition);
+    if (p)
+        p->last = s->marked;
+}
+
+void hf_states_shut(hf_states *s, int32_t partition) {
+    part *p = part_of(s, partition);
+    if (p)
+        p->open = false;
+}
+
+bool hf_states_is_open(const hf_states *s, int32_t partition) {
+    return partition >= 0 && partition < HF_STATES_PARTITIONS && s->parts[partition].open;
 }
 
 hf_code hf_states_changed(hf_states *s, const hf_job *job, int32_t partition, hf_err *reterr) {
@@ -115,7 +151,9 @@ hf_code hf_states_changed(hf_states *s, const hf_job *job, int32_t partition, hf
 static bool publish(hf_states *s, entry *e) {
     hf_err err;
     char through[24];
-    snprintf(through, sizeof through, "%lld", (long long)e->first_offset - 1);
+    const part *p = &s->parts[e->partition];
+    int64_t offset = e->number <= p->last && p->through < e->first_offset - 1 ? p->through : e->first_offset - 1;
+    snprintf(through, sizeof through, "%lld", (long long)offset);
     hf_header header = {HF_STR(HF_STATES_THROUGH), hf_str_of(through)};
     hf_str key = {e->bytes, e->id_len}, value = {e->bytes + e->id_len, e->value_len};
     hf_code code = hf_klog_produce(s->log, HF_TOPIC_JOB_STATES, e->partition, key, value, "Job", &header, 1, TAG_BIT | e->slot, &err);

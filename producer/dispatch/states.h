@@ -8,12 +8,18 @@
 #include "journal/log/klog.h"
 #include "schemas/event/codec.h"
 
-enum { HF_STATES_MAX = 65536, HF_STATES_GATHER_MS = 100 };
+enum { HF_STATES_MAX = 65536, HF_STATES_GATHER_MS = 100, HF_STATES_PARTITIONS = 1024 };
 #define HF_STATES_THROUGH "hf-through"
 typedef struct hf_states hf_states;
 
 hf_states *hf_states_new(hf_klog *log, hf_codec *codec); /* NULL without memory */
 void hf_states_free(hf_states *s);
+/* A partition is published once its new owner knows through which offset its predecessor did (states_catchup.h). From then
+ * on, and until hf_states_caught_up, hf-through says no more than `through`; what is marked later comes behind it. */
+void hf_states_open(hf_states *s, int32_t partition, int64_t through);
+void hf_states_caught_up(hf_states *s, int32_t partition);
+void hf_states_shut(hf_states *s, int32_t partition); /* another's from now on */
+bool hf_states_is_open(const hf_states *s, int32_t partition);
 /* Remembers to publish `job` as it is now into `partition`. */
 hf_code hf_states_changed(hf_states *s, const hf_job *job, int32_t partition, hf_err *reterr);
 bool hf_states_full(const hf_states *s);

@@ -29,7 +29,8 @@ struct hf_catchup {
     int32_t partition;
     phase phase;
     hf_follower *follower;
-    int64_t from, to;               /* of job-events: [from, to) */
+    int64_t from, end;              /* of job-events, still to be read for ids: [from, end) */
+    int64_t to;                     /* the pass folds up to here */
     int64_t fold_from;
     uint32_t empty_polls;
     ended *by_id;
@@ -74,6 +75,8 @@ void hf_catchup_want(hf_catchup *c, int32_t partition, bool ours) {
     if (partition < 0 || partition >= PARTITIONS_MAX)
         return;
     c->wanted[partition] = ours;
+    if (!ours)
+        hf_states_shut(c->states, partition);
     if (!ours && c->phase != IDLE && c->partition == partition)
         stop(c);
 }
@@ -87,15 +90,21 @@ static hf_code open_at(hf_catchup *c, hf_topic topic, int64_t offset, hf_err *re
 }
 
 /* ---- 1: through where is everything published? ------------------------------------------------------------------ */
-static hf_code begin_reading(hf_catchup *c, hf_err *reterr) {
-    c->to = hf_replica_next_offset(c->replica, HF_TOPIC_JOB_EVENTS, c->partition);
-    if (c->to <= c->from) {
-        c->phase = IDLE;
-        return HF_OK;
-    }
+static hf_code begin_pass(hf_catchup *c, hf_err *reterr) {
     c->phase = READ_IDS;
     c->fold_from = INT64_MAX;
     return open_at(c, HF_TOPIC_JOB_EVENTS, c->from, reterr);
+}
+
+static hf_code begin_reading(hf_catchup *c, hf_err *reterr) {
+    c->end = hf_replica_next_offset(c->replica, HF_TOPIC_JOB_EVENTS, c->partition);
+    hf_states_open(c->states, c->partition, c->from - 1); /* what changes from `to` on is published as it comes */
+    if (c->end <= c->from) {
+        hf_states_caught_up(c->states, c->partition);
+        stop(c);
+        return HF_OK;
+    }
+    return begin_pass(c, reterr);
 }
 
 static hf_code begin(hf_catchup *c, hf_err *reterr) {
@@ -166,12 +175,20 @@ static hf_code note_changed(hf_catchup *c, hf_str id, hf_err *reterr) {
     return hf_replica_id_known(c->replica, id) ? note_ended(c, id, reterr) : HF_OK;
 }
 
+/* All that this pass found is marked. */
+static hf_code end_pass(hf_catchup *c, hf_err *reterr) {
+    if (c->from < c->end)
+        return begin_pass(c, reterr);
+    hf_states_caught_up(c->states, c->partition);
+    HF_LOG(INFO, "job-states-caught-up", {"partition", HF_V_INT(c->partition)}, {"through", HF_V_INT(c->end - 1)});
+    stop(c);
+    return HF_OK;
+}
+
 static hf_code end_reading(hf_catchup *c, hf_err *reterr) {
     c->to = c->from; /* read up to here; what came later is on_change's, or the next pass's */
-    if (!c->by_id) {
-        stop(c);
-        return HF_OK;
-    }
+    if (!c->by_id)
+        return end_pass(c, reterr);
     c->phase = FOLD_ENDED;
     return open_at(c, HF_TOPIC_JOB_EVENTS, c->fold_from, reterr);
 }
@@ -179,10 +196,10 @@ static hf_code end_reading(hf_catchup *c, hf_err *reterr) {
 static hf_code read_ids(hf_catchup *c, hf_err *reterr) {
     hf_batch batch;
     hf_code code = hf_follower_poll(c->follower, STEP_RECORDS, 0, &batch, reterr);
-    for (size_t i = 0; code == HF_OK && i < batch.count && c->from < c->to; i++) {
+    for (size_t i = 0; code == HF_OK && i < batch.count && c->from < c->end; i++) {
         const hf_log_record *r = &batch.records[i];
-        if (r->offset >= c->to)
-            c->from = c->to;
+        if (r->offset >= c->end)
+            c->from = c->end;
         else if ((code = note_changed(c, r->key, reterr)) == HF_OK)
             c->from = r->offset + 1;
     }
@@ -194,9 +211,7 @@ static hf_code read_ids(hf_catchup *c, hf_err *reterr) {
     if (code != HF_OK)
         return code;
     bool full = HASH_COUNT(c->by_id) >= HF_CATCHUP_IDS_MAX;
-    if (full && c->from < c->to)
-        c->wanted[c->partition] = 1; /* another pass: hf-through has moved by then */
-    return c->from >= c->to || full ? end_reading(c, reterr) : HF_OK;
+    return c->from >= c->end || full ? end_reading(c, reterr) : HF_OK;
 }
 
 /* ---- 3: fold those that ended -------------------------------------------------------------------------------------- */

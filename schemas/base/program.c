@@ -77,6 +77,8 @@ static hf_code read_arguments(hf_program *program, int argc, char **argv, bool *
         code = hf_config_load_env(program->config, environ, reterr);
     for (size_t i = 0; code == HF_OK && i < set_count; i++)
         code = hf_config_set(program->config, sets[i], reterr);
+    if (code == HF_OK)
+        code = hf_config_check(program->config, reterr);
     program->operands = argv + optind;
     program->operand_count = argc - optind;
     return code;

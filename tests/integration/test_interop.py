@@ -68,6 +68,27 @@ def python_submits_avro_and_json_and_reads_the_events():
         assert {r["job_id"] for _, r in states if r["state"] == "completed"} >= {"avro-1", "json-1"}
 
 
+def a_new_dispatcher_publishes_the_states_its_killed_predecessor_did_not():
+    with Fleet() as f:
+        f.journal(), f.worker()
+        ids = []
+        for round in range(3):  # each dispatcher is killed right after the jobs it took in have ended
+            d = f.dispatch("d%d" % round)
+            more = ["takeover-%d-%d" % (round, i) for i in range(30)]
+            producer = Producer({"bootstrap.servers": f.bootstrap})
+            for id in more:
+                producer.produce(f.topic("submissions"), json.dumps(sleep_job(0, id)))
+            producer.flush(10)
+            for id in more:
+                f.wait_job(id)
+            d.kill()
+            ids += more
+        f.dispatch("d9")
+        ended = lambda records: {r["job_id"] for _, r in records if r["state"] == "completed"}
+        states = read_all(f, "job-states", 60, until=lambda records: ended(records) >= set(ids))
+        assert ended(states) >= set(ids), sorted(set(ids) - ended(states))
+
+
 def invalid_jobs_with_an_id_are_on_record_and_secrets_nowhere():
     with Fleet() as f:
         f.journal(), f.dispatch()
@@ -117,5 +138,6 @@ def a_log_truncated_under_the_journal_fails_loudly_and_says_how_to_mend_it():
 
 
 if __name__ == "__main__":
-    main(python_submits_avro_and_json_and_reads_the_events, invalid_jobs_with_an_id_are_on_record_and_secrets_nowhere,
+    main(python_submits_avro_and_json_and_reads_the_events, a_new_dispatcher_publishes_the_states_its_killed_predecessor_did_not,
+         invalid_jobs_with_an_id_are_on_record_and_secrets_nowhere,
          a_log_truncated_under_the_journal_fails_loudly_and_says_how_to_mend_it)
