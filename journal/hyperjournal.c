@@ -174,8 +174,8 @@ static int sooner(int a, int b) { return a < 0 ? b : b < 0 || a < b ? a : b; }
 static hf_code turn(journal *j, int signal_fd, hf_err *reterr) {
     size_t fed = 0;
     hf_code rc = hf_follow_step(j->follow, STEP_RECORDS, &fed, reterr);
-    bool held =
-        rc == HF_E_UNREACHABLE; /* a schema's id that the registry must tell: its record waits, requests do not */
+    /* A schema's id that the registry must tell: its record waits, requests do not. */
+    bool held = rc == HF_E_UNREACHABLE;
     if (rc != HF_OK && !held)
         return rc;
     if (held)

@@ -297,7 +297,7 @@ hf_code hf_registry_codec(const hf_config *config, uint32_t writes, const char *
     hf_code code = link_new(url, keep_dir, &link, reterr);
     if (!code)
         code = hf_codec_new(look_up, link, &codec, reterr);
-    if (!code && *url)
+    if (!code && link && link->registry)
         code = register_all(link, config, writes, codec, reterr);
     if (code) {
         hf_codec_free(codec);
