@@ -117,8 +117,10 @@ static void on_refilled(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
         hf_fail(&b->refill_err, HF_E_LOG_NOT_ACKED, "refilling %s [%d] at offset %" PRId64 ": %s",
                 rd_kafka_topic_name(m->rkt), m->partition, wanted, rd_kafka_err2str(m->err));
     else if (m->offset != wanted && !b->refill_err.code)
-        hf_fail(&b->refill_err, HF_E_CONFLICT, "refilling %s [%d]: a record of offset %" PRId64 " came to %" PRId64
-                ": somebody else writes to the broker", rd_kafka_topic_name(m->rkt), m->partition, wanted, m->offset);
+        hf_fail(&b->refill_err, HF_E_CONFLICT,
+                "refilling %s [%d]: a record of offset %" PRId64 " came to %" PRId64
+                ": somebody else writes to the broker",
+                rd_kafka_topic_name(m->rkt), m->partition, wanted, m->offset);
     if (--b->refilling == 0)
         hf_forward_door(b->forward, true);
     pthread_cond_broadcast(&b->refill_moved);
@@ -126,8 +128,12 @@ static void on_refilled(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
 }
 
 static const hf_setting refill_settings[] = {
-    {"enable.idempotence", "true"}, {"linger.ms", "5"}, {"queue.buffering.max.messages", "200000"},
-    {"queue.buffering.max.kbytes", "262144"}, {"message.max.bytes", "4000000"}, {NULL, NULL},
+    {"enable.idempotence", "true"},
+    {"linger.ms", "5"},
+    {"queue.buffering.max.messages", "200000"},
+    {"queue.buffering.max.kbytes", "262144"},
+    {"message.max.bytes", "4000000"},
+    {NULL, NULL},
 };
 
 /* Waits until at most `most` records are on their way. */
@@ -171,7 +177,8 @@ static rd_kafka_headers_t *copy_headers(const hf_log_record *r) {
     return headers;
 }
 
-static hf_code refill_send(hf_broker *b, const partition *p, const char *topic, const hf_log_record *r, hf_err *reterr) {
+static hf_code refill_send(hf_broker *b, const partition *p, const char *topic, const hf_log_record *r,
+                           hf_err *reterr) {
     rd_kafka_headers_t *headers = copy_headers(r);
     pthread_mutex_lock(&b->lock);
     b->refilling++;
@@ -220,8 +227,12 @@ hf_code hf_broker_refill_done(hf_broker *b, int timeout_ms, hf_err *reterr) {
 
 /* ---- watching the bounds ----------------------------------------------------------------------------------- */
 static void tell(hf_broker *b, const partition *p, int64_t first_kept, bool dropped) {
-    const hf_broker_limit limit = {.topic = b->topics[p->topic], .partition = p->number, .dropped = dropped,
-                                   .records = p->records, .bytes = p->bytes, .first_kept = first_kept};
+    const hf_broker_limit limit = {.topic = b->topics[p->topic],
+                                   .partition = p->number,
+                                   .dropped = dropped,
+                                   .records = p->records,
+                                   .bytes = p->bytes,
+                                   .first_kept = first_kept};
     pthread_mutex_lock(&b->lock);
     hf_broker_limit_cb cb = b->limit_cb;
     void *ctx = b->limit_ctx;
@@ -300,8 +311,11 @@ static void *watch(void *arg) {
 }
 
 static const hf_setting watch_settings[] = {
-    {"group.id", "hyperfleet-broker-watch"}, {"enable.auto.commit", "false"}, {"auto.offset.reset", "earliest"},
-    {"fetch.wait.max.ms", "100"}, {NULL, NULL},
+    {"group.id", "hyperfleet-broker-watch"},
+    {"enable.auto.commit", "false"},
+    {"auto.offset.reset", "earliest"},
+    {"fetch.wait.max.ms", "100"},
+    {NULL, NULL},
 };
 
 static hf_code start_watch(hf_broker *b, hf_err *reterr) {

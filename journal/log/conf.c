@@ -32,7 +32,9 @@ static const hf_setting common[] = {
     {NULL, NULL},
 };
 
-static bool is_acks(const char *name) { return strcmp(name, "acks") == 0 || strcmp(name, "request.required.acks") == 0; }
+static bool is_acks(const char *name) {
+    return strcmp(name, "acks") == 0 || strcmp(name, "request.required.acks") == 0;
+}
 
 static hf_code check_reserved(const char *name, const char *value, hf_err *reterr) {
     for (size_t i = 0; i < HF_ARRAY_LEN(reserved); i++) {
@@ -60,7 +62,7 @@ static hf_code check_scram(const char *name, const char *value, int version, hf_
 hf_code hf_conf_check(const json_t *kafka, int librdkafka_version, hf_err *reterr) {
     const char *name;
     json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)kafka, name, value) {
+    json_object_foreach((json_t *)(uintptr_t)kafka, name, value) {
         if (!json_is_string(value))
             return hf_fail(reterr, HF_E_CONFIG, "kafka.%s: a single value is needed", name);
         hf_code code = check_reserved(name, json_string_value(value), reterr);
@@ -84,7 +86,8 @@ static hf_code put(rd_kafka_conf_t *conf, const char *name, const char *value, h
     if (result == RD_KAFKA_CONF_OK)
         return HF_OK;
     if (result == RD_KAFKA_CONF_UNKNOWN)
-        return hf_fail(reterr, HF_E_CONFIG, "kafka.%s: librdkafka %s has no such setting", name, rd_kafka_version_str());
+        return hf_fail(reterr, HF_E_CONFIG, "kafka.%s: librdkafka %s has no such setting", name,
+                       rd_kafka_version_str());
     return hf_fail(reterr, HF_E_CONFIG, "kafka.%s: %s", name, may_be_secret(name) ? "the value is not allowed" : why);
 }
 
@@ -100,7 +103,7 @@ static hf_code put_list(rd_kafka_conf_t *conf, const hf_setting *list, hf_err *r
 static hf_code put_users(rd_kafka_conf_t *conf, const hf_klog *log, hf_err *reterr) {
     const char *name;
     json_t *value;
-    json_object_foreach (log->kafka, name, value) {
+    json_object_foreach(log->kafka, name, value) {
         if (strcmp(name, "bootstrap.servers") == 0 || strcmp(name, "client.id") == 0)
             continue;
         hf_code code = put(conf, name, json_string_value(value), reterr);
@@ -147,6 +150,9 @@ hf_code hf_conf_new(hf_klog *log, const char *role, const hf_setting *soft, cons
 
 hf_code hf_handle_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafka_t **ret, hf_err *reterr) {
     char why[256] = "";
+#if defined(__SANITIZE_THREAD__)
+    hf_c11_tsan();
+#endif
     rd_kafka_t *rk = rd_kafka_new(type, conf, why, sizeof why);
     if (!rk) {
         rd_kafka_conf_destroy(conf);

@@ -15,8 +15,13 @@ hf_code hf_klog_spoil_topic(hf_klog *log, hf_topic topic, const char *setting, c
 
 /* Kafka's request numbers (protocol guide, "ApiKeys") and error codes. */
 enum { HF_API_PRODUCE = 0, HF_API_FETCH = 1, HF_API_METADATA = 3, HF_API_OFFSET_COMMIT = 8 };
-enum { HF_KAFKA_NOT_LEADER = 6, HF_KAFKA_REQUEST_TIMED_OUT = 7, HF_KAFKA_MESSAGE_TOO_LARGE = 10,
-       HF_KAFKA_NOT_ENOUGH_REPLICAS = 19, HF_KAFKA_TOPIC_AUTHORIZATION_FAILED = 29 };
+enum {
+    HF_KAFKA_NOT_LEADER = 6,
+    HF_KAFKA_REQUEST_TIMED_OUT = 7,
+    HF_KAFKA_MESSAGE_TOO_LARGE = 10,
+    HF_KAFKA_NOT_ENOUGH_REPLICAS = 19,
+    HF_KAFKA_TOPIC_AUTHORIZATION_FAILED = 29
+};
 /* The embedded broker answers the next `count` (at most 64) requests of that kind with an error. */
 void hf_broker_push_errors(hf_broker *broker, int16_t api, int error, uint32_t count);
 /* The embedded broker drops its connections and takes none (down), or works again. */

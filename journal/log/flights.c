@@ -5,8 +5,11 @@
 #include "schemas/base/mem.h"
 
 bool hf_flights_init(hf_flights *f, uint32_t max_count, size_t max_bytes) {
-    *f = (hf_flights){.max_count = max_count, .max_bytes = max_bytes, .free_head = HF_FLIGHT_NONE,
-                      .due_head = HF_FLIGHT_NONE, .due_tail = HF_FLIGHT_NONE};
+    *f = (hf_flights){.max_count = max_count,
+                      .max_bytes = max_bytes,
+                      .free_head = HF_FLIGHT_NONE,
+                      .due_head = HF_FLIGHT_NONE,
+                      .due_tail = HF_FLIGHT_NONE};
     f->chunks = hf_alloc((max_count / HF_FLIGHT_CHUNK + 1) * sizeof *f->chunks);
     return f->chunks != NULL;
 }

@@ -16,8 +16,8 @@
 
 enum { TAKE_MAX = 131072 };
 
-#define REMEDY                                                                                                          \
-    "records were deleted before they were read: check the topic's retention, then restore from a snapshot of a "       \
+#define REMEDY                                                                                                         \
+    "records were deleted before they were read: check the topic's retention, then restore from a snapshot of a "      \
     "journal that has them, or rebuild into an empty state directory"
 
 typedef struct track {
@@ -44,20 +44,22 @@ struct hf_follower {
 };
 
 static const hf_setting soft[] = {
-    {"queued.min.messages", "100000"},        /* a full queue makes a partition sleep for 1 s in librdkafka 2.0.2 */
+    {"queued.min.messages", "100000"}, /* a full queue makes a partition sleep for 1 s in librdkafka 2.0.2 */
     {"queued.max.messages.kbytes", "16384"},
     {NULL, NULL},
 };
 static const hf_setting hard[] = {
     {"group.id", "hyperfleet-follower"}, /* must be set; nothing is ever committed under it */
-    {"enable.auto.commit", "false"}, {"enable.auto.offset.store", "false"},
-    {"auto.offset.reset", "error"},  {"enable.partition.eof", "true"},
+    {"enable.auto.commit", "false"},
+    {"enable.auto.offset.store", "false"},
+    {"auto.offset.reset", "error"},
+    {"enable.partition.eof", "true"},
     {NULL, NULL},
 };
 static const hf_setting hard_replay[] = {
-    {"group.id", "hyperfleet-follower"}, {"enable.auto.commit", "false"},
-    {"enable.auto.offset.store", "false"}, {"auto.offset.reset", "error"},
-    {"enable.partition.eof", "true"},    {"queued.min.messages", "1000000"},
+    {"group.id", "hyperfleet-follower"},       {"enable.auto.commit", "false"},
+    {"enable.auto.offset.store", "false"},     {"auto.offset.reset", "error"},
+    {"enable.partition.eof", "true"},          {"queued.min.messages", "1000000"},
     {"queued.max.messages.kbytes", "1000000"}, {NULL, NULL},
 };
 

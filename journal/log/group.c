@@ -13,10 +13,10 @@
 #include "journal/log/inside.h"
 #include "schemas/base/clock.h"
 
-enum { TAKE_MAX = 131072, CLOSE_MS = 3000, CLOSE_STEP_MS = 20, STALLED_RETRY_MS = 500 };
+enum { TAKE_MAX = 131072, CLOSE_MS = 3000, CLOSE_STEP_MS = 20, FIRST_SHARE_MS = 15000, STALLED_RETRY_MS = 500 };
 
-#define REMEDY                                                                                                          \
-    "records were deleted before they were taken in: raise the topic's retention, see what was lost, then let the "     \
+#define REMEDY                                                                                                         \
+    "records were deleted before they were taken in: raise the topic's retention, see what was lost, then let the "    \
     "group go on with kafka-consumer-groups --reset-offsets --to-earliest"
 
 typedef struct share {
@@ -37,14 +37,15 @@ struct hf_group {
     size_t held_count, held_room;
     int event_fd;
     int64_t retry_at_ms; /* of stalled partitions */
-    bool any_stalled;
+    int64_t opened_ms;
+    bool any_stalled, subscribed;
     hf_err broken;
 };
 
 static const hf_setting soft[] = {
     {"queued.min.messages", "100000"},
     {"queued.max.messages.kbytes", "16384"},
-    {"session.timeout.ms", "10000"}, /* 45 s by default: so long would a dead member's share stand still */
+    {"session.timeout.ms", "10000"},  /* 45 s by default: so long would a dead member's share stand still */
     {"heartbeat.interval.ms", "500"}, /* members learn of a rebalance with it: 3 s by default, twice for a take-over */
     {NULL, NULL},
 };
@@ -130,7 +131,8 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic
     }
     if (!error)
         return;
-    HF_LOG(WARN, "rebalance-failed", {"topic", HF_V_Z(topic_name(g))}, {"detail", HF_V_Z(rd_kafka_error_string(error))});
+    HF_LOG(WARN, "rebalance-failed", {"topic", HF_V_Z(topic_name(g))},
+           {"detail", HF_V_Z(rd_kafka_error_string(error))});
     rd_kafka_error_destroy(error);
 }
 
@@ -141,9 +143,13 @@ static void on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque) 
 /* ---- opening and closing --------------------------------------------------------------------------- */
 static hf_code open_handle(hf_group *g, const char *group_id, rd_kafka_t **ret, hf_err *reterr) {
     const hf_setting hard[] = {
-        {"group.id", group_id},          {"enable.auto.commit", "false"},
-        {"enable.auto.offset.store", "false"}, {"auto.offset.reset", "error"},
-        {"partition.assignment.strategy", "cooperative-sticky"}, {"enable.partition.eof", "false"}, {NULL, NULL},
+        {"group.id", group_id},
+        {"enable.auto.commit", "false"},
+        {"enable.auto.offset.store", "false"},
+        {"auto.offset.reset", "error"},
+        {"partition.assignment.strategy", "cooperative-sticky"},
+        {"enable.partition.eof", "false"},
+        {NULL, NULL},
     };
     rd_kafka_conf_t *conf;
     hf_code code = hf_conf_new(g->log, "group", soft, hard, &conf, reterr);
@@ -163,6 +169,7 @@ static hf_code subscribe(hf_group *g, hf_err *reterr) {
     rd_kafka_topic_partition_list_t *list = list_of_one(g, RD_KAFKA_PARTITION_UA, RD_KAFKA_OFFSET_INVALID);
     rd_kafka_resp_err_t err = rd_kafka_subscribe(g->client->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
+    g->subscribed = !err;
     return err ? hf_fail(reterr, hf_log_code(err), "joining the group of %s: %s", topic_name(g), rd_kafka_err2str(err))
                : HF_OK;
 }
@@ -192,6 +199,7 @@ hf_code hf_group_open(hf_klog *log, hf_topic topic, const char *group_suffix, hf
     g->log = log;
     g->topic = topic;
     g->event_fd = -1;
+    g->opened_ms = hf_mono_ms(hf_clock_system());
     hf_code code = group_start(g, group_suffix, reterr);
     if (code) {
         hf_group_close(g);
@@ -207,6 +215,17 @@ static void take_last_event(hf_group *g, rd_kafka_event_t *event) {
     if (event && rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE)
         on_rebalance(g->client->rk, rd_kafka_event_error(event), rd_kafka_event_topic_partition_list(event), g);
     rd_kafka_event_destroy(event);
+}
+
+/* A member that goes between the answer to its join and its first share makes librdkafka 2.0.2 abort
+ * (rd_kafka_sticky_assignor_state_destroy), so right after opening it stays until then, where a broker answers. */
+static void await_first_share(hf_group *g) {
+    int64_t until = g->opened_ms + FIRST_SHARE_MS;
+    while (!g->generation && !atomic_load(&g->log->trouble.code) && hf_mono_ms(hf_clock_system()) < until) {
+        rd_kafka_message_t *m = rd_kafka_consumer_poll(g->client->rk, CLOSE_STEP_MS);
+        if (m)
+            rd_kafka_message_destroy(m);
+    }
 }
 
 /* Leaves the group, with a bound: rd_kafka_consumer_close would wait for a coordinator that is gone. */
@@ -229,6 +248,8 @@ void hf_group_close(hf_group *g) {
         rd_kafka_message_destroy(g->held[i]);
     if (g->client) {
         hf_client_silence(g->client);
+        if (g->subscribed)
+            await_first_share(g);
         leave(g);
         hf_client_put(g->client);
     }

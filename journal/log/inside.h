@@ -16,8 +16,8 @@
 #include "schemas/base/mem.h"
 
 enum {
-    HF_LOG_STEP_MS = 10000,   /* bound of one blocking step inside open calls */
-    HF_LOG_FULL_NAME = 256,   /* Kafka's topic names have at most 249 characters */
+    HF_LOG_STEP_MS = 10000, /* bound of one blocking step inside open calls */
+    HF_LOG_FULL_NAME = 256, /* Kafka's topic names have at most 249 characters */
     HF_LOG_PARTITIONS_MAX = 4096,
     HF_LOG_DEAD_LETTER_BYTES = 2 * 1024 * 1024, /* a stranger's record may be larger than ours, and is kept verbatim */
 };
@@ -42,6 +42,10 @@ struct hf_klog {
     rd_kafka_t *admin;
     hf_producer *producer;
 };
+
+#if defined(__SANITIZE_THREAD__)
+void hf_c11_tsan(void); /* c11_tsan.c: called so that the linker takes that file */
+#endif
 
 /* ---- conf.c: settings ---------------------------------------------------------------------- */
 typedef struct hf_setting {
@@ -120,6 +124,8 @@ void hf_event_clear(int fd);
 int hf_event_wait(int fd, int timeout_ms); /* poll(2), again after EINTR */
 
 /* First and next offset of each partition in one request per leader; `partitions` is left as it was but for .offset. */
-hf_code hf_log_ends(hf_klog *log, rd_kafka_topic_partition_list_t *partitions, int64_t which, int timeout_ms, hf_err *reterr);
+hf_code hf_log_ends(hf_klog *log, rd_kafka_topic_partition_list_t *partitions, int64_t which, int timeout_ms,
+                    hf_err *reterr);
 /* LOG_TRUNCATED in words: asks for the first kept offset. */
-hf_code hf_log_truncated(hf_klog *log, const char *topic, int32_t partition, int64_t wanted, const char *remedy, hf_err *reterr);
+hf_code hf_log_truncated(hf_klog *log, const char *topic, int32_t partition, int64_t wanted, const char *remedy,
+                         hf_err *reterr);

@@ -147,7 +147,8 @@ hf_code hf_klog_partitions(hf_klog *log, hf_topic topic, int32_t *ret_count, hf_
         count = atomic_load(&log->partition_counts[topic]);
     }
     if (!count)
-        return hf_fail(reterr, HF_E_NOT_FOUND, "topic %s does not exist at %s", log->topic_names[topic], log->bootstrap);
+        return hf_fail(reterr, HF_E_NOT_FOUND, "topic %s does not exist at %s", log->topic_names[topic],
+                       log->bootstrap);
     *ret_count = count;
     return HF_OK;
 }
@@ -199,8 +200,7 @@ hf_code hf_log_ends(hf_klog *log, rd_kafka_topic_partition_list_t *partitions, i
                     hf_err *reterr) {
     int64_t until = hf_mono_ms(hf_clock_system()) + timeout_ms;
     rd_kafka_resp_err_t err;
-    while ((err = ask_ends(log, partitions, which, timeout_ms)) && passes(err) &&
-           hf_mono_ms(hf_clock_system()) < until)
+    while ((err = ask_ends(log, partitions, which, timeout_ms)) && passes(err) && hf_mono_ms(hf_clock_system()) < until)
         pause_and_refresh(log);
     return err ? hf_fail(reterr, hf_log_code(err), "offsets of the topics at %s: %s", log->bootstrap,
                          rd_kafka_err2str(err))

@@ -136,6 +136,7 @@ hf_code hf_log_truncated(hf_klog *log, const char *topic, int32_t partition, int
                        "%s [%d]: offset %lld is wanted next, but the log ends at %lld: the topic was deleted and made "
                        "anew, or this is another cluster; %s",
                        topic, partition, (long long)wanted, (long long)high, remedy);
-    return hf_fail(reterr, HF_E_LOG_TRUNCATED, "%s [%d]: offset %lld is wanted next, but the first one kept is %lld; %s",
-                   topic, partition, (long long)wanted, (long long)low, remedy);
+    return hf_fail(reterr, HF_E_LOG_TRUNCATED,
+                   "%s [%d]: offset %lld is wanted next, but the first one kept is %lld; %s", topic, partition,
+                   (long long)wanted, (long long)low, remedy);
 }

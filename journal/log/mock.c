@@ -19,8 +19,8 @@ typedef struct knocker {
 
 static void *knock(void *arg) {
     knocker *k = arg;
-    const struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(k->port),
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(k->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     while (!atomic_load(&k->done)) {
         hf_auto_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (fd >= 0)
@@ -54,7 +54,8 @@ static hf_code create_topics(hf_mock *m, const hf_broker_topic *topics, size_t c
     for (size_t t = 0; t < count; t++) {
         rd_kafka_resp_err_t err = rd_kafka_mock_topic_create(m->cluster, topics[t].name, topics[t].partitions, 1);
         if (err)
-            return hf_fail(reterr, HF_E_INVALID, "embedded broker: topic %s: %s", topics[t].name, rd_kafka_err2str(err));
+            return hf_fail(reterr, HF_E_INVALID, "embedded broker: topic %s: %s", topics[t].name,
+                           rd_kafka_err2str(err));
     }
     return HF_OK;
 }

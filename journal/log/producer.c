@@ -59,15 +59,24 @@ static const hf_setting soft[] = {
     {NULL, NULL},
 };
 static const hf_setting hard[LANES][5] = {
-    {{"enable.idempotence", "true"}, {"acks", "all"}, {"partitioner", "murmur2_random"}, {"linger.ms", "0"}, {NULL, NULL}},
-    {{"enable.idempotence", "true"}, {"acks", "all"}, {"partitioner", "murmur2_random"}, {"linger.ms", "1"}, {NULL, NULL}},
+    {{"enable.idempotence", "true"},
+     {"acks", "all"},
+     {"partitioner", "murmur2_random"},
+     {"linger.ms", "0"},
+     {NULL, NULL}},
+    {{"enable.idempotence", "true"},
+     {"acks", "all"},
+     {"partitioner", "murmur2_random"},
+     {"linger.ms", "1"},
+     {NULL, NULL}},
 };
 
 /* ---- reports from librdkafka ---------------------------------------------------------------- */
 static hf_code report_code(rd_kafka_resp_err_t err) {
     hf_code code = hf_log_code(err);
-    return code == HF_OK || code == HF_E_LIMIT || code == HF_E_PERMISSION || code == HF_E_NOT_FOUND ? code
-                                                                                                    : HF_E_LOG_NOT_ACKED;
+    return code == HF_OK || code == HF_E_LIMIT || code == HF_E_PERMISSION || code == HF_E_NOT_FOUND
+               ? code
+               : HF_E_LOG_NOT_ACKED;
 }
 
 static void landed(hf_producer *p, uint32_t index) {
@@ -348,8 +357,14 @@ hf_code hf_klog_produce(hf_klog *log, hf_topic topic, int32_t partition, hf_str 
                         const char *hf_type_name, const hf_header *headers, uint32_t header_count, uint64_t tag,
                         hf_err *reterr) {
     hf_producer *p = log->producer;
-    outgoing o = {.topic = topic, .partition = partition, .key = key, .value = value, .type = hf_type_name,
-                  .headers = headers, .header_count = header_count, .tag = tag};
+    outgoing o = {.topic = topic,
+                  .partition = partition,
+                  .key = key,
+                  .value = value,
+                  .type = hf_type_name,
+                  .headers = headers,
+                  .header_count = header_count,
+                  .tag = tag};
     hf_code code = check_outgoing(log, &o, reterr);
     if (code)
         return code;
@@ -371,8 +386,11 @@ static int deliver(hf_producer *p) {
     pthread_mutex_unlock(&p->lock);
     for (uint32_t i = head; i != HF_FLIGHT_NONE; i = hf_flights_at(&p->flights, i)->next, count++) {
         const hf_flight *f = hf_flights_at(&p->flights, i);
-        const hf_report report = {.topic = (hf_topic)f->topic, .partition = f->partition, .offset = f->offset,
-                                  .error = f->error, .detail = f->detail};
+        const hf_report report = {.topic = (hf_topic)f->topic,
+                                  .partition = f->partition,
+                                  .offset = f->offset,
+                                  .error = f->error,
+                                  .detail = f->detail};
         if (cb)
             cb(p->cb_ctx, f->tag, &report);
     }
@@ -461,8 +479,8 @@ bool hf_klog_fail_producer(hf_klog *log, const char *reason) {
     pthread_mutex_lock(&log->producer->lock);
     for (int i = 0; i < LANES; i++)
         if (log->producer->lanes[i].rk)
-            done |= !rd_kafka_test_fatal_error(log->producer->lanes[i].rk, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
-                                               reason);
+            done |= !rd_kafka_test_fatal_error(log->producer->lanes[i].rk,
+                                               RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, reason);
     pthread_mutex_unlock(&log->producer->lock);
     return done;
 }

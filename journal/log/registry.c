@@ -68,7 +68,8 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *ctx) {
 }
 
 static struct curl_slist *set_up(CURL *curl, const char *url, const char *body, hf_buf *answer) {
-    struct curl_slist *headers = curl_slist_append(NULL, "Accept: application/vnd.schemaregistry.v1+json, application/json");
+    struct curl_slist *headers =
+        curl_slist_append(NULL, "Accept: application/vnd.schemaregistry.v1+json, application/json");
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
@@ -106,8 +107,8 @@ static hf_code exchange(const hf_registry *r, const char *url, const char *body,
 /* What the registry says in its own words: {"error_code": 42201, "message": "..."}. */
 static hf_code refused(const hf_registry *r, long status, const json_t *answer, const char *what, hf_err *reterr) {
     const char *message = json_string_value(json_object_get(answer, "message"));
-    hf_code code = status == 401 || status == 403 ? HF_E_UNAUTHORIZED
-                   : status == 404                ? HF_E_SCHEMA_UNKNOWN
+    hf_code code = status == 401 || status == 403   ? HF_E_UNAUTHORIZED
+                   : status == 404                  ? HF_E_SCHEMA_UNKNOWN
                    : status == 409 || status == 422 ? HF_E_INVALID
                                                     : HF_E_PROTOCOL;
     return hf_fail(reterr, code, "schema registry %s: %s: HTTP %ld%s%.200s", r->shown, what, status,
@@ -126,7 +127,8 @@ static hf_code call(const hf_registry *r, const char *url, const char *body, con
     if (!code && status != 200)
         code = refused(r, status, json, what, reterr);
     else if (!code && !json_is_object(json))
-        code = hf_fail(reterr, HF_E_PROTOCOL, "schema registry %s: %s: the answer is not a JSON object", r->shown, what);
+        code =
+            hf_fail(reterr, HF_E_PROTOCOL, "schema registry %s: %s: the answer is not a JSON object", r->shown, what);
     if (code)
         json_decref(json);
     else
@@ -177,7 +179,8 @@ hf_code hf_registry_lookup(void *registry, int32_t id, char **ret_text, hf_err *
     const char *type = json_string_value(json_object_get(answer, "schemaType"));
     char *copy = NULL;
     if (type && strcmp(type, "AVRO") != 0)
-        code = hf_fail(reterr, HF_E_UNSUPPORTED, "schema registry %s: %s is of type %.40s, not AVRO", r->shown, what, type);
+        code = hf_fail(reterr, HF_E_UNSUPPORTED, "schema registry %s: %s is of type %.40s, not AVRO", r->shown, what,
+                       type);
     else if (!text)
         code = hf_fail(reterr, HF_E_PROTOCOL, "schema registry %s: %s: the answer has no schema", r->shown, what);
     else if (!(copy = hf_strndup(text, strlen(text))))

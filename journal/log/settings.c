@@ -21,8 +21,8 @@ static const struct {
 bool hf_topic_single(hf_topic topic) { return wanted[topic].single; }
 
 void hf_topic_settings_init(hf_topic_settings *s) {
-    *s = (hf_topic_settings){.retention_ms = NOT_TOLD, .retention_bytes = NOT_TOLD, .min_insync = NOT_TOLD,
-                             .unclean_election = NOT_TOLD};
+    *s = (hf_topic_settings){
+        .retention_ms = NOT_TOLD, .retention_bytes = NOT_TOLD, .min_insync = NOT_TOLD, .unclean_election = NOT_TOLD};
 }
 
 void hf_topic_settings_put(hf_topic_settings *s, const char *name, const char *value) {

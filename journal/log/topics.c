@@ -66,8 +66,7 @@ static rd_kafka_AdminOptions_t *options(hf_klog *log, rd_kafka_admin_op_t op, in
 
 /* Describes the resources and hands each entry to `take`. *ret_told stays false where the broker does not tell. */
 typedef void (*take_entry)(void *ctx, const char *resource, const char *name, const char *value);
-static hf_code describe_result(rd_kafka_event_t *event, take_entry take, void *ctx, bool *ret_told,
-                               hf_err *reterr) {
+static hf_code describe_result(rd_kafka_event_t *event, take_entry take, void *ctx, bool *ret_told, hf_err *reterr) {
     rd_kafka_resp_err_t err = rd_kafka_event_error(event);
     if (err == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE)
         return HF_OK;
@@ -150,8 +149,8 @@ static void set_new(rd_kafka_NewTopic_t *new_topic, hf_topic topic, int32_t repl
 static hf_code created(hf_klog *log, rd_kafka_event_t *event, hf_err *reterr) {
     rd_kafka_resp_err_t err = rd_kafka_event_error(event);
     if (err == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE)
-        return hf_fail(reterr, HF_E_NOT_FOUND, "the fleet's topics do not exist at %s, and this broker cannot make them",
-                       log->bootstrap);
+        return hf_fail(reterr, HF_E_NOT_FOUND,
+                       "the fleet's topics do not exist at %s, and this broker cannot make them", log->bootstrap);
     if (err)
         return hf_fail(reterr, hf_log_code(err), "making the fleet's topics: %s", rd_kafka_event_error_string(event));
     const rd_kafka_CreateTopics_result_t *result = rd_kafka_event_CreateTopics_result(event);
@@ -276,8 +275,10 @@ static bool is_mock(hf_klog *log, int timeout_ms) {
 static hf_code check_present(const hf_klog *log, const topic_facts *facts, hf_err *reterr) {
     for (int t = 0; t < HF_TOPIC_COUNT; t++)
         if (!facts->settings[t].partitions)
-            return hf_fail(reterr, HF_E_NOT_FOUND, "topic %s does not exist at %s, an embedded broker, which makes its topics "
-                           "at its start: is it that of another fleet?", log->topic_names[t], log->bootstrap);
+            return hf_fail(reterr, HF_E_NOT_FOUND,
+                           "topic %s does not exist at %s, an embedded broker, which makes its topics "
+                           "at its start: is it that of another fleet?",
+                           log->topic_names[t], log->bootstrap);
     return HF_OK;
 }
 

@@ -16,8 +16,7 @@ void hf_trouble_done(hf_trouble *trouble) { pthread_mutex_destroy(&trouble->lock
 hf_code hf_log_code(rd_kafka_resp_err_t err) {
     int code = err; /* the enum has 150 members and each release adds some */
     switch (code) {
-    case RD_KAFKA_RESP_ERR_NO_ERROR:
-        return HF_OK;
+    case RD_KAFKA_RESP_ERR_NO_ERROR: return HF_OK;
     case RD_KAFKA_RESP_ERR__TRANSPORT:
     case RD_KAFKA_RESP_ERR__RESOLVE:
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
@@ -25,33 +24,24 @@ hf_code hf_log_code(rd_kafka_resp_err_t err) {
     case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
     case RD_KAFKA_RESP_ERR__WAIT_COORD:
     case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
-    case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
-        return HF_E_LOG_UNREACHABLE;
+    case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE: return HF_E_LOG_UNREACHABLE;
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR__SSL:
-    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-        return HF_E_UNAUTHORIZED;
+    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED: return HF_E_UNAUTHORIZED;
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-        return HF_E_PERMISSION;
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED: return HF_E_PERMISSION;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-        return HF_E_NOT_FOUND;
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION: return HF_E_NOT_FOUND;
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
-        return HF_E_LIMIT;
-    case RD_KAFKA_RESP_ERR__QUEUE_FULL:
-        return HF_E_LOG_QUEUE_FULL;
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE: return HF_E_LIMIT;
+    case RD_KAFKA_RESP_ERR__QUEUE_FULL: return HF_E_LOG_QUEUE_FULL;
     case RD_KAFKA_RESP_ERR__FATAL:
-    case RD_KAFKA_RESP_ERR__FENCED:
-        return HF_E_LOG_FATAL;
+    case RD_KAFKA_RESP_ERR__FENCED: return HF_E_LOG_FATAL;
     case RD_KAFKA_RESP_ERR__INVALID_ARG:
-    case RD_KAFKA_RESP_ERR_INVALID_CONFIG:
-        return HF_E_CONFIG;
-    default:
-        return HF_E_PROTOCOL;
+    case RD_KAFKA_RESP_ERR_INVALID_CONFIG: return HF_E_CONFIG;
+    default: return HF_E_PROTOCOL;
     }
 }
 

@@ -160,13 +160,15 @@ static void round_trip(hf_klog *log) {
     hf_klog_flush(log, WAIT_MS, NULL);
     hf_follower_close(f);
     qsort(ns + WARM_UP, TRIPS - WARM_UP, sizeof *ns, by_size);
-    printf("%-34s p50 %.2f ms, p99 %.2f ms\n", "produce -> follow, idle", (double)ns[WARM_UP + (TRIPS - WARM_UP) / 2] / 1e6,
-           (double)ns[WARM_UP + (TRIPS - WARM_UP) * 99 / 100] / 1e6);
+    printf("%-34s p50 %.2f ms, p99 %.2f ms\n", "produce -> follow, idle",
+           (double)ns[WARM_UP + (TRIPS - WARM_UP) / 2] / 1e6, (double)ns[WARM_UP + (TRIPS - WARM_UP) * 99 / 100] / 1e6);
 }
 
 static options parse(int argc, char **argv) {
-    static const struct option longs[] = {{"bootstrap", 1, NULL, 'b'}, {"records", 1, NULL, 'r'},
-                                          {"bytes", 1, NULL, 's'},     {"partitions", 1, NULL, 'p'},
+    static const struct option longs[] = {{"bootstrap", 1, NULL, 'b'},
+                                          {"records", 1, NULL, 'r'},
+                                          {"bytes", 1, NULL, 's'},
+                                          {"partitions", 1, NULL, 'p'},
                                           {NULL, 0, NULL, 0}};
     options o = {.records = 1000000, .bytes = 200, .partitions = 1};
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) >= 0;) {

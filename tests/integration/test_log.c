@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "journal/log/klog.h"

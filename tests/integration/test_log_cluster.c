@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "tests/support/kafka.h"

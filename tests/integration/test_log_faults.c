@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "journal/log/faults.h"
@@ -62,7 +63,8 @@ static void while_the_broker_is_away_health_says_so(void **state) {
     hf_klog *log = open_fleet("health", NULL), *other = open_fleet("health", NULL);
     hf_group *g;
     hf_batch batch = {0};
-    assert_int_equal(hf_klog_produce(other, HF_TOPIC_SUBMISSIONS, 0, HF_STR_NONE, HF_STR("a"), "T", NULL, 0, 0, &err), HF_OK);
+    assert_int_equal(hf_klog_produce(other, HF_TOPIC_SUBMISSIONS, 0, HF_STR_NONE, HF_STR("a"), "T", NULL, 0, 0, &err),
+                     HF_OK);
     assert_int_equal(hf_klog_flush(other, WAIT_MS, &err), HF_OK);
     assert_int_equal(hf_group_open(other, HF_TOPIC_SUBMISSIONS, "intake", &g, &err), HF_OK);
     while (!batch.count)
@@ -77,7 +79,8 @@ static void while_the_broker_is_away_health_says_so(void **state) {
     assert_int_equal(hf_klog_health(log, &err), HF_E_LOG_UNREACHABLE);
     assert_non_null(strstr(err.detail, kafka.bootstrap));
     int64_t begin = hf_mono_ms(hf_clock_system()); /* leaving needs no broker, and has its bound */
-    assert_int_equal(hf_klog_produce(other, HF_TOPIC_SUBMISSIONS, 0, HF_STR_NONE, HF_STR("b"), "T", NULL, 0, 0, &err), HF_OK);
+    assert_int_equal(hf_klog_produce(other, HF_TOPIC_SUBMISSIONS, 0, HF_STR_NONE, HF_STR("b"), "T", NULL, 0, 0, &err),
+                     HF_OK);
     hf_group_close(g);
     hf_klog_close(other);
     assert_true(hf_mono_ms(hf_clock_system()) - begin < 40000);
@@ -104,7 +107,8 @@ static void a_truncated_log_fails_loudly_at_open_and_later(void **state) {
 
     const hf_follow_from old = {HF_TOPIC_JOB_EVENTS, 0, CUT - 1}, good = {HF_TOPIC_JOB_EVENTS, 0, CUT};
     assert_int_equal(hf_follower_open(log, &old, 1, &f, &err), HF_E_LOG_TRUNCATED);
-    assert_non_null(strstr(err.detail, "hyperfleet.cut.job-events [0]: offset 99 is wanted next, but the first one kept is 100"));
+    assert_non_null(
+        strstr(err.detail, "hyperfleet.cut.job-events [0]: offset 99 is wanted next, but the first one kept is 100"));
     assert_non_null(strstr(err.detail, "restore from a snapshot"));
 
     assert_int_equal(hf_follower_open(log, &good, 1, &f, &err), HF_OK);
@@ -172,7 +176,8 @@ static void a_follower_meets_a_truncation_while_it_follows(void **state) {
     }
     assert_int_equal(code, HF_E_LOG_TRUNCATED);
     char says[160];
-    snprintf(says, sizeof says, "hyperfleet.cut2.job-events [0]: offset %lld is wanted next, but the first one kept is 99999",
+    snprintf(says, sizeof says,
+             "hyperfleet.cut2.job-events [0]: offset %lld is wanted next, but the first one kept is 99999",
              (long long)next);
     assert_non_null(strstr(err.detail, says));
     assert_int_equal(hf_follower_poll(f, 1000, 0, &batch, &err), HF_E_LOG_TRUNCATED); /* for good */

@@ -11,6 +11,7 @@
 
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "schemas/base/id.h"
@@ -33,8 +34,8 @@ void hf_test_dir_remove(const char *path) { nftw(path, remove_one, 16, FTW_DEPTH
 int hf_test_free_port(void) {
     for (int i = 0; i < 1000; i++) {
         int port = 10000 + (int)(hf_random_u64(hf_random_system()) % 5000);
-        struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        struct sockaddr_in a = {
+            .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         int failed = bind(fd, (struct sockaddr *)&a, sizeof a);
         close(fd);

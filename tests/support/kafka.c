@@ -10,6 +10,7 @@
 
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #define SCRIPTS HF_SOURCE_DIR "/tests/support/kafka/"

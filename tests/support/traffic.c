@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "schemas/base/clock.h"
@@ -54,7 +55,8 @@ void hf_traffic_send(hf_traffic *t) {
     snprintf(value, sizeof value, "%llu", (unsigned long long)t->sent);
     t->sent++; /* before: its report may come at once */
     do {
-        code = hf_klog_produce(t->log, t->topic, -1, hf_str_of(key), hf_str_of(value), "Test", NULL, 0, t->sent - 1, &err);
+        code =
+            hf_klog_produce(t->log, t->topic, -1, hf_str_of(key), hf_str_of(value), "Test", NULL, 0, t->sent - 1, &err);
         hf_klog_poll_reports(t->log, code ? 10 : 0);
     } while (code == HF_E_LOG_QUEUE_FULL || code == HF_E_LOG_FATAL);
     if (code)

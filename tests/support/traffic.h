@@ -14,7 +14,8 @@ typedef struct hf_traffic {
     uint64_t acked_count, failed_count;
 } hf_traffic;
 
-void hf_traffic_init(hf_traffic *traffic, hf_klog *log, hf_topic topic, uint64_t max); /* takes the log's report callback */
+void hf_traffic_init(hf_traffic *traffic, hf_klog *log, hf_topic topic,
+                     uint64_t max); /* takes the log's report callback */
 void hf_traffic_done(hf_traffic *traffic);
 /* Sends one record, waiting for room where the queue is full; and takes reports. */
 void hf_traffic_send(hf_traffic *traffic);

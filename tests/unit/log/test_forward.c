@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "journal/log/forward.h"

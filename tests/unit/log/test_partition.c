@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "journal/log/klog.h"
@@ -15,8 +16,11 @@ static void known_hashes(void **state) {
         const char *key;
         int32_t murmur2;
     } vectors[] = {
-        {"21", -973932308},          {"foobar", -790332482},      {"a-little-bit-long-string", -985981536},
-        {"a-little-bit-longer-string", -1486304829},              {"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971},
+        {"21", -973932308},
+        {"foobar", -790332482},
+        {"a-little-bit-long-string", -985981536},
+        {"a-little-bit-longer-string", -1486304829},
+        {"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971},
         {"abc", 479470107},
     };
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "journal/log/registry.h"
@@ -96,7 +97,9 @@ static void a_schema_is_registered_as_written(void **state) {
     (void)state;
     int32_t id = 0;
     hf_registry *r = begin("200 OK", "{\"id\": 7}", 0);
-    assert_int_equal(hf_registry_register(r, "hyperfleet.x.job-events", "{\"type\": \"string\",\n  \"doc\": \"a\"}", &id, &err), HF_OK);
+    assert_int_equal(
+        hf_registry_register(r, "hyperfleet.x.job-events", "{\"type\": \"string\",\n  \"doc\": \"a\"}", &id, &err),
+        HF_OK);
     assert_int_equal(id, 7);
     end(r);
     assert_non_null(strstr(s.request, "POST /base/subjects/hyperfleet.x.job-events-value/versions HTTP/1.1\r\n"));
@@ -127,7 +130,8 @@ static void look_up(const char *status, const char *body, size_t flood_bytes, hf
 
 static void bad_answers_are_errors_that_name_the_registry(void **state) {
     (void)state;
-    look_up("404 Not Found", "{\"error_code\":40403,\"message\":\"Schema 1 not found\"}", 0, HF_E_SCHEMA_UNKNOWN, "HTTP 404: Schema 1 not found");
+    look_up("404 Not Found", "{\"error_code\":40403,\"message\":\"Schema 1 not found\"}", 0, HF_E_SCHEMA_UNKNOWN,
+            "HTTP 404: Schema 1 not found");
     look_up("401 Unauthorized", "", 0, HF_E_UNAUTHORIZED, "HTTP 401");
     look_up("500 Oops", "<html>", 0, HF_E_PROTOCOL, "HTTP 500");
     look_up("302 Found\r\nLocation: http://127.0.0.1:9/", "", 0, HF_E_PROTOCOL, "HTTP 302");

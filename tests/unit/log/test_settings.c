@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "journal/log/inside.h"
@@ -30,33 +31,55 @@ static void says(const char *text) {
 
 static void a_topic_that_loses_nothing_is_accepted(void **state) {
     (void)state;
-    assert_int_equal(check(HF_TOPIC_JOB_EVENTS, 4, 1, SETTINGS("cleanup.policy", "delete", "retention.ms", "-1", "retention.bytes", "-1", "min.insync.replicas", "1")), HF_OK);
-    assert_int_equal(check(HF_TOPIC_JOB_EVENTS, 400, 3, SETTINGS("cleanup.policy", "delete", "retention.ms", "-1", "retention.bytes", "-1", "min.insync.replicas", "2", "unclean.leader.election.enable", "false")), HF_OK);
-    assert_int_equal(check(HF_TOPIC_SUBMISSIONS, 1, 1, SETTINGS("cleanup.policy", "delete", "retention.ms", "999999999999", "retention.bytes", "-1")), HF_OK);
-    assert_int_equal(check(HF_TOPIC_WORKERS, 1, 1, SETTINGS("cleanup.policy", "delete", "retention.ms", "1000", "retention.bytes", "5")), HF_OK);
-    assert_int_equal(check(HF_TOPIC_SCHEDULES, 1, 1, SETTINGS("cleanup.policy", "compact", "retention.ms", "1000", "retention.bytes", "5")), HF_OK);
+    assert_int_equal(check(HF_TOPIC_JOB_EVENTS, 4, 1,
+                           SETTINGS("cleanup.policy", "delete", "retention.ms", "-1", "retention.bytes", "-1",
+                                    "min.insync.replicas", "1")),
+                     HF_OK);
+    assert_int_equal(check(HF_TOPIC_JOB_EVENTS, 400, 3,
+                           SETTINGS("cleanup.policy", "delete", "retention.ms", "-1", "retention.bytes", "-1",
+                                    "min.insync.replicas", "2", "unclean.leader.election.enable", "false")),
+                     HF_OK);
+    assert_int_equal(
+        check(HF_TOPIC_SUBMISSIONS, 1, 1,
+              SETTINGS("cleanup.policy", "delete", "retention.ms", "999999999999", "retention.bytes", "-1")),
+        HF_OK);
+    assert_int_equal(check(HF_TOPIC_WORKERS, 1, 1,
+                           SETTINGS("cleanup.policy", "delete", "retention.ms", "1000", "retention.bytes", "5")),
+                     HF_OK);
+    assert_int_equal(check(HF_TOPIC_SCHEDULES, 1, 1,
+                           SETTINGS("cleanup.policy", "compact", "retention.ms", "1000", "retention.bytes", "5")),
+                     HF_OK);
     assert_int_equal(check(HF_TOPIC_JOB_EVENTS, 4, 1, NULL), HF_OK); /* a broker that does not tell */
 }
 
 static void what_could_lose_a_record_is_refused_by_name(void **state) {
     (void)state;
-    assert_int_equal(check(HF_TOPIC_JOB_EVENTS, 4, 1, SETTINGS("cleanup.policy", "delete", "retention.ms", "604800000")), HF_E_TOPIC_MISMATCH);
+    assert_int_equal(
+        check(HF_TOPIC_JOB_EVENTS, 4, 1, SETTINGS("cleanup.policy", "delete", "retention.ms", "604800000")),
+        HF_E_TOPIC_MISMATCH);
     says("topic hyperfleet.x.t has retention.ms=604800000, wanted -1");
     says("kafka-configs --bootstrap-server broker:9092 --alter --topic hyperfleet.x.t --add-config retention.ms=-1");
-    assert_int_equal(check(HF_TOPIC_SUBMISSIONS, 4, 1, SETTINGS("cleanup.policy", "delete", "retention.ms", "604799999")), HF_E_TOPIC_MISMATCH);
+    assert_int_equal(
+        check(HF_TOPIC_SUBMISSIONS, 4, 1, SETTINGS("cleanup.policy", "delete", "retention.ms", "604799999")),
+        HF_E_TOPIC_MISMATCH);
     says("wanted 604800000");
     assert_int_equal(check(HF_TOPIC_JOB_EVENTS, 4, 1, SETTINGS("cleanup.policy", "compact")), HF_E_TOPIC_MISMATCH);
     says("cleanup.policy=compact, wanted delete");
-    assert_int_equal(check(HF_TOPIC_JOB_EVENTS, 4, 1, SETTINGS("cleanup.policy", "compact,delete")), HF_E_TOPIC_MISMATCH);
-    assert_int_equal(check(HF_TOPIC_SCHEDULES, 1, 1, SETTINGS("cleanup.policy", "compact,delete")), HF_E_TOPIC_MISMATCH);
+    assert_int_equal(check(HF_TOPIC_JOB_EVENTS, 4, 1, SETTINGS("cleanup.policy", "compact,delete")),
+                     HF_E_TOPIC_MISMATCH);
+    assert_int_equal(check(HF_TOPIC_SCHEDULES, 1, 1, SETTINGS("cleanup.policy", "compact,delete")),
+                     HF_E_TOPIC_MISMATCH);
     says("wanted compact");
-    assert_int_equal(check(HF_TOPIC_JOB_EVENTS, 4, 1, SETTINGS("retention.ms", "-1", "retention.bytes", "1073741824")), HF_E_TOPIC_MISMATCH);
+    assert_int_equal(check(HF_TOPIC_JOB_EVENTS, 4, 1, SETTINGS("retention.ms", "-1", "retention.bytes", "1073741824")),
+                     HF_E_TOPIC_MISMATCH);
     says("retention.bytes=1073741824, wanted -1");
     assert_int_equal(check(HF_TOPIC_JOB_EVENTS, 4, 3, SETTINGS("min.insync.replicas", "1")), HF_E_TOPIC_MISMATCH);
     says("min.insync.replicas=1, wanted 2");
     assert_int_equal(check(HF_TOPIC_JOB_EVENTS, 4, 1, SETTINGS("min.insync.replicas", "2")), HF_E_TOPIC_MISMATCH);
     says("min.insync.replicas=2, wanted 1");
-    assert_int_equal(check(HF_TOPIC_JOB_EVENTS, 4, 2, SETTINGS("min.insync.replicas", "1", "unclean.leader.election.enable", "true")), HF_E_TOPIC_MISMATCH);
+    assert_int_equal(check(HF_TOPIC_JOB_EVENTS, 4, 2,
+                           SETTINGS("min.insync.replicas", "1", "unclean.leader.election.enable", "true")),
+                     HF_E_TOPIC_MISMATCH);
     says("unclean.leader.election.enable");
     assert_int_equal(check(HF_TOPIC_CONTROLS, 3, 1, NULL), HF_E_TOPIC_MISMATCH);
     says("has 3 partitions, wanted 1");
@@ -76,10 +99,19 @@ enum { V_2_0_2 = 0x020002ff, V_2_6_1 = 0x020601ff };
 static void promises_cannot_be_set_away(void **state) {
     (void)state;
     static const char *const bad[][2] = {
-        {"acks", "1"}, {"acks", "0"}, {"request.required.acks", "1"}, {"enable.idempotence", "false"},
-        {"enable.auto.commit", "true"}, {"auto.offset.reset", "latest"}, {"partitioner", "consistent"},
-        {"group.id", "x"}, {"transactional.id", "x"}, {"plugin.library.paths", "/tmp/x.so"}, {"enable.partition.eof", "false"},
-        {"test.mock.num.brokers", "3"}, {"partition.assignment.strategy", "range"},
+        {"acks", "1"},
+        {"acks", "0"},
+        {"request.required.acks", "1"},
+        {"enable.idempotence", "false"},
+        {"enable.auto.commit", "true"},
+        {"auto.offset.reset", "latest"},
+        {"partitioner", "consistent"},
+        {"group.id", "x"},
+        {"transactional.id", "x"},
+        {"plugin.library.paths", "/tmp/x.so"},
+        {"enable.partition.eof", "false"},
+        {"test.mock.num.brokers", "3"},
+        {"partition.assignment.strategy", "range"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(refuse(bad[i][0], bad[i][1], V_2_6_1), HF_E_CONFIG);
