@@ -21,7 +21,7 @@
 #include "schemas/base/mem.h"
 #include "schemas/base/ready.h"
 
-enum { OPEN_MS = 30000, STEP_RECORDS = 10000, HELD_MS = 200 };
+enum { OPEN_MS = 30000, STEP_RECORDS = 2000 /* what they are copied into stays in the cache */, HELD_MS = 200 };
 #define DEAD_LETTER_TAG (1ull << 60)
 
 /* job-states is left out: it says nothing that job-events does not. */

@@ -135,16 +135,24 @@ double hf_dim_bound(hf_dim dim, uint32_t index) {
     return index + 2 >= dims[dim].count ? INFINITY : ldexp(first, (int)index);
 }
 
-static size_t cells_of(hf_counter n) {
-    const hf_dim *d = families[n].dims;
-    return (size_t)dims[d[0]].count * dims[d[1]].count * dims[d[2]].count;
-}
-static size_t base_of(hf_counter n) {
-    static size_t bases[HF_COUNTER_FAMILIES];
-    if (n > 0 && bases[n] == 0)
-        bases[n] = base_of(n - 1) + cells_of(n - 1); /* every thread computes the same */
-    return bases[n];
-}
+/* Each family's cells follow the former one's. */
+enum {
+#define HF_DIM(id, count_, label_) COUNT_##id = (count_),
+#include "journal/replica/counters.def"
+};
+enum {
+#define HF_COUNTER(id, family, a, b, c, labels, doc)                                                                   \
+    BASE_##id, LAST_##id = BASE_##id + COUNT_##a * COUNT_##b * COUNT_##c - 1,
+#include "journal/replica/counters.def"
+    ALL_CELLS
+};
+static const uint32_t bases[HF_COUNTER_FAMILIES + 1] = {
+#define HF_COUNTER(id, family, a, b, c, labels, doc) [HF_N_##id] = BASE_##id,
+#include "journal/replica/counters.def"
+    [HF_COUNTER_FAMILIES] = ALL_CELLS};
+
+static size_t base_of(hf_counter n) { return bases[n]; }
+static size_t cells_of(hf_counter n) { return bases[n + 1] - bases[n]; }
 static size_t cell(hf_counter n, uint32_t a, uint32_t b, uint32_t c) {
     const hf_dim *d = families[n].dims;
     return base_of(n) + ((size_t)a * dims[d[1]].count + b) * dims[d[2]].count + c;
@@ -167,7 +175,7 @@ static void observe(hf_counters *k, hf_counter n, hf_dim dim, uint32_t a, uint32
 }
 
 hf_code hf_counters_init(hf_counters *k, hf_err *reterr) {
-    k->cells = base_of(HF_COUNTER_FAMILIES - 1) + cells_of(HF_COUNTER_FAMILIES - 1);
+    k->cells = ALL_CELLS;
     k->now = hf_alloc(k->cells * sizeof *k->now);
     k->stored = hf_alloc(k->cells * sizeof *k->stored);
     if (k->now && k->stored)

@@ -87,6 +87,9 @@ void hf_jobs_touch(hf_jobs *jobs, hf_slot *slot) {
 }
 
 void hf_jobs_add(hf_jobs *jobs, hf_slot *slot) {
+    uint32_t len = slot->job.id.len < HF_ID_MAX_BYTES ? slot->job.id.len : HF_ID_MAX_BYTES;
+    memmove(slot->id, slot->job.id.p, len);
+    slot->job.id = (hf_str){slot->id, len};
     slot->hash = hash_of(slot->job.id);
     place(jobs->table, jobs->mask, (hf_job_cell){slot->hash, slot});
     jobs->count++;
@@ -136,9 +139,11 @@ static void *pointer_at(const hf_job *job, const hf_field *f) {
     } u = {text_at(job, f)->p};
     return u.out;
 }
-static bool is_piece(const hf_field *f) { return f->kind == HF_K_STR || f->kind == HF_K_RAW || f->kind == HF_K_OPTION; }
+static bool is_piece(const hf_field *f) {
+    return f->offset != offsetof(hf_job, id) && (f->kind == HF_K_STR || f->kind == HF_K_RAW || f->kind == HF_K_OPTION);
+}
 
-void hf_pieces_add(hf_pieces *pieces, const void *p) {
+static void add_piece(hf_pieces *pieces, const void *p) {
     union {
         const void *in;
         void *out;
@@ -176,7 +181,7 @@ bool hf_pieces_copy(const hf_job *before, hf_job *after, hf_pieces *ret_new, hf_
         void *was = before ? pointer_at(before, f) : NULL, *is = pointer_at(after, f);
         if (was == is)
             continue;
-        hf_pieces_add(ret_old, was);
+        add_piece(ret_old, was);
         if (f->kind != HF_K_OPTION && text_at(after, f)->len == 0) {
             memset((char *)after + f->offset, 0, sizeof(hf_str));
             continue;
@@ -188,7 +193,7 @@ bool hf_pieces_copy(const hf_job *before, hf_job *after, hf_pieces *ret_new, hf_
             hf_pieces_free(ret_new);
             return false;
         }
-        hf_pieces_add(ret_new, copy);
+        add_piece(ret_new, copy);
     }
     return true;
 }
@@ -204,6 +209,12 @@ void hf_slot_free(hf_slot *slot) {
     free(slot);
 }
 
+void hf_slot_put(hf_slot *slot, const hf_job *after) {
+    hf_str id = {slot->id, after->id.len};
+    slot->job = *after;
+    slot->job.id = id;
+}
+
 void hf_slot_make_stub(hf_slot *slot) {
     static const hf_spec nothing = {0};
     hf_job stub = {.id = slot->job.id,
@@ -212,7 +223,6 @@ void hf_slot_make_stub(hf_slot *slot) {
                    .state = slot->job.state,
                    .deleted = slot->job.deleted,
                    .spec = &nothing};
-    slot->job.id = HF_STR_NONE;
     for (uint32_t i = 0; i < HF_TYPE_JOB.field_count; i++) {
         const hf_field *f = &HF_TYPE_JOB.fields[i];
         if (is_piece(f) && !(slot->stub && f->kind == HF_K_OPTION))

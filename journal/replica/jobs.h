@@ -8,7 +8,7 @@
 
 typedef struct hf_slot hf_slot;
 struct hf_slot {
-    hf_job job;             /* strings and options are this slot's */
+    hf_job job;             /* strings and options are this slot's; the id is inside of it */
     uint64_t hash, key;     /* of the id; hf_position_key(created) */
     uint64_t batch;         /* the last batch it was changed in */
     size_t bytes;           /* its row takes no more: lengths of the records that made it */
@@ -18,6 +18,7 @@ struct hf_slot {
     bool dirty;             /* in the open batch's list */
     bool has_row;           /* `jobs` has a row for it */
     bool stub;              /* live: an ended job of which the id alone is left */
+    char id[HF_ID_MAX_BYTES + 1];
 };
 
 typedef struct hf_job_cell {
@@ -38,13 +39,15 @@ bool hf_jobs_reserve(hf_jobs *jobs);
 /* An empty slot that is in no map yet; NULL without memory. */
 hf_slot *hf_slot_new(void);
 void hf_slot_free(hf_slot *slot); /* with its pieces; NULL is fine */
-/* Puts it under slot->job.id. */
+/* Takes the id into the slot (it must be valid: HF_ID_MAX_BYTES), and puts the slot under it. */
 void hf_jobs_add(hf_jobs *jobs, hf_slot *slot);
+/* The job is now `after`, whose id is that of the slot. */
+void hf_slot_put(hf_slot *slot, const hf_job *after);
 /* Takes it out and frees it. */
 void hf_jobs_drop(hf_jobs *jobs, hf_slot *slot);
 void hf_jobs_touch(hf_jobs *jobs, hf_slot *slot); /* it is the newest by use now */
 
-/* The pieces of one job that are of its own: at most one for each of its fields. */
+/* The pieces of one job that are of its own: at most one for each of its fields. The id is none of them. */
 enum { HF_PIECES_MAX = 32 };
 typedef struct hf_pieces {
     void *p[HF_PIECES_MAX];
@@ -54,6 +57,5 @@ typedef struct hf_pieces {
  * copies, *ret_old what of `before` is no longer used. False without memory: nothing is held. */
 bool hf_pieces_copy(const hf_job *before, hf_job *after, hf_pieces *ret_new, hf_pieces *ret_old);
 void hf_pieces_free(hf_pieces *pieces);
-void hf_pieces_add(hf_pieces *pieces, const void *p);
-/* Frees all pieces but the id and makes the job a stub (see replica.h). */
+/* Frees all pieces and makes the job a stub (see replica.h). */
 void hf_slot_make_stub(hf_slot *slot);

@@ -166,11 +166,8 @@ static hf_code prepare(hf_replica *r, folding *f, hf_err *reterr) {
     if (!f->slot)
         f->slot = f->fresh = hf_slot_new();
     if (f->slot && hf_jobs_reserve(&r->jobs) && hf_slots_reserve(&r->dirty) &&
-        hf_pieces_copy(f->fresh || f->slot->stub ? NULL : &f->slot->job, &f->after, &f->made, &f->old)) {
-        if (f->slot->stub) /* its id is all it has, and was copied anew */
-            hf_pieces_add(&f->old, f->slot->job.id.p);
+        hf_pieces_copy(f->fresh || f->slot->stub ? NULL : &f->slot->job, &f->after, &f->made, &f->old))
         return HF_OK;
-    }
     hf_slot_free(f->fresh);
     f->fresh = NULL;
     return hf_fail(reterr, HF_E_NO_MEMORY, "folding a job");
@@ -190,7 +187,10 @@ static void mark_dirty(hf_replica *r, hf_slot *slot, size_t more) {
 
 static void take_over(hf_replica *r, folding *f) {
     hf_slot *slot = f->slot;
-    slot->job = f->after;
+    if (f->fresh)
+        slot->job = f->after;
+    else
+        hf_slot_put(slot, &f->after);
     slot->stub = false;
     slot->batch = r->batch;
     if (f->fresh) {

@@ -70,11 +70,11 @@ bool hf_changes_reserve(hf_changes *c, size_t bytes) {
     return make_room(c, bytes) && make_item_room(c, bytes / LEAST_CHANGE + 1);
 }
 
-/* Little-endian as it stands for integers, big-endian for bytes: which it is, the table decides at commit. */
-static uint64_t first_bytes(hf_str key) {
+/* As they stand in memory: whether that is a number or bytes, the table decides at commit. */
+static uint64_t word_at(hf_str key, uint32_t from) {
     uint64_t word = 0;
-    if (key.len)
-        memcpy(&word, key.p, key.len < 8 ? key.len : 8);
+    if (key.len > from)
+        memcpy(&word, key.p + from, key.len - from < 8 ? key.len - from : 8);
     return word;
 }
 
@@ -87,7 +87,7 @@ static hf_change_entry *add(hf_changes *c, hf_table table, uint8_t op, hf_str ke
     *e = (hf_change_entry){.value_len = value_len, .key_len = (uint16_t)key.len, .op = op, .flags = (uint8_t)flags};
     if (key.len)
         memcpy(e + 1, key.p, key.len);
-    c->items[c->count++] = (hf_change_item){first_bytes(key), table, (uint32_t)(c->len / 8)};
+    c->items[c->count++] = (hf_change_item){word_at(key, 0), word_at(key, 8), table, (uint32_t)(c->len / 8)};
     c->len += size;
     return e;
 }

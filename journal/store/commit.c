@@ -89,7 +89,7 @@ static void apply_run(writer *w, const hf_changes *c, const hf_table_row *table,
         if (i + AHEAD < count) /* entries lie in the order they came: each is a cache miss otherwise */
             __builtin_prefetch(hf_item_entry(c, &run[i + AHEAD]));
         entry e = hf_item_entry(c, &run[i]);
-        if (i + 1 == count || run[i].prefix != run[i + 1].prefix ||
+        if (i + 1 == count || run[i].prefix != run[i + 1].prefix || run[i].more != run[i + 1].more ||
             !superseded(e, hf_item_entry(c, &run[i + 1]), table->flags))
             apply_one(w, e);
     }

@@ -65,7 +65,7 @@ typedef struct hf_change_entry {
 } hf_change_entry;
 /* What a batch is sorted by, apart from the entries: they are large, and sorting must not walk through them. */
 typedef struct hf_change_item {
-    uint64_t prefix; /* an integer key, or the first 8 bytes of another, as a number in their order */
+    uint64_t prefix, more; /* an integer key and 0, or the first 16 bytes of another as numbers in their order */
     uint32_t table;
     uint32_t at; /* of the entry in the data, in units of 8 */
 } hf_change_item;

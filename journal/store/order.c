@@ -37,11 +37,13 @@ static void sort_by_prefix(item *run, size_t count, item *spare) {
 }
 
 static int compare_keys(const hf_changes *c, const item *a, const item *b) {
+    if (a->more != b->more)
+        return a->more < b->more ? -1 : 1;
     const hf_change_entry *x = hf_item_entry(c, a), *y = hf_item_entry(c, b);
     return hf_str_cmp((hf_str){hf_entry_key(x), x->key_len}, (hf_str){hf_entry_key(y), y->key_len});
 }
 
-/* Of the same prefix, by the whole key: a stable merge. */
+/* Of the same prefix, by the rest of the key: a stable merge. */
 static void merge_sort(const hf_changes *c, item *run, size_t count, item *spare) {
     if (count < 2)
         return;
@@ -86,7 +88,7 @@ void hf_changes_order(const hf_changes *c, const hf_table_row *tables, uint32_t 
         size_t from = t ? ends[t - 1] : 0, count = ends[t] - from;
         bool integers = tables[t].flags & HF_TABLE_INTEGER_KEY;
         for (size_t i = from; !integers && i < ends[t]; i++)
-            order[i].prefix = be64toh(order[i].prefix);
+            order[i].prefix = be64toh(order[i].prefix), order[i].more = be64toh(order[i].more);
         sort_by_prefix(order + from, count, spare);
         if (!integers)
             sort_ties(c, order + from, count, spare);

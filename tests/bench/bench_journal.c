@@ -197,7 +197,7 @@ static void refold_from_kafka(const char *bootstrap, const char *dir, hf_profile
     size_t total = 0;
     while (!hf_follow_caught_up(follow) || hf_follow_timeout_ms(follow) >= 0) {
         size_t fed = 0;
-        if (hf_follow_step(follow, 10000, &fed, &err) != HF_OK)
+        if (hf_follow_step(follow, 2000, &fed, &err) != HF_OK)
             die("step", &err);
         total += fed;
         struct pollfd p = {hf_follow_fd(follow), POLLIN, 0};
