@@ -34,7 +34,7 @@ struct hf_follow {
 
     hf_batch batch; /* of which `fed` records are folded */
     size_t fed;
-    bool writing, caught_up, replaying;
+    bool writing, caught_up, replaying, deaf;
     int64_t sealed_ms, tended_ms;
     hf_err broken; /* of the writer: said by every step from then on */
 
@@ -183,6 +183,14 @@ static void note_progress(hf_follow *f) {
     }
 }
 
+/* While records are held back until the writer is done, more of them must not wake the caller. */
+static void listen_or_not(hf_follow *f) {
+    bool deaf = f->fed < f->batch.count && f->writing;
+    struct epoll_event event = {.events = deaf ? 0 : EPOLLIN};
+    if (deaf != f->deaf && epoll_ctl(f->epoll_fd, EPOLL_CTL_MOD, hf_follower_fd(f->follower), &event) == 0)
+        f->deaf = deaf;
+}
+
 hf_code hf_follow_step(hf_follow *f, size_t max_records, size_t *ret_fed, hf_err *reterr) {
     eventfd_t woken;
     hf_err unused;
@@ -198,7 +206,9 @@ hf_code hf_follow_step(hf_follow *f, size_t max_records, size_t *ret_fed, hf_err
     if (rc != HF_OK)
         return rc;
     note_progress(f);
-    return due_ms(f) == 0 ? seal(f, reterr) : HF_OK;
+    rc = due_ms(f) == 0 ? seal(f, reterr) : HF_OK;
+    listen_or_not(f);
+    return rc;
 }
 
 /* ---- waiting --------------------------------------------------------------------------------------------------- */
