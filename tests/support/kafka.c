@@ -79,6 +79,19 @@ void hf_test_kafka_up_with(hf_test_kafka *k, int nodes, const char *properties) 
 
 void hf_test_kafka_up(hf_test_kafka *k, int nodes) { hf_test_kafka_up_with(k, nodes, NULL); }
 
+void hf_test_kafka_up_secure(hf_test_kafka *k) {
+    setenv("KAFKA_SECURE", "1", 1);
+    hf_test_kafka_up(k, 1);
+    unsetenv("KAFKA_SECURE");
+}
+
+const char *hf_test_kafka_env(const hf_test_kafka *k, const char *name, char text[HF_TEST_PATH]) {
+    char command[2 * HF_TEST_PATH];
+    snprintf(command, sizeof command, "sed -n 's/^%s=//p' %s/env", name, k->dir);
+    run(command, text, HF_TEST_PATH);
+    return text;
+}
+
 void hf_test_kafka_down(hf_test_kafka *k) {
     char command[2 * HF_TEST_PATH], nothing[64];
     snprintf(command, sizeof command, "bash " SCRIPTS "kafka-down --now --rm %s", k->dir);

@@ -18,6 +18,10 @@ int hf_test_kafka_missing(void);
 void hf_test_kafka_up(hf_test_kafka *kafka, int nodes);
 /* The same with further broker settings, lines of server.properties. */
 void hf_test_kafka_up_with(hf_test_kafka *kafka, int nodes, const char *properties);
+/* One node that also listens with TLS and SASL: what DIR/env names KAFKA_BOOTSTRAP_SASL_SSL and so on. */
+void hf_test_kafka_up_secure(hf_test_kafka *kafka);
+/* A value of DIR/env ("KAFKA_CA"). */
+const char *hf_test_kafka_env(const hf_test_kafka *kafka, const char *name, char text[HF_TEST_PATH]);
 void hf_test_kafka_down(hf_test_kafka *kafka);
 /* node counts from 1; signal: "TERM", "KILL", "STOP", "CONT". TERM and KILL wait for the node's end. */
 void hf_test_kafka_signal(const hf_test_kafka *kafka, int node, const char *signal);
