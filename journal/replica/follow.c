@@ -313,6 +313,8 @@ static hf_code open_follower(hf_follow *f, hf_err *reterr) {
         f->replaying = true;
         hf_follower_replay_mode(f->follower, true);
     }
+    if (rc == HF_OK && !full(f)) /* only the log copy keeps them */
+        hf_follower_skip_headers(f->follower);
     return rc;
 }
 

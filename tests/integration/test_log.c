@@ -72,6 +72,13 @@ static hf_follower *follow(hf_klog *log, hf_topic topic, int64_t offset) {
     return f;
 }
 
+/* The number behind "value "; a record's value ends without a NUL. */
+static int64_t number_in(hf_str value) {
+    char text[32];
+    snprintf(text, sizeof text, "%.*s", (int)(value.len - 6 < 31 ? value.len - 6 : 31), value.p + 6);
+    return strtoll(text, NULL, 10);
+}
+
 static void acknowledged_records_come_back_in_order(void **state) {
     (void)state;
     enum { COUNT = 10000 };
@@ -106,7 +113,7 @@ static void acknowledged_records_come_back_in_order(void **state) {
             assert_true(hf_str_eqz(rec->headers[1].value, "test@here/1"));
             assert_true(hf_str_eqz(rec->headers[2].name, "traceparent"));
             assert_true(llabs(rec->timestamp_ms - hf_wall_ms(hf_clock_system())) < 60000);
-            int64_t n = strtoll(rec->value.p + 6, NULL, 10);
+            int64_t n = number_in(rec->value);
             assert_true(n > last_of_key[n % 100]);
             last_of_key[n % 100] = n;
             assert_int_equal(r->offset_of_tag[n], rec->offset);
@@ -173,7 +180,7 @@ static void gather(hf_group *g, uint32_t *of_tag, uint32_t *seen, uint32_t want,
             fail_msg("%s: %s", hf_code_name(err.code), err.detail);
         for (size_t i = 0; i < batch.count; i++) {
             const hf_log_record *rec = &batch.records[i];
-            *seen += of_tag[strtoll(rec->value.p + 6, NULL, 10)]++ == 0;
+            *seen += of_tag[number_in(rec->value)]++ == 0;
             hf_group_done(g, rec->partition, rec->offset + 1);
         }
         hf_batch_release(&batch);
