@@ -17,7 +17,8 @@ static json_t *names_of(const hf_record *record) {
 }
 
 json_t *hf_shape_event(const hf_query_event *event) {
-    json_t *o = json_pack("{s:i,s:I}", "partition", event->row.position.partition, "offset", (json_int_t)event->row.position.offset);
+    json_t *o = json_pack("{s:i,s:I}", "partition", event->row.position.partition, "offset",
+                          (json_int_t)event->row.position.offset);
     if (!o)
         return NULL;
     if (event->record) {
@@ -57,14 +58,17 @@ static void reply_list(hf_request *r, hf_read *read, const char *what,
                        bool (*each)(void *ctx, const hf_query_event *event), const char *count) {
     listing l = {.list = json_array()};
     hf_err err;
-    hf_code code = hf_lookup_events(r->http, read, hf_str_of(r->params[0]), (hf_position){0, -1}, EVENTS_MAX, each, &l, &err);
+    hf_code code =
+        hf_lookup_events(r->http, read, hf_str_of(r->params[0]), (hf_position){0, -1}, EVENTS_MAX, each, &l, &err);
     if (code != HF_OK) {
         json_decref(l.list);
         hf_reply_err(r, &err);
         return;
     }
     json_int_t n = (json_int_t)json_array_size(l.list);
-    hf_reply_json(r, 200, json_pack("{s:s,s:o,s:I,s:o}", "job_id", r->params[0], what, l.list, count, n, "timestamp", hf_json_now()));
+    hf_reply_json(
+        r, 200,
+        json_pack("{s:s,s:o,s:I,s:o}", "job_id", r->params[0], what, l.list, count, n, "timestamp", hf_json_now()));
 }
 
 void hf_handle_job_events(hf_request *r) {

@@ -29,7 +29,7 @@ struct hf_http {
     hf_queue *writes;                         /* hf_write *, to the loop's thread */
     atomic_uint writes_open;
     atomic_bool stopping;
-    atomic_int log_code;                      /* hf_code of the log's health, from the loop's thread */
+    atomic_int log_code; /* hf_code of the log's health, from the loop's thread */
     /* the loop's thread only: */
     hf_write *waiting;
     uint64_t next_number;

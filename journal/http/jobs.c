@@ -65,7 +65,8 @@ static bool add_job(void *ctx, const hf_job *job) {
 }
 
 static void reply_listing(hf_request *r, listing *l) {
-    json_t *o = json_pack("{s:O,s:I,s:o}", "jobs", l->jobs, "total", (json_int_t)json_array_size(l->jobs), "timestamp", hf_json_now());
+    json_t *o = json_pack("{s:O,s:I,s:o}", "jobs", l->jobs, "total", (json_int_t)json_array_size(l->jobs), "timestamp",
+                          hf_json_now());
     if (o && l->cut)
         json_object_set_new(o, "truncated", json_true());
     hf_reply_json(r, 200, o);
@@ -119,7 +120,8 @@ void hf_handle_jobs_list(hf_request *r) {
     if (!limit_of(r, hf_request_arg(r, "limit"), &limit))
         return;
     if (!states)
-        hf_reply_error(r, 400, "status '%.64s' is none of pending, running, completed, failed, cancelled, nor a state", status);
+        hf_reply_error(r, 400, "status '%.64s' is none of pending, running, completed, failed, cancelled, nor a state",
+                       status);
     else
         list_states(r, states, limit);
 }
@@ -132,7 +134,8 @@ static void list_ids(hf_request *r, const json_t *ids) {
     if (look_begin(r, &l)) {
         json_array_foreach(ids, i, id) {
             hf_job job;
-            if (json_is_string(id) && hf_lookup_job(r->http, l.read, hf_str_of(json_string_value(id)), &l.arena, &job, &l.err) == HF_OK)
+            if (json_is_string(id) &&
+                hf_lookup_job(r->http, l.read, hf_str_of(json_string_value(id)), &l.arena, &job, &l.err) == HF_OK)
                 if (!add_job(&list, &job))
                     break;
             hf_arena_reset(&l.arena);
@@ -144,7 +147,8 @@ static void list_ids(hf_request *r, const json_t *ids) {
 }
 
 static void query(hf_request *r, const json_t *q) {
-    const json_t *ids = json_object_get(q, "job_ids"), *status = json_object_get(q, "status"), *limit = json_object_get(q, "limit"), *s;
+    const json_t *ids = json_object_get(q, "job_ids"), *status = json_object_get(q, "status"),
+                 *limit = json_object_get(q, "limit"), *s;
     unsigned states = 0;
     size_t i;
     if (json_array_size(ids)) {
@@ -156,7 +160,8 @@ static void query(hf_request *r, const json_t *q) {
         hf_reply_error(r, 400, "limit must be 1 to %d", LIMIT_MAX);
         return;
     }
-    json_array_foreach(status, i, s) states |= json_is_string(s) ? states_of_status(json_string_value(s)) : 0;
+    json_array_foreach(status, i, s)
+        states |= json_is_string(s) ? states_of_status(json_string_value(s)) : 0;
     if (json_is_true(json_object_get(q, "all")))
         states = ALL_STATES;
     else if (json_array_size(status) == 0)
@@ -190,7 +195,8 @@ void hf_handle_job_get(hf_request *r) {
 }
 
 static json_t *head_of(const hf_job *job) {
-    return json_pack("{s:o,s:s,s:o}", "job_id", hf_shape_str(job->id), "status", hf_state_status((hf_state)job->state), "timestamp", hf_json_now());
+    return json_pack("{s:o,s:s,s:o}", "job_id", hf_shape_str(job->id), "status", hf_state_status((hf_state)job->state),
+                     "timestamp", hf_json_now());
 }
 
 static double elapsed_seconds(hf_request *r, const hf_job *job) {
@@ -230,7 +236,8 @@ static json_t *duration_text(double seconds) { /* as Go prints it: 1h2m3s */
     int64_t s = (int64_t)llround(seconds);
     char text[64];
     if (s >= 3600)
-        snprintf(text, sizeof text, "%lldh%lldm%llds", (long long)(s / 3600), (long long)(s / 60 % 60), (long long)(s % 60));
+        snprintf(text, sizeof text, "%lldh%lldm%llds", (long long)(s / 3600), (long long)(s / 60 % 60),
+                 (long long)(s % 60));
     else if (s >= 60)
         snprintf(text, sizeof text, "%lldm%llds", (long long)(s / 60), (long long)(s % 60));
     else
@@ -245,8 +252,9 @@ static json_t *eta_shape(hf_request *r, const hf_job *job, const hf_progress *p)
     if (!job->started_at || !p || p->percent <= 0)
         return json_pack("{s:s}", "message", job->started_at ? "too early to tell" : "the job has not started");
     left = p->eta_seconds >= 0 ? (double)p->eta_seconds : elapsed * (100 - p->percent) / p->percent;
-    return json_pack("{s:o,s:o,s:f,s:o,s:f,s:f}", "estimated_completion", hf_shape_time(hf_wall_ms(r->http->clock) + (int64_t)(left * 1000)),
-                     "time_remaining", duration_text(left), "time_remaining_seconds", left, "elapsed", duration_text(elapsed),
+    return json_pack("{s:o,s:o,s:f,s:o,s:f,s:f}", "estimated_completion",
+                     hf_shape_time(hf_wall_ms(r->http->clock) + (int64_t)(left * 1000)), "time_remaining",
+                     duration_text(left), "time_remaining_seconds", left, "elapsed", duration_text(elapsed),
                      "elapsed_seconds", elapsed, "percent_complete", p->percent);
 }
 

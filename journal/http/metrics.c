@@ -45,13 +45,15 @@ static void labels_of(const hf_counter_family *f, const uint32_t index[3], char 
         if (hf_dim_count(f->dims[d]) == 1 || hf_dim_is_histogram(f->dims[d]))
             continue;
         char *name = strsep(&next, ",");
-        used += (size_t)snprintf(to + used, room - used, "%s%s=\"%s\"", used ? "," : "", name, hf_dim_label(f->dims[d], index[d], label));
+        used += (size_t)snprintf(to + used, room - used, "%s%s=\"%s\"", used ? "," : "", name,
+                                 hf_dim_label(f->dims[d], index[d], label));
         if (!next)
             break;
     }
 }
 
-static void histogram_cells(page *p, const char *family, hf_counter counter, int at, const uint32_t fixed[3], const char *labels) {
+static void histogram_cells(page *p, const char *family, hf_counter counter, int at, const uint32_t fixed[3],
+                            const char *labels) {
     const hf_counter_family *f = hf_counter_family_of(counter);
     uint32_t cells = hf_dim_count(f->dims[at]), index[3] = {fixed[0], fixed[1], fixed[2]};
     int64_t total = 0;
@@ -64,19 +66,21 @@ static void histogram_cells(page *p, const char *family, hf_counter counter, int
     int64_t so_far = 0;
     for (index[at] = 0; index[at] + 1 < cells; index[at]++) {
         so_far += hf_counter_get(p->counters, counter, index[0], index[1], index[2]);
-        hf_buf_printf(p->out, "%s_bucket{%s%sle=\"%s\"} %lld\n", family, labels, comma, go_float(hf_dim_bound(f->dims[at], index[at]), number), (long long)so_far);
+        hf_buf_printf(p->out, "%s_bucket{%s%sle=\"%s\"} %lld\n", family, labels, comma,
+                      go_float(hf_dim_bound(f->dims[at], index[at]), number), (long long)so_far);
     }
     double value = (double)hf_counter_get(p->counters, counter, index[0], index[1], index[2]);
     bool seconds = f->dims[at] != HF_D_B_SPEED; /* seconds are summed as milliseconds */
     const char *open = *labels ? "{" : "", *close = *labels ? "}" : "";
-    hf_buf_printf(p->out, "%s_sum%s%s%s %s\n%s_count%s%s%s %lld\n", family, open, labels, close, go_float(seconds ? value / 1000 : value, sum), family,
-                  open, labels, close, (long long)total);
+    hf_buf_printf(p->out, "%s_sum%s%s%s %s\n%s_count%s%s%s %lld\n", family, open, labels, close,
+                  go_float(seconds ? value / 1000 : value, sum), family, open, labels, close, (long long)total);
 }
 
 static void one_cell(page *p, const char *family, hf_counter counter, const uint32_t index[3], const char *labels) {
     int64_t value = hf_counter_get(p->counters, counter, index[0], index[1], index[2]);
     if (value)
-        hf_buf_printf(p->out, "%s%s%s%s %lld\n", family, *labels ? "{" : "", labels, *labels ? "}" : "", (long long)value);
+        hf_buf_printf(p->out, "%s%s%s%s %lld\n", family, *labels ? "{" : "", labels, *labels ? "}" : "",
+                      (long long)value);
 }
 
 static void counter_family(page *p, hf_counter counter, const char *family, const char *kind, const char *help) {
@@ -104,14 +108,18 @@ static void counter_family(page *p, hf_counter counter, const char *family, cons
 }
 
 /* ---- families that this process measures -------------------------------------------------------------------------- */
-static int64_t jobs_in(page *p, hf_state state) { return hf_counter_get(p->counters, HF_N_JOBS_STATE, (uint32_t)state, 0, 0); }
+static int64_t jobs_in(page *p, hf_state state) {
+    return hf_counter_get(p->counters, HF_N_JOBS_STATE, (uint32_t)state, 0, 0);
+}
 
 static void put_active_jobs(page *p, const char *family) {
-    hf_buf_printf(p->out, "%s %lld\n", family, (long long)(jobs_in(p, HF_S_ASSIGNED) + jobs_in(p, HF_S_RUNNING) + jobs_in(p, HF_S_PROGRESSING)));
+    hf_buf_printf(p->out, "%s %lld\n", family,
+                  (long long)(jobs_in(p, HF_S_ASSIGNED) + jobs_in(p, HF_S_RUNNING) + jobs_in(p, HF_S_PROGRESSING)));
 }
 
 static void put_queued_jobs(page *p, const char *family) {
-    int64_t n = jobs_in(p, HF_S_CREATED) + jobs_in(p, HF_S_VALIDATED) + jobs_in(p, HF_S_QUEUED) + jobs_in(p, HF_S_RETRYING);
+    int64_t n =
+        jobs_in(p, HF_S_CREATED) + jobs_in(p, HF_S_VALIDATED) + jobs_in(p, HF_S_QUEUED) + jobs_in(p, HF_S_RETRYING);
     hf_buf_printf(p->out, "%s %lld\n", family, (long long)n);
 }
 
@@ -123,7 +131,8 @@ static void put_api_requests(page *p, const char *family) {
         for (int status = 100; status < HF_STATUS_CLASSES; status++) {
             unsigned long long n = atomic_load(&p->r->http->stats[route].by_status[status]);
             if (n)
-                hf_buf_printf(p->out, "%s{method=\"%s\",endpoint=\"%s\",status_code=\"%d\"} %llu\n", family, route_method(route), route_label(route), status, n);
+                hf_buf_printf(p->out, "%s{method=\"%s\",endpoint=\"%s\",status_code=\"%d\"} %llu\n", family,
+                              route_method(route), route_label(route), status, n);
         }
 }
 
@@ -138,11 +147,14 @@ static void put_api_durations(page *p, const char *family) {
             continue;
         for (int i = 0; i <= HF_HTTP_BUCKETS; i++) {
             so_far += atomic_load(&s->buckets[i]);
-            hf_buf_printf(p->out, "%s_bucket{method=\"%s\",endpoint=\"%s\",le=\"%s\"} %llu\n", family, route_method(route), route_label(route),
+            hf_buf_printf(p->out, "%s_bucket{method=\"%s\",endpoint=\"%s\",le=\"%s\"} %llu\n", family,
+                          route_method(route), route_label(route),
                           go_float(i < HF_HTTP_BUCKETS ? HF_HTTP_BUCKET_SECONDS[i] : INFINITY, number), so_far);
         }
-        hf_buf_printf(p->out, "%s_sum{method=\"%s\",endpoint=\"%s\"} %s\n%s_count{method=\"%s\",endpoint=\"%s\"} %llu\n", family, route_method(route),
-                      route_label(route), go_float((double)atomic_load(&s->sum_us) / 1e6, number), family, route_method(route), route_label(route), so_far);
+        hf_buf_printf(
+            p->out, "%s_sum{method=\"%s\",endpoint=\"%s\"} %s\n%s_count{method=\"%s\",endpoint=\"%s\"} %llu\n", family,
+            route_method(route), route_label(route), go_float((double)atomic_load(&s->sum_us) / 1e6, number), family,
+            route_method(route), route_label(route), so_far);
     }
 }
 
@@ -183,8 +195,8 @@ static void put_started(page *p, const char *family) {
 /* ---- the page ------------------------------------------------------------------------------------------------------ */
 static void write_page(page *p) {
 #define HF_METRIC_COUNTER(counter, family, kind, help) counter_family(p, HF_N_##counter, family, #kind, help);
-#define HF_METRIC_VALUE(id, family, kind, help)                                                                                            \
-    head(p, family, #kind, help);                                                                                                          \
+#define HF_METRIC_VALUE(id, family, kind, help)                                                                        \
+    head(p, family, #kind, help);                                                                                      \
     put_##id(p, family);
 #include "journal/http/metrics.def"
 #undef HF_METRIC_COUNTER

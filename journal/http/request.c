@@ -47,7 +47,7 @@ static bool decode_segment(const char *from, size_t len, char *to, size_t room) 
 static int match(const char *template, const char *path, char params[][HF_ID_MAX_BYTES * 3 + 1]) {
     int param = 0;
     while (*template == '/' && *path == '/') {
-        template++, path++;
+        template ++, path++;
         size_t a = strcspn(template, "/"), b = strcspn(path, "/");
         if (*template == '{') {
             if (b == 0)
@@ -131,7 +131,8 @@ void hf_reply_json(hf_request *r, int status, json_t *json) {
     r->status = status;
     r->content_type = "application/json";
     hf_buf_clear(&r->reply);
-    if (!json || json_dump_callback(json, append, &r->reply, JSON_COMPACT | JSON_ENCODE_ANY) != 0 || !hf_buf_puts(&r->reply, "\n")) {
+    if (!json || json_dump_callback(json, append, &r->reply, JSON_COMPACT | JSON_ENCODE_ANY) != 0 ||
+        !hf_buf_puts(&r->reply, "\n")) {
         hf_buf_clear(&r->reply);
         r->status = 503;
         hf_buf_puts(&r->reply, "{\"error\":\"the answer does not fit into memory; ask for less with limit=\"}\n");

@@ -22,20 +22,20 @@ typedef struct hf_request {
     hf_http *http;
     struct MHD_Connection *connection;
     const char *method;
-    char *raw_path;               /* as sent, before any decoding, without the query */
+    char *raw_path; /* as sent, before any decoding, without the query */
     hf_route route;
     char params[HF_PATH_PARAMS][HF_ID_MAX_BYTES * 3 + 1]; /* decoded {x} segments */
     hf_buf body;
     bool body_too_large;
-    int refused;                  /* a status decided before the body was read; 0 none */
+    int refused; /* a status decided before the body was read; 0 none */
     const char *refused_why;
     int64_t begun_ns;
-    hf_write *write;              /* while suspended, and when resumed */
+    hf_write *write; /* while suspended, and when resumed */
     /* the reply */
     int status;
-    const char *content_type;     /* default application/json */
+    const char *content_type; /* default application/json */
     hf_buf reply;
-    struct MHD_Response *stream;  /* instead of `reply` */
+    struct MHD_Response *stream; /* instead of `reply` */
     const char *allow;
 } hf_request;
 
@@ -50,7 +50,7 @@ void hf_reply_json(hf_request *r, int status, json_t *json);
 /* The older error shape: {"error": text, "timestamp": …}. */
 void hf_reply_error(hf_request *r, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void hf_reply_err(hf_request *r, const hf_err *err); /* status by the error table */
-json_t *hf_json_now(void); /* RFC 3339 */
+json_t *hf_json_now(void);                           /* RFC 3339 */
 
 typedef void (*hf_handler)(hf_request *r);
 #define HF_ROUTE(method, path, handler, body, summary) void hf_handle_##handler(hf_request *r);

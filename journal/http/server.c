@@ -32,8 +32,8 @@ static bool is_token(const char *s, size_t len) { /* RFC 9110 section 5.6.2 */
     return len > 0;
 }
 
-static enum MHD_Result check_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
-                                    size_t value_len) {
+static enum MHD_Result check_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len,
+                                    const char *value, size_t value_len) {
     header_check *c = ctx;
     (void)kind;
     if (!is_token(name, name_len))
@@ -102,7 +102,8 @@ static void count_request(hf_request *r) {
         atomic_fetch_add(&s->by_status[r->status], 1);
 }
 
-static void finished(void *cls, struct MHD_Connection *connection, void **con_cls, enum MHD_RequestTerminationCode why) {
+static void finished(void *cls, struct MHD_Connection *connection, void **con_cls,
+                     enum MHD_RequestTerminationCode why) {
     hf_request *r = *con_cls;
     (void)cls;
     (void)connection;
@@ -155,9 +156,10 @@ static void look_at_head(hf_request *r, const char *version) {
     if (status == 405 && strcmp(r->method, "OPTIONS") == 0)
         status = 204;
     if (status)
-        refuse(r, status, status == 404 ? "there is nothing at this path; GET /status and the README name what there is"
-                          : status == 405 ? "this path does not take that method"
-                                          : "the path does not decode");
+        refuse(r, status,
+               status == 404   ? "there is nothing at this path; GET /status and the README name what there is"
+               : status == 405 ? "this path does not take that method"
+                               : "the path does not decode");
     const char *length = hf_request_header(r, "Content-Length");
     if (!status && length && (strlen(length) > 12 || strtoull(length, NULL, 10) > r->http->body_max))
         refuse(r, 413, "the body is larger than http.body_max");
@@ -181,15 +183,15 @@ static void handle(hf_request *r) {
         HF_ROUTES[r->route].handler(r);
 }
 
-static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
-                                 const char *upload, size_t *upload_len, void **con_cls) {
+static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+                                 const char *version, const char *upload, size_t *upload_len, void **con_cls) {
     hf_request *r = *con_cls;
     (void)cls;
     (void)connection;
     (void)url;
     if (!r)
         return MHD_NO; /* no memory for the request */
-    if (!r->method) { /* the head has been read */
+    if (!r->method) {  /* the head has been read */
         r->method = method;
         look_at_head(r, version);
         return r->refused ? answer_refusal(r) : MHD_YES;
@@ -264,16 +266,22 @@ static hf_code bind_socket(const char *listen_text, int *ret_fd, hf_err *reterr)
     if (code != HF_OK)
         return code;
     if (!is_loopback(&a))
-        return hf_fail(reterr, HF_E_CONFIG, "http.listen is %s: this version has no access control, so it serves loopback addresses only; put a proxy "
-                       "with authentication before it", listen_text);
+        return hf_fail(
+            reterr, HF_E_CONFIG,
+            "http.listen is %s: this version has no access control, so it serves loopback addresses only; put a proxy "
+            "with authentication before it",
+            listen_text);
     int on = 1;
     hf_auto_fd int fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return hf_fail_errno(reterr, errno, "http.listen %s", listen_text);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(fd, (struct sockaddr *)&a, len) != 0 || listen(fd, 1024) != 0)
-        return errno == EADDRINUSE ? hf_fail(reterr, HF_E_CONFIG, "http.listen %s: the address is in use by another process; stop it or choose another port", listen_text)
-                                   : hf_fail_errno(reterr, errno, "http.listen %s", listen_text);
+        return errno == EADDRINUSE
+                   ? hf_fail(reterr, HF_E_CONFIG,
+                             "http.listen %s: the address is in use by another process; stop it or choose another port",
+                             listen_text)
+                   : hf_fail_errno(reterr, errno, "http.listen %s", listen_text);
     *ret_fd = fd;
     fd = -1;
     return HF_OK;
@@ -287,12 +295,13 @@ static hf_code start_daemon(hf_http *http, hf_err *reterr) {
         return code;
     note_address(http, fd);
     http->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG * 0, 0, NULL, NULL, on_access, http,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)hf_config_int(config, HF_C_HTTP_THREADS),
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)hf_config_int(config, HF_C_HTTP_CONNECTIONS), MHD_OPTION_PER_IP_CONNECTION_LIMIT, PER_IP_MAX,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, begin, http, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, finished, NULL, MHD_OPTION_END);
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG * 0, 0, NULL, NULL, on_access,
+        http, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
+        (unsigned)hf_config_int(config, HF_C_HTTP_THREADS), MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)hf_config_int(config, HF_C_HTTP_CONNECTIONS), MHD_OPTION_PER_IP_CONNECTION_LIMIT, PER_IP_MAX,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, begin, http,
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, finished, NULL, MHD_OPTION_END);
     if (!http->daemon) {
         close(fd);
         return hf_fail(reterr, HF_E_IO, "the HTTP server did not start on %s", http->address);
@@ -311,7 +320,8 @@ hf_code hf_http_start(const hf_http_options *options, hf_http **ret, hf_err *ret
     http->write_wait_ms = hf_config_int(options->config, HF_C_HTTP_WRITE_WAIT);
     http->next_number = 1;
     http->writes = hf_queue_new(sizeof(hf_write *), HF_HTTP_WRITES_MAX);
-    hf_code code = http->writes ? hf_streams_new(http, &http->streams, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "HTTP");
+    hf_code code =
+        http->writes ? hf_streams_new(http, &http->streams, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "HTTP");
     if (code == HF_OK)
         code = hf_tables_open(hf_http_store(http), HF_PROFILE_FULL, &http->tables, reterr);
     if (code == HF_OK)
@@ -320,7 +330,8 @@ hf_code hf_http_start(const hf_http_options *options, hf_http **ret, hf_err *ret
         hf_http_stop(http);
         return code;
     }
-    HF_LOG(INFO, "http-listening", {"address", HF_V_Z(http->address)}, {"access", HF_V_Z("off: anyone on this machine may read and submit")});
+    HF_LOG(INFO, "http-listening", {"address", HF_V_Z(http->address)},
+           {"access", HF_V_Z("off: anyone on this machine may read and submit")});
     *ret = http;
     return HF_OK;
 }

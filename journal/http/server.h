@@ -23,9 +23,9 @@ typedef struct hf_http_options {
 } hf_http_options;
 
 hf_code hf_http_start(const hf_http_options *options, hf_http **ret, hf_err *reterr);
-void hf_http_stop(hf_http *http);                /* NULL is fine; open requests get 503 */
+void hf_http_stop(hf_http *http);                 /* NULL is fine; open requests get 503 */
 const char *hf_http_address(const hf_http *http); /* "127.0.0.1:8080", the real port */
-int hf_http_fd(hf_http *http);                   /* readable when hf_http_step has something to do */
+int hf_http_fd(hf_http *http);                    /* readable when hf_http_step has something to do */
 /* Produces what requests asked for and answers those whose writes are committed or late. Never blocks. Returns the
  * milliseconds until it wants to be called again (-1: when the fd says so). */
 int hf_http_step(hf_http *http);

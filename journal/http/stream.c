@@ -20,8 +20,8 @@ typedef struct subscriber {
     bool suspended, woken, ended;
     int64_t beat_ms;
     /* the server's thread only: */
-    hf_position last;        /* sent so far; offset -1 none */
-    int64_t progress_at;     /* of the last progress sent */
+    hf_position last;    /* sent so far; offset -1 none */
+    int64_t progress_at; /* of the last progress sent */
     bool over, beat_due;
     hf_buf out;
     size_t out_at;
@@ -30,19 +30,19 @@ typedef struct subscriber {
 struct job_entry { /* a job somebody listens to */
     UT_hash_handle hh;
     subscriber *first;
-    bool changed;            /* since the last wake */
-    hf_position position;    /* of the newest change; offset -1: progress, which waits a moment for more */
+    bool changed;         /* since the last wake */
+    hf_position position; /* of the newest change; offset -1: progress, which waits a moment for more */
     int64_t ready_ms;
     char id[HF_ID_MAX_BYTES + 1];
 };
 
 struct hf_streams {
     hf_http *http;
-    pthread_mutex_t lock;    /* of all below; leaf: nothing is called under it but MHD_suspend/resume_connection */
+    pthread_mutex_t lock; /* of all below; leaf: nothing is called under it but MHD_suspend/resume_connection */
     job_entry *jobs;
     uint32_t count;
     bool stopping;
-    uint32_t changed;        /* jobs with news */
+    uint32_t changed; /* jobs with news */
     int64_t next_beat_ms;
 };
 
@@ -71,7 +71,8 @@ static bool put_event(subscriber *b, const char *name, const hf_position *id, js
     bool ok = data && hf_buf_printf(&b->out, "event: %s\n", name);
     if (ok && id)
         ok = hf_buf_printf(&b->out, "id: %d-%lld\n", id->partition, (long long)id->offset);
-    ok = ok && hf_buf_puts(&b->out, "data: ") && json_dump_callback(data, append, &b->out, JSON_COMPACT) == 0 && hf_buf_puts(&b->out, "\n\n");
+    ok = ok && hf_buf_puts(&b->out, "data: ") && json_dump_callback(data, append, &b->out, JSON_COMPACT) == 0 &&
+         hf_buf_puts(&b->out, "\n\n");
     json_decref(data);
     if (!ok) { /* it did not fit: it comes with the next fill */
         b->out.len = before;
@@ -108,11 +109,13 @@ static void fill(subscriber *b) {
     b->out_at = 0;
     hf_arena_init(&arena, ARENA_BYTES);
     hf_str id = hf_str_of(b->job->id);
-    if (hf_read_begin_all(hf_http_store(http), &read, &err) == HF_OK && hf_lookup_job(http, read, id, &arena, &job, &err) == HF_OK) {
+    if (hf_read_begin_all(hf_http_store(http), &read, &err) == HF_OK &&
+        hf_lookup_job(http, read, id, &arena, &job, &err) == HF_OK) {
         put_progress(b, read, &job, &arena);
         hf_lookup_events(http, read, id, b->last, SIZE_MAX, put_row, b, &err);
         if (hf_state_terminal((hf_state)job.state) && b->out.len == 0 && !b->over) {
-            put_event(b, "end", NULL, json_pack("{s:s,s:s}", "job_id", b->job->id, "state", hf_state_name((hf_state)job.state)));
+            put_event(b, "end", NULL,
+                      json_pack("{s:s,s:s}", "job_id", b->job->id, "state", hf_state_name((hf_state)job.state)));
             b->over = true;
         }
     } else if (!b->over) { /* deleted meanwhile, or the journal is stopping */
@@ -296,7 +299,8 @@ int hf_streams_wake(hf_streams *s, int64_t mono_ms) {
     if (s->jobs && (s->changed || mono_ms >= s->next_beat_ms)) {
         s->next_beat_ms = mono_ms + HF_STREAM_BEAT_MS;
         job_entry *e, *after;
-        HASH_ITER(hh, s->jobs, e, after) wake_job(s, e, mono_ms);
+        HASH_ITER(hh, s->jobs, e, after)
+            wake_job(s, e, mono_ms);
     }
     if (s->jobs)
         next = s->changed ? 20 : s->next_beat_ms > mono_ms ? (int)(s->next_beat_ms - mono_ms) : 0;
@@ -310,9 +314,10 @@ void hf_streams_stop(hf_streams *s) {
     pthread_mutex_lock(&s->lock);
     s->stopping = true;
     job_entry *e, *after;
-    HASH_ITER(hh, s->jobs, e, after) for (subscriber *b = e->first; b; b = b->next) {
-        b->ended = true;
-        wake(b);
-    }
+    HASH_ITER(hh, s->jobs, e, after)
+        for (subscriber *b = e->first; b; b = b->next) {
+            b->ended = true;
+            wake(b);
+        }
     pthread_mutex_unlock(&s->lock);
 }

@@ -11,15 +11,13 @@
 enum { ARENA_BYTES = 64 << 20 };
 
 /* ---- bodies ---------------------------------------------------------------------------------------------- */
-static bool is_yaml(const char *type) {
-    return type && (strstr(type, "yaml") != NULL);
-}
+static bool is_yaml(const char *type) { return type && (strstr(type, "yaml") != NULL); }
 
 static json_t *body_of(hf_request *r) {
     hf_err err;
     hf_str text = hf_buf_str(&r->body);
     json_t *json = is_yaml(hf_request_header(r, "Content-Type")) ? hf_yaml_parse(text, r->http->body_max, &err)
-                                                                  : hf_json_parse(text, r->http->body_max, &err);
+                                                                 : hf_json_parse(text, r->http->body_max, &err);
     if (!json)
         hf_reply_error(r, 400, "the body cannot be read: %s", err.detail);
     return json;
@@ -59,16 +57,20 @@ static void submit_one(hf_write *w, uint32_t index, const json_t *json, hf_arena
     char id[HF_UUID_BYTES];
     hf_write_item *item = &w->items[index];
     hf_intake_errors *errors = hf_arena_alloc(arena, sizeof *errors);
-    hf_code code = errors ? hf_submission_from_json(json, arena, &sub, &err) : hf_fail(&err, HF_E_NO_MEMORY, "too many jobs in one request");
+    hf_code code = errors ? hf_submission_from_json(json, arena, &sub, &err)
+                          : hf_fail(&err, HF_E_NO_MEMORY, "too many jobs in one request");
     if (code == HF_OK && sub.job_id.len == 0)
         sub.job_id = hf_arena_str(arena, hf_str_of(hf_id_new(http->clock, hf_random_system(), id)));
     if (code == HF_OK && !hf_id_valid(sub.job_id))
-        code = hf_fail(&err, HF_E_INVALID, "job_id '%.*s' is not an id: 1 to %d of A-Z a-z 0-9 . _ : @ + = ~ -, not beginning with . or -",
+        code = hf_fail(&err, HF_E_INVALID,
+                       "job_id '%.*s' is not an id: 1 to %d of A-Z a-z 0-9 . _ : @ + = ~ -, not beginning with . or -",
                        HF_STR_ARG(sub.job_id), HF_ID_MAX_BYTES);
     if (code == HF_OK)
-        code = hf_intake(&sub, sub.job_id, HF_STR_NONE, hf_str_of(http->options.me), hf_wall_ms(http->clock), arena, &record, errors, &err);
+        code = hf_intake(&sub, sub.job_id, HF_STR_NONE, hf_str_of(http->options.me), hf_wall_ms(http->clock), arena,
+                         &record, errors, &err);
     if (code == HF_OK && errors->count)
-        code = hf_fail(&err, HF_E_INVALID, "%.*s%s", HF_STR_ARG(errors->text[0]), errors->count > 1 ? " (and more)" : "");
+        code =
+            hf_fail(&err, HF_E_INVALID, "%.*s%s", HF_STR_ARG(errors->text[0]), errors->count > 1 ? " (and more)" : "");
     if (code != HF_OK)
         settle(item, code, err.detail);
     else
@@ -76,8 +78,10 @@ static void submit_one(hf_write *w, uint32_t index, const json_t *json, hf_arena
 }
 
 static void answer_late(hf_request *r) {
-    hf_reply_error(r, 504, "the journal did not fold the request within %lld ms; it may still take effect: look with GET /jobs/query before asking again",
-                   (long long)r->http->write_wait_ms);
+    hf_reply_error(
+        r, 504,
+        "the journal did not fold the request within %lld ms; it may still take effect: look with GET /jobs/query before asking again",
+        (long long)r->http->write_wait_ms);
 }
 
 static void answer_submit(hf_request *r, hf_write *w) {
@@ -96,7 +100,8 @@ static void answer_submit(hf_request *r, hf_write *w) {
         if (item->code == HF_E_REFUSED && strcmp(item->error, hf_verdict_name(HF_V_JOB_EXISTS)) == 0)
             json_array_append_new(errors, json_sprintf("job with ID %s already exists", item->id));
         else
-            json_array_append_new(errors, w->count > 1 ? json_sprintf("job %u: %s", i + 1, item->error) : json_string(item->error));
+            json_array_append_new(errors, w->count > 1 ? json_sprintf("job %u: %s", i + 1, item->error)
+                                                       : json_string(item->error));
         if (hf_code_policy(item->code) == HF_POLICY_RETRY)
             unavailable = item->code;
     }
@@ -133,7 +138,8 @@ void hf_handle_jobs_submit(hf_request *r) {
 }
 
 /* ---- cancel ---------------------------------------------------------------------------------------------- */
-static void cancel_one(hf_write *w, uint32_t index, const char *id, const char *reason, hf_read *read, hf_arena *arena) {
+static void cancel_one(hf_write *w, uint32_t index, const char *id, const char *reason, hf_read *read,
+                       hf_arena *arena) {
     hf_http *http = w->request->http;
     hf_write_item *item = &w->items[index];
     hf_job job;
@@ -145,11 +151,13 @@ static void cancel_one(hf_write *w, uint32_t index, const char *id, const char *
         return;
     }
     if (hf_state_terminal((hf_state)job.state)) {
-        hf_fail(&err, HF_E_CONFLICT, "job %s cannot be cancelled (status: %s)", id, hf_state_status((hf_state)job.state));
+        hf_fail(&err, HF_E_CONFLICT, "job %s cannot be cancelled (status: %s)", id,
+                hf_state_status((hf_state)job.state));
         settle(item, err.code, err.detail);
         return;
     }
-    hf_record *record = hf_propose(arena, hf_str_of(item->id), job.attempt, hf_wall_ms(http->clock), hf_str_of(http->options.me));
+    hf_record *record =
+        hf_propose(arena, hf_str_of(item->id), job.attempt, hf_wall_ms(http->clock), hf_str_of(http->options.me));
     hf_ev_cancel_requested *asked = record ? hf_propose_add(arena, record, HF_EV_CANCEL_REQUESTED) : NULL;
     if (!asked) {
         settle(item, HF_E_NO_MEMORY, "no memory for the request");
@@ -188,9 +196,11 @@ void hf_handle_jobs_cancel(hf_request *r) {
     const char *reason = json_string_value(json_object_get(json, "reason"));
     size_t n = json_array_size(ids), strings = 0, i;
     json_t *id;
-    json_array_foreach(ids, i, id) strings += json_is_string(id);
+    json_array_foreach(ids, i, id)
+        strings += json_is_string(id);
     if (n == 0 || strings != n || n > HF_HTTP_JOBS_PER_SUBMIT || (reason && strlen(reason) > HF_MAX_TEXT)) {
-        hf_reply_error(r, 400, "job_ids must be a list of 1 to %d ids; reason at most %d bytes", HF_HTTP_JOBS_PER_SUBMIT, HF_MAX_TEXT);
+        hf_reply_error(r, 400, "job_ids must be a list of 1 to %d ids; reason at most %d bytes",
+                       HF_HTTP_JOBS_PER_SUBMIT, HF_MAX_TEXT);
         json_decref(json);
         return;
     }

@@ -14,7 +14,8 @@ void hf_handle_health(hf_request *r) {
     hf_err err = {0};
     hf_code store = hf_read_begin(hf_http_store(r->http), &read, &err);
     hf_read_end(read);
-    json_t *o = json_pack("{s:s,s:o}", "status", log == HF_OK && store == HF_OK ? "healthy" : "unhealthy", "timestamp", hf_json_now());
+    json_t *o = json_pack("{s:s,s:o}", "status", log == HF_OK && store == HF_OK ? "healthy" : "unhealthy", "timestamp",
+                          hf_json_now());
     if (log != HF_OK)
         json_object_set_new(o, "log", json_string(hf_code_sentence(log)));
     if (store != HF_OK)
@@ -44,10 +45,13 @@ void hf_handle_status(hf_request *r) {
     }
     hf_counters_done(&counters);
     hf_reply_json(r, 200,
-                  json_pack("{s:s,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:s,s:o}", "version", HF_VERSION, "uptime", uptime_of(r), "total_jobs", total,
-                            "pending_jobs", by_state[HF_S_CREATED] + by_state[HF_S_VALIDATED] + by_state[HF_S_QUEUED] + by_state[HF_S_ASSIGNED] + by_state[HF_S_RETRYING],
-                            "running_jobs", by_state[HF_S_RUNNING] + by_state[HF_S_PROGRESSING], "completed_jobs", by_state[HF_S_COMPLETED],
-                            "failed_jobs", by_state[HF_S_FAILED], "cancelled_jobs", by_state[HF_S_CANCELLED], "jobs_by_state", states, "fleet",
+                  json_pack("{s:s,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:s,s:o}", "version", HF_VERSION, "uptime",
+                            uptime_of(r), "total_jobs", total, "pending_jobs",
+                            by_state[HF_S_CREATED] + by_state[HF_S_VALIDATED] + by_state[HF_S_QUEUED] +
+                                by_state[HF_S_ASSIGNED] + by_state[HF_S_RETRYING],
+                            "running_jobs", by_state[HF_S_RUNNING] + by_state[HF_S_PROGRESSING], "completed_jobs",
+                            by_state[HF_S_COMPLETED], "failed_jobs", by_state[HF_S_FAILED], "cancelled_jobs",
+                            by_state[HF_S_CANCELLED], "jobs_by_state", states, "fleet",
                             hf_config_str(r->http->options.config, HF_C_FLEET), "timestamp", hf_json_now()));
 }
 
@@ -60,7 +64,9 @@ typedef struct each_worker {
     size_t alive;
 } each_worker;
 
-static bool is_alive(const each_worker *e, const hf_heartbeat *b) { return b->state != HF_W_STOPPED && e->now - b->at < b->lease_ms + b->interval_ms; }
+static bool is_alive(const each_worker *e, const hf_heartbeat *b) {
+    return b->state != HF_W_STOPPED && e->now - b->at < b->lease_ms + b->interval_ms;
+}
 
 static hf_code walk_workers(each_worker *e, hf_err *reterr) {
     hf_read *read = NULL;
@@ -105,7 +111,9 @@ void hf_handle_workers(hf_request *r) {
         return;
     }
     json_int_t total = (json_int_t)json_array_size(e.list);
-    hf_reply_json(r, 200, json_pack("{s:o,s:I,s:I,s:o}", "workers", e.list, "total", total, "alive", (json_int_t)e.alive, "timestamp", hf_json_now()));
+    hf_reply_json(r, 200,
+                  json_pack("{s:o,s:I,s:I,s:o}", "workers", e.list, "total", total, "alive", (json_int_t)e.alive,
+                            "timestamp", hf_json_now()));
 }
 
 static void join_names(json_t *into, const hf_list *names) {
@@ -121,8 +129,14 @@ static void join_worker(each_worker *e, const hf_heartbeat *beat) {
     if (!is_alive(e, beat))
         return;
     e->alive++;
-    const struct { const char *name; bool has; } flags[] = {
-        {"nbd", c->nbd}, {"lvm", c->lvm}, {"mount", c->mount}, {"selinux", c->selinux_tools}, {"qemu_img", c->qemu_img}};
+    const struct {
+        const char *name;
+        bool has;
+    } flags[] = {{"nbd", c->nbd},
+                 {"lvm", c->lvm},
+                 {"mount", c->mount},
+                 {"selinux", c->selinux_tools},
+                 {"qemu_img", c->qemu_img}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (flags[i].has || !json_object_get(e->list, flags[i].name))
             json_object_set_new(e->list, flags[i].name, json_boolean(flags[i].has));
@@ -138,6 +152,7 @@ void hf_handle_capabilities(hf_request *r) {
         hf_reply_err(r, &err);
         return;
     }
-    hf_reply_json(r, 200, json_pack("{s:o,s:s,s:I,s:o}", "capabilities", e.list, "default_method", "stream", "workers", (json_int_t)e.alive,
-                                    "timestamp", hf_json_now()));
+    hf_reply_json(r, 200,
+                  json_pack("{s:o,s:s,s:I,s:o}", "capabilities", e.list, "default_method", "stream", "workers",
+                            (json_int_t)e.alive, "timestamp", hf_json_now()));
 }

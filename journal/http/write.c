@@ -64,7 +64,8 @@ void hf_write_begin(hf_write *w) {
     }
     if (atomic_load(&http->stopping) || atomic_fetch_add(&http->writes_open, 1) >= HF_HTTP_WRITES_MAX) {
         atomic_fetch_sub(&http->writes_open, 1);
-        hf_reply_error(w->request, 503, "%d requests wait for the log already; try again in a moment", HF_HTTP_WRITES_MAX);
+        hf_reply_error(w->request, 503, "%d requests wait for the log already; try again in a moment",
+                       HF_HTTP_WRITES_MAX);
         return;
     }
     MHD_suspend_connection(w->request->connection); /* before the other thread can resume it */
@@ -79,14 +80,14 @@ void hf_write_begin(hf_write *w) {
 int hf_http_fd(hf_http *http) { return hf_queue_fd(http->writes); }
 
 static void produce(hf_http *http, hf_write *w, int *budget) {
-    for (; w->sent < w->count && *budget > 0; w->sent++) {
+    for (; w->sent<w->count && * budget> 0; w->sent++) {
         hf_write_item *item = &w->items[w->sent];
         if (item->done)
             continue;
         hf_err err;
         uint64_t tag = HF_HTTP_TAG_BIT | w->number << INDEX_BITS | w->sent;
-        hf_code code = hf_klog_produce(http->options.log, HF_TOPIC_JOB_EVENTS, -1, hf_str_of(item->id), (hf_str){item->bytes, item->len},
-                                       "JobEvent", NULL, 0, tag, &err);
+        hf_code code = hf_klog_produce(http->options.log, HF_TOPIC_JOB_EVENTS, -1, hf_str_of(item->id),
+                                       (hf_str){item->bytes, item->len}, "JobEvent", NULL, 0, tag, &err);
         if (code == HF_E_LOG_QUEUE_FULL)
             return; /* reports will make room */
         if (code != HF_OK) {
@@ -143,7 +144,8 @@ static void look_at_committed(hf_http *http, hf_write *w, hf_read **read) {
     hf_replica *replica = hf_follow_replica(http->options.follow);
     for (uint32_t i = 0; i < w->sent; i++) {
         hf_write_item *item = &w->items[i];
-        if (!item->reported || item->done || hf_replica_committed_offset(replica, item->position.partition) <= item->position.offset)
+        if (!item->reported || item->done ||
+            hf_replica_committed_offset(replica, item->position.partition) <= item->position.offset)
             continue;
         hf_err err;
         if (!*read && hf_read_begin_all(hf_http_store(http), read, &err) != HF_OK)

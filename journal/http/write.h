@@ -4,11 +4,11 @@
 
 typedef struct hf_write_item {
     char id[HF_ID_MAX_BYTES + 1];
-    char *bytes;             /* framed JobEvent; NULL: nothing to produce (error is set) */
+    char *bytes; /* framed JobEvent; NULL: nothing to produce (error is set) */
     uint32_t len;
     bool sent, reported, done;
-    hf_position position;    /* when acknowledged */
-    hf_code code;            /* HF_OK: accepted */
+    hf_position position; /* when acknowledged */
+    hf_code code;         /* HF_OK: accepted */
     char error[256];
     bool rejected_by_intake; /* on record, as a failed job */
 } hf_write_item;

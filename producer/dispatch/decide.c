@@ -197,7 +197,8 @@ void hf_dispatch_owned(hf_dispatch *d, const uint64_t *bits, size_t words) {
 /* ---- what to propose ------------------------------------------------------------------------------ */
 static hf_record *propose_intake(const hf_job *job, hf_record *r, hf_arena *arena) {
     hf_spec *spec = hf_type_copy(&HF_TYPE_SPEC, job->spec, arena);
-    hf_intake_errors *errors = hf_arena_alloc(arena, sizeof *errors), *warnings = hf_arena_alloc(arena, sizeof *warnings);
+    hf_intake_errors *errors = hf_arena_alloc(arena, sizeof *errors),
+                     *warnings = hf_arena_alloc(arena, sizeof *warnings);
     if (!spec || !errors || !warnings)
         return NULL;
     if (job->state == HF_S_CREATED) {
@@ -208,7 +209,8 @@ static hf_record *propose_intake(const hf_job *job, hf_record *r, hf_arena *aren
                 return NULL;
             uint32_t kept = errors->count < HF_MAX_ERRORS ? errors->count : HF_MAX_ERRORS;
             no->errors = (hf_list){errors->text, kept};
-            no->error = (hf_job_error){.code = HF_STR("invalid"), .message = errors->text[0], .phase = HF_STR("validate")};
+            no->error =
+                (hf_job_error){.code = HF_STR("invalid"), .message = errors->text[0], .phase = HF_STR("validate")};
             return r;
         }
         if (!hf_propose_add(arena, r, HF_EV_VALIDATED))
@@ -238,7 +240,8 @@ static hf_record *propose(const hf_dispatch *d, const hf_job *job, int64_t now_w
     return propose_intake(job, r, arena);
 }
 
-size_t hf_dispatch_due(hf_dispatch *d, int64_t now_wall_ms, int64_t now_mono_ms, hf_arena *arena, hf_record *ret, size_t max) {
+size_t hf_dispatch_due(hf_dispatch *d, int64_t now_wall_ms, int64_t now_mono_ms, hf_arena *arena, hf_record *ret,
+                       size_t max) {
     int64_t grace = d->options.lease_grace_ms;
     if (d->last_call_ms == 0 || now_mono_ms - d->last_call_ms > grace)
         d->leases_from_ms = now_mono_ms + grace; /* we slept: hear the heartbeats first */

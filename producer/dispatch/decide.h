@@ -21,10 +21,10 @@
 
 typedef struct hf_dispatch hf_dispatch;
 typedef struct hf_dispatch_options {
-    hf_str me;               /* identity for `by`; must outlive the core */
-    int64_t lease_grace_ms;  /* past a lease */
-    int64_t stand_in_ms;     /* how much later than the owner a stand-in acts */
-    int64_t half_way_ms;     /* how long a creator may take to validate and queue by itself */
+    hf_str me;              /* identity for `by`; must outlive the core */
+    int64_t lease_grace_ms; /* past a lease */
+    int64_t stand_in_ms;    /* how much later than the owner a stand-in acts */
+    int64_t half_way_ms;    /* how long a creator may take to validate and queue by itself */
     int64_t repeat_ms;
 } hf_dispatch_options;
 
@@ -43,7 +43,8 @@ void hf_dispatch_owned(hf_dispatch *d, const uint64_t *bits, size_t words);
 /* Everything due by now, at most `max` records (call again while it returns max); they live in arena and
  * borrow ids from d until its next call. Only for a caller that has caught up with the log. A caller that was
  * itself asleep (no call for stall_ms = lease_grace_ms) is given that long to hear the heartbeats it missed. */
-size_t hf_dispatch_due(hf_dispatch *d, int64_t now_wall_ms, int64_t now_mono_ms, hf_arena *arena, hf_record *ret, size_t max);
+size_t hf_dispatch_due(hf_dispatch *d, int64_t now_wall_ms, int64_t now_mono_ms, hf_arena *arena, hf_record *ret,
+                       size_t max);
 /* When to call hf_dispatch_due next, monotonic; INT64_MAX: nothing is watched. */
 int64_t hf_dispatch_next_ms(const hf_dispatch *d);
 size_t hf_dispatch_watched(const hf_dispatch *d);

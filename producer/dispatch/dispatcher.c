@@ -17,12 +17,12 @@
 #include "schemas/base/ready.h"
 
 enum {
-    FEED_MAX = 8192,       /* records folded per turn */
-    DUE_MAX = 512,         /* proposals per turn */
+    FEED_MAX = 8192, /* records folded per turn */
+    DUE_MAX = 512,   /* proposals per turn */
     ARENA_BYTES = 16 << 20,
-    BULK_IN_FLIGHT = 128,  /* as many unacknowledged records mean load: let requests fill */
+    BULK_IN_FLIGHT = 128, /* as many unacknowledged records mean load: let requests fill */
     IDLE_MS = 1000,
-    CATCHUP_MS = 10,       /* between steps of catching up with job-states */
+    CATCHUP_MS = 10, /* between steps of catching up with job-states */
     STOP_MS = 5000,
     OWNED_WORDS = 16,
     FOLD_VERSION_LAYOUT = 1,
@@ -107,7 +107,8 @@ static void on_report(void *ctx, uint64_t tag, const hf_report *report) {
     else if (hf_states_tag(tag))
         hf_states_report(d->states, tag, report);
     else if (report->error != HF_OK) /* a decision: decide.h repeats it while it is still due */
-        HF_LOG(WARN, "decision-not-acknowledged", {"error", HF_V_Z(hf_code_name(report->error))}, {"detail", HF_V_Z(report->detail)});
+        HF_LOG(WARN, "decision-not-acknowledged", {"error", HF_V_Z(hf_code_name(report->error))},
+               {"detail", HF_V_Z(report->detail)});
 }
 
 /* ---- one turn of the loop --------------------------------------------------------------------------- */
@@ -119,13 +120,14 @@ static hf_code propose_due(dispatcher *d, hf_err *reterr) {
         hf_buf_clear(&d->out);
         hf_code code = hf_encode(d->codec, HF_SCHEMA_RECORD, &due[i], &d->out, reterr);
         if (code == HF_OK)
-            code = hf_klog_produce(d->log, HF_TOPIC_JOB_EVENTS, -1, due[i].job_id, hf_buf_str(&d->out), "JobEvent", NULL, 0, 0, reterr);
+            code = hf_klog_produce(d->log, HF_TOPIC_JOB_EVENTS, -1, due[i].job_id, hf_buf_str(&d->out), "JobEvent",
+                                   NULL, 0, 0, reterr);
         if (code == HF_E_LOG_QUEUE_FULL)
             return HF_OK; /* decide.h repeats what had no effect */
         if (code != HF_OK)
             return code;
-        HF_LOG(INFO, "proposed", {"job", HF_V_STR(due[i].job_id)}, {"event", HF_V_Z(hf_event_name(hf_record_event(&due[i], 0)))},
-               {"attempt", HF_V_INT(due[i].attempt)});
+        HF_LOG(INFO, "proposed", {"job", HF_V_STR(due[i].job_id)},
+               {"event", HF_V_Z(hf_event_name(hf_record_event(&due[i], 0)))}, {"attempt", HF_V_INT(due[i].attempt)});
         hf_fault_point("dispatch-after-propose");
     }
     return HF_OK;
@@ -211,12 +213,16 @@ static hf_code loop(dispatcher *d, const volatile sig_atomic_t *stop, hf_err *re
 /* ---- beginning and end ---------------------------------------------------------------------------------- */
 static hf_code open_follow(dispatcher *d, const char *id, hf_err *reterr) {
     char dir[1200], host[128];
-    snprintf(dir, sizeof dir, "%s/dispatch-%s", hf_config_str(d->config, HF_C_STATE_DIR), *id ? id : hf_host_name(host, sizeof host));
+    snprintf(dir, sizeof dir, "%s/dispatch-%s", hf_config_str(d->config, HF_C_STATE_DIR),
+             *id ? id : hf_host_name(host, sizeof host));
     hf_code code = hf_make_dirs(dir, 0750, reterr);
     if (code != HF_OK)
         return code;
-    hf_store_options store = {.kind = "dispatch", .fleet = hf_config_str(d->config, HF_C_FLEET), .max_readers = 16,
-                              .map_bytes = 64 << 20, .map_max_bytes = (size_t)hf_config_int(d->config, HF_C_JOURNAL_MAP_MAX),
+    hf_store_options store = {.kind = "dispatch",
+                              .fleet = hf_config_str(d->config, HF_C_FLEET),
+                              .max_readers = 16,
+                              .map_bytes = 64 << 20,
+                              .map_max_bytes = (size_t)hf_config_int(d->config, HF_C_JOURNAL_MAP_MAX),
                               .version = HF_FOLD_VERSION * 1000 + FOLD_VERSION_LAYOUT};
     hf_follow_options follow = {.replica = {.profile = HF_PROFILE_LIVE, .fleet = store.fleet, .clock = d->clock},
                                 .hooks = {.ctx = d, .on_change = on_change, .on_record = on_record},
@@ -233,8 +239,11 @@ static hf_code open_all(dispatcher *d, const char *id, hf_err *reterr) {
     hf_producer_name("hyperdispatch", hf_id_new(d->clock, hf_random_system(), incarnation), d->me, sizeof d->me);
     hf_arena_init(&d->arena, ARENA_BYTES);
     hf_buf_init(&d->out, HF_MAX_RECORD);
-    hf_dispatch_options core = {.me = hf_str_of(d->me), .lease_grace_ms = hf_config_int(d->config, HF_C_DISPATCH_LEASE_GRACE),
-                                .stand_in_ms = 5000, .half_way_ms = 2000, .repeat_ms = 5000};
+    hf_dispatch_options core = {.me = hf_str_of(d->me),
+                                .lease_grace_ms = hf_config_int(d->config, HF_C_DISPATCH_LEASE_GRACE),
+                                .stand_in_ms = 5000,
+                                .half_way_ms = 2000,
+                                .repeat_ms = 5000};
     d->core = hf_dispatch_new(&core);
     if (!d->core)
         return hf_fail(reterr, HF_E_NO_MEMORY, "starting");
@@ -247,7 +256,9 @@ static hf_code open_all(dispatcher *d, const char *id, hf_err *reterr) {
     if (hf_config_bool(d->config, HF_C_DISPATCH_STATES) && !(d->states = hf_states_new(d->log, d->codec)))
         return hf_fail(reterr, HF_E_NO_MEMORY, "starting");
     code = open_follow(d, id, reterr);
-    if (code == HF_OK && d->states && !(d->catchup = hf_catchup_new(d->log, d->codec, hf_follow_replica(d->follow), hf_follow_store(d->follow), d->states)))
+    if (code == HF_OK && d->states &&
+        !(d->catchup =
+              hf_catchup_new(d->log, d->codec, hf_follow_replica(d->follow), hf_follow_store(d->follow), d->states)))
         code = hf_fail(reterr, HF_E_NO_MEMORY, "starting");
     if (code == HF_OK)
         code = hf_intake_stage_open(d->log, d->codec, hf_str_of(d->me), &d->intake, reterr);

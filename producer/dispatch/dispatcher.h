@@ -9,8 +9,8 @@
 
 typedef struct hf_dispatcher_options {
     const hf_config *config;
-    const char *id;                      /* folder name; empty: host name */
-    const volatile sig_atomic_t *stop;   /* set by a signal handler; poll is interrupted by it */
+    const char *id;                    /* folder name; empty: host name */
+    const volatile sig_atomic_t *stop; /* set by a signal handler; poll is interrupted by it */
 } hf_dispatcher_options;
 
 /* Runs until *stop, then finishes what is in flight (bounded) and leaves the group. */

@@ -15,7 +15,10 @@ typedef struct window {
     uint32_t open; /* proposals without a report */
     bool failed;
     uint32_t partition_count;
-    struct { int32_t partition; int64_t next; } partitions[32];
+    struct {
+        int32_t partition;
+        int64_t next;
+    } partitions[32];
 } window;
 
 struct hf_intake_stage {
@@ -27,9 +30,9 @@ struct hf_intake_stage {
     hf_buf out;
     window windows[WINDOWS]; /* ring: [head, head + used) */
     uint64_t head, used;
-    uint32_t open;           /* over all windows */
-    hf_batch batch;          /* being worked on */
-    size_t at;               /* next record in it */
+    uint32_t open;  /* over all windows */
+    hf_batch batch; /* being worked on */
+    size_t at;      /* next record in it */
     bool must_reopen;
     uint64_t generation;
     hf_intake_stats stats;
@@ -90,16 +93,18 @@ static hf_code send_proposal(hf_intake_stage *s, const hf_log_record *from, cons
     hf_str trace = header_of(from, "traceparent");
     if (trace.len)
         headers[count++] = (hf_header){HF_STR("traceparent"), trace};
-    return hf_klog_produce(s->log, HF_TOPIC_JOB_EVENTS, -1, record->job_id, hf_buf_str(&s->out), "JobEvent", headers, count,
-                           TAG_BIT | (s->head + s->used - 1), reterr);
+    return hf_klog_produce(s->log, HF_TOPIC_JOB_EVENTS, -1, record->job_id, hf_buf_str(&s->out), "JobEvent", headers,
+                           count, TAG_BIT | (s->head + s->used - 1), reterr);
 }
 
 static hf_code send_dead_letter(hf_intake_stage *s, const hf_log_record *from, const hf_err *why, hf_err *reterr) {
     char *origin = hf_arena_printf(&s->arena, "submissions/%d/%lld", from->partition, (long long)from->offset);
-    char *schema = from->value.len >= 5 && from->value.p[0] == 0
-                       ? hf_arena_printf(&s->arena, "%u", (unsigned)(uint8_t)from->value.p[1] << 24 | (unsigned)(uint8_t)from->value.p[2] << 16 |
-                                                              (unsigned)(uint8_t)from->value.p[3] << 8 | (unsigned)(uint8_t)from->value.p[4])
-                       : NULL;
+    char *schema =
+        from->value.len >= 5 && from->value.p[0] == 0
+            ? hf_arena_printf(&s->arena, "%u",
+                              (unsigned)(uint8_t)from->value.p[1] << 24 | (unsigned)(uint8_t)from->value.p[2] << 16 |
+                                  (unsigned)(uint8_t)from->value.p[3] << 8 | (unsigned)(uint8_t)from->value.p[4])
+            : NULL;
     hf_header headers[HF_LOG_HEADERS_MAX] = {{HF_STR("hf-origin"), hf_str_of(origin)},
                                              {HF_STR("hf-error"), hf_str_of(hf_code_name(why->code))},
                                              {HF_STR("hf-detail"), hf_str_of(why->detail)},
@@ -113,7 +118,8 @@ static hf_code send_dead_letter(hf_intake_stage *s, const hf_log_record *from, c
                                    TAG_BIT | (s->head + s->used - 1), reterr);
     if (code == HF_OK) {
         s->stats.dead_letters++;
-        HF_LOG_ERR(WARN, "submission-unreadable", why, {"partition", HF_V_INT(from->partition)}, {"offset", HF_V_INT(from->offset)});
+        HF_LOG_ERR(WARN, "submission-unreadable", why, {"partition", HF_V_INT(from->partition)},
+                   {"offset", HF_V_INT(from->offset)});
     }
     return code;
 }
@@ -133,12 +139,13 @@ static bool submission_of_errors(hf_intake_stage *s, const json_t *json, const h
     return ret->job_id.p != NULL;
 }
 
-static hf_code propose_rejected(hf_intake_stage *s, const hf_log_record *from, hf_submission *sub, const hf_err *why, int64_t now,
-                                hf_err *reterr) {
+static hf_code propose_rejected(hf_intake_stage *s, const hf_log_record *from, hf_submission *sub, const hf_err *why,
+                                int64_t now, hf_err *reterr) {
     hf_ev_created created = {.spec = sub->spec};
     hf_str text = hf_str_of(why->detail);
-    hf_ev_rejected rejected = {.errors = {&text, 1},
-                               .error = {.code = hf_str_of(hf_code_name(why->code)), .message = text, .phase = HF_STR("validate")}};
+    hf_ev_rejected rejected = {
+        .errors = {&text, 1},
+        .error = {.code = hf_str_of(hf_code_name(why->code)), .message = text, .phase = HF_STR("validate")}};
     hf_variant transitions[] = {{HF_EV_CREATED, &created}, {HF_EV_REJECTED, &rejected}};
     hf_record record = {.job_id = sub->job_id, .at = now, .by = s->me, .transitions = {transitions, 2}};
     s->stats.rejected++;
@@ -146,12 +153,14 @@ static hf_code propose_rejected(hf_intake_stage *s, const hf_log_record *from, h
 }
 
 /* HF_OK with *ret, or what makes it unreadable in *why. *ret_named: *ret has at least the id. */
-static hf_code read_submission(hf_intake_stage *s, const hf_log_record *from, hf_submission *ret, bool *ret_named, hf_err *why) {
+static hf_code read_submission(hf_intake_stage *s, const hf_log_record *from, hf_submission *ret, bool *ret_named,
+                               hf_err *why) {
     *ret_named = false;
     if (!from->value.p || from->value.len == 0)
         return hf_fail(why, HF_E_FRAME_UNKNOWN, "the submission is empty");
     if (from->value.len > HF_MAX_SUBMISSION)
-        return hf_fail(why, HF_E_LIMIT, "the submission has %u bytes; at most %d are allowed", from->value.len, HF_MAX_SUBMISSION);
+        return hf_fail(why, HF_E_LIMIT, "the submission has %u bytes; at most %d are allowed", from->value.len,
+                       HF_MAX_SUBMISSION);
     if (from->value.p[0] != '{')
         return hf_decode(s->codec, HF_SCHEMA_SUBMISSION, from->value, &s->arena, ret, why);
     json_t *json = hf_json_parse(from->value, HF_MAX_SUBMISSION, why);
@@ -182,7 +191,9 @@ static hf_code take_in(hf_intake_stage *s, const hf_log_record *from, int64_t no
         hf_str topic = hf_str_of(hf_klog_topic_name(s->log, HF_TOPIC_SUBMISSIONS));
         sub->job_id = hf_str_of(hf_id_from_position(topic, from->partition, from->offset, from->timestamp_ms, id));
     } else if (!hf_id_valid(sub->job_id)) {
-        hf_fail(&why, HF_E_INVALID, "job_id is not an id: 1 to %d of A-Z a-z 0-9 . _ : @ + = ~ -, not beginning with . or -", HF_ID_MAX_BYTES);
+        hf_fail(&why, HF_E_INVALID,
+                "job_id is not an id: 1 to %d of A-Z a-z 0-9 . _ : @ + = ~ -, not beginning with . or -",
+                HF_ID_MAX_BYTES);
         return send_dead_letter(s, from, &why, reterr);
     }
     hf_intake_errors *errors = hf_arena_alloc(&s->arena, sizeof *errors);
@@ -244,7 +255,8 @@ void hf_intake_stage_report(hf_intake_stage *s, uint64_t tag, const hf_report *r
     s->open--;
     if (report->error != HF_OK) {
         w->failed = true;
-        HF_LOG(WARN, "proposal-not-acknowledged", {"error", HF_V_Z(hf_code_name(report->error))}, {"detail", HF_V_Z(report->detail)});
+        HF_LOG(WARN, "proposal-not-acknowledged", {"error", HF_V_Z(hf_code_name(report->error))},
+               {"detail", HF_V_Z(report->detail)});
     }
     if (w->open == 0)
         retire_windows(s);
@@ -262,7 +274,8 @@ static hf_code reopen(hf_intake_stage *s, hf_err *reterr) {
     if (code == HF_OK) {
         s->must_reopen = false;
         s->stats.reopened++;
-        HF_LOG(WARN, "intake-reopened", {"why", HF_V_Z("a proposal was not acknowledged; its submissions are read again")});
+        HF_LOG(WARN, "intake-reopened",
+               {"why", HF_V_Z("a proposal was not acknowledged; its submissions are read again")});
     }
     return code;
 }

@@ -28,5 +28,7 @@ static inline bool hf_intake_stage_tag(uint64_t tag) { return tag >> 63; }
 /* The partitions owned now, as bits; true when they changed since the last call. */
 bool hf_intake_stage_owned(hf_intake_stage *s, uint64_t *bits, size_t words);
 
-typedef struct hf_intake_stats { uint64_t taken, rejected, dead_letters, reopened; } hf_intake_stats;
+typedef struct hf_intake_stats {
+    uint64_t taken, rejected, dead_letters, reopened;
+} hf_intake_stats;
 hf_intake_stats hf_intake_stage_stats(const hf_intake_stage *s);

@@ -23,8 +23,8 @@ typedef struct entry {
 
 typedef struct part {
     bool open;
-    int64_t through;  /* no more is published, as far as known */
-    uint64_t last;    /* through holds for markings up to this number */
+    int64_t through; /* no more is published, as far as known */
+    uint64_t last;   /* through holds for markings up to this number */
 } part;
 
 struct hf_states {
@@ -156,7 +156,8 @@ static bool publish(hf_states *s, entry *e) {
     snprintf(through, sizeof through, "%lld", (long long)offset);
     hf_header header = {HF_STR(HF_STATES_THROUGH), hf_str_of(through)};
     hf_str key = {e->bytes, e->id_len}, value = {e->bytes + e->id_len, e->value_len};
-    hf_code code = hf_klog_produce(s->log, HF_TOPIC_JOB_STATES, e->partition, key, value, "Job", &header, 1, TAG_BIT | e->slot, &err);
+    hf_code code = hf_klog_produce(s->log, HF_TOPIC_JOB_STATES, e->partition, key, value, "Job", &header, 1,
+                                   TAG_BIT | e->slot, &err);
     if (code == HF_OK)
         e->in_flight++;
     else if (code != HF_E_LOG_QUEUE_FULL)
@@ -179,9 +180,7 @@ void hf_states_flush(hf_states *s, int64_t mono_ms, bool now) {
     s->since_ms = s->first ? mono_ms : 0; /* the queue to Kafka was full: again in a moment */
 }
 
-int64_t hf_states_next_ms(const hf_states *s) {
-    return s->first ? s->since_ms + HF_STATES_GATHER_MS : INT64_MAX;
-}
+int64_t hf_states_next_ms(const hf_states *s) { return s->first ? s->since_ms + HF_STATES_GATHER_MS : INT64_MAX; }
 
 void hf_states_report(hf_states *s, uint64_t tag, const hf_report *report) {
     entry *e = s->slots[(tag & ~TAG_BIT) % HF_STATES_MAX];

@@ -29,8 +29,8 @@ struct hf_catchup {
     int32_t partition;
     phase phase;
     hf_follower *follower;
-    int64_t from, end;              /* of job-events, still to be read for ids: [from, end) */
-    int64_t to;                     /* the pass folds up to here */
+    int64_t from, end; /* of job-events, still to be read for ids: [from, end) */
+    int64_t to;        /* the pass folds up to here */
     int64_t fold_from;
     uint32_t empty_polls;
     ended *by_id;
@@ -41,7 +41,8 @@ hf_catchup *hf_catchup_new(hf_klog *log, hf_codec *codec, hf_replica *replica, h
     hf_catchup *c = hf_alloc(sizeof *c);
     if (!c)
         return NULL;
-    *c = (hf_catchup){.log = log, .codec = codec, .replica = replica, .store = store, .states = states, .partition = -1};
+    *c =
+        (hf_catchup){.log = log, .codec = codec, .replica = replica, .store = store, .states = states, .partition = -1};
     hf_arena_init(&c->arena, ARENA_BYTES);
     c->has_ids = hf_store_table(store, "ids", 0, &c->ids, NULL) == HF_OK;
     return c;

@@ -11,7 +11,8 @@
 enum { HF_CATCHUP_IDS_MAX = 20000 };
 typedef struct hf_catchup hf_catchup;
 
-hf_catchup *hf_catchup_new(hf_klog *log, hf_codec *codec, hf_replica *replica, hf_store *store, hf_states *states); /* NULL without memory */
+hf_catchup *hf_catchup_new(hf_klog *log, hf_codec *codec, hf_replica *replica, hf_store *store,
+                           hf_states *states); /* NULL without memory */
 void hf_catchup_free(hf_catchup *c);
 /* Partition `p` is ours from now on (or no longer). */
 void hf_catchup_want(hf_catchup *c, int32_t partition, bool ours);

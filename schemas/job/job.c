@@ -20,7 +20,9 @@ static const char *const event_names[] = {
 #include "schemas/job/transitions.def"
 #undef HF_EVENT
 };
-static const struct { const char *name, *sentence; } verdicts[] = {
+static const struct {
+    const char *name, *sentence;
+} verdicts[] = {
 #define HF_VERDICT(id, name, sentence) {name, sentence},
 #include "schemas/job/verdicts.def"
 #undef HF_VERDICT

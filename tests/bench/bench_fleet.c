@@ -126,8 +126,8 @@ static void print_waits(bench *b) {
     long n = b->jobs - WARM_UP;
     int64_t *w = b->waited_ns + WARM_UP;
     qsort(w, (size_t)n, sizeof *w, by_value);
-    printf("pick-up of %ld jobs: p50 %.2f ms, p90 %.2f ms, p99 %.2f ms, max %.2f ms\n", n, (double)w[n / 2] / 1e6, (double)w[n * 9 / 10] / 1e6,
-           (double)w[n * 99 / 100] / 1e6, (double)w[n - 1] / 1e6);
+    printf("pick-up of %ld jobs: p50 %.2f ms, p90 %.2f ms, p99 %.2f ms, max %.2f ms\n", n, (double)w[n / 2] / 1e6,
+           (double)w[n * 9 / 10] / 1e6, (double)w[n * 99 / 100] / 1e6, (double)w[n - 1] / 1e6);
 }
 
 static void run_pickup(bench *b, double rate) {

@@ -1,9 +1,9 @@
 /* What a dispatcher proposes, and when: one small story a test, on a clock that the test owns. */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 
 #include "producer/dispatch/decide.h"
@@ -54,7 +54,12 @@ static int teardown(void **state) {
 }
 
 static hf_job job_in(world *w, hf_state state, int32_t attempt) {
-    return (hf_job){.id = HF_STR("job-1"), .state = state, .attempt = attempt, .lease_ms = LEASE, .worker = HF_STR("w/1"), .spec = &w->spec};
+    return (hf_job){.id = HF_STR("job-1"),
+                    .state = state,
+                    .attempt = attempt,
+                    .lease_ms = LEASE,
+                    .worker = HF_STR("w/1"),
+                    .spec = &w->spec};
 }
 
 static void tell(world *w, const hf_job *job) { assert_int_equal(hf_dispatch_job(w->d, job, w->wall, w->mono), HF_OK); }
