@@ -1,10 +1,11 @@
 /* What a dispatcher proposes, and when: one small story a test, on a clock that the test owns. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+
+#include <cmocka.h>
 
 #include "producer/dispatch/decide.h"
 #include "schemas/base/mem.h"
