@@ -20,7 +20,7 @@ static const char *const sizes[HF_SIZES] = {"small", "medium", "large", "xlarge"
 static const hf_state ended[3] = {HF_S_COMPLETED, HF_S_FAILED, HF_S_CANCELLED};
 
 static uint32_t index_of(const char *const *names, uint32_t count, hf_str name) {
-    for (uint32_t i = 0; i < count - 1; i++)
+    for (uint32_t i = 0; name.p && i < count - 1; i++)
         if (hf_str_eqz(name, names[i]))
             return i;
     return count - 1;
@@ -199,7 +199,7 @@ void hf_counters_unreadable(hf_counters *k, hf_topic topic) { bump(k, HF_N_UNREA
 
 static void count_end(hf_counters *k, const hf_job *job) {
     uint32_t status = 0, provider = provider_of(job);
-    while (ended[status] != (hf_state)job->state)
+    while (status < 2 && ended[status] != (hf_state)job->state)
         status++;
     bump(k, HF_N_JOBS_ENDED, status, provider, 0, 1);
     int64_t from = job->started_at ? job->started_at : job->created_at;

@@ -181,6 +181,7 @@ static hf_code read_event(hf_store *store, hf_read *read, hf_codec *codec, const
                           hf_query_each_event each, void *ctx, bool *ret_more, hf_err *reterr) {
     hf_log_record source;
     hf_record record;
+    source.value = HF_STR_NONE;
     hf_code rc =
         hf_query_log(store, read, HF_TOPIC_JOB_EVENTS, row->position.partition, row->position.offset, &source, reterr);
     if (rc != HF_OK)
@@ -201,7 +202,7 @@ hf_code hf_query_events(hf_store *store, hf_read *read, const hf_tables *tables,
     hf_move move = HF_SEEK;
     bool more = true;
     for (size_t n = 0; rc == HF_OK && more && n < limit; n++, move = HF_NEXT) {
-        hf_event_row row;
+        hf_event_row row = {0};
         uint64_t of = 0;
         rc = hf_cursor_move(cursor, move, &key, &value, reterr);
         if (rc == HF_OK && !hf_event_row_read(key, value, &of, &row))

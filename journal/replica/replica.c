@@ -294,6 +294,7 @@ static hf_code feed_event(hf_replica *r, hf_part *part, const hf_log_record *rec
     f.before.spec = NULL;
     f.made.count = f.old.count = 0;
     f.detail[0] = 0;
+    f.record.job_id = HF_STR_NONE;
     hf_code rc = fold_in(r, &f, reterr);
     if (rc != HF_OK)
         return rc;

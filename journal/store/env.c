@@ -62,7 +62,7 @@ static hf_code lock_dir(hf_store *store, hf_err *reterr) {
         path = NULL;
         return hf_fail(reterr, HF_E_NO_MEMORY, "opening the store in %s", store->dir);
     }
-    hf_auto_fd int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    int fd = store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640); /* hf_store_close closes it */
     if (fd < 0)
         return hf_fail_errno(reterr, errno, "%s", path);
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -81,8 +81,6 @@ static hf_code lock_dir(hf_store *store, hf_err *reterr) {
     int len = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)len, 0) != len)
         return hf_fail_errno(reterr, errno, "%s", path);
-    store->lock_fd = fd;
-    fd = -1;
     return HF_OK;
 }
 

@@ -154,7 +154,7 @@ static hf_code add_name(void *ctx, const char *name, hf_err *reterr) {
 }
 
 static hf_code open_each(void *ctx, const char *name, hf_err *reterr) {
-    hf_table table;
+    hf_table table = 0;
     unsigned flags;
     return hf_store_table_as_is(ctx, name, &table, &flags, reterr);
 }
