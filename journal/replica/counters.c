@@ -27,7 +27,9 @@ static uint32_t index_of(const char *const *names, uint32_t count, hf_str name) 
 }
 static uint32_t provider_of(const hf_job *job) { return index_of(providers, HF_PROVIDERS, job->spec->provider); }
 static uint32_t error_of(hf_str code) {
-    hf_code c = hf_code_from_name(code.p ? code.p : "", code.len);
+    if (!code.p)
+        return HF_CODE_COUNT;
+    hf_code c = hf_code_from_name(code.p, code.len);
     return c == HF_E_INTERNAL && !hf_str_eqz(code, "internal") ? HF_CODE_COUNT : (uint32_t)c;
 }
 static bool contains(hf_str text, const char *word) {
