@@ -6,7 +6,7 @@
 One broker, one journal, one dispatcher, one worker; the broker shares the cores. Every event is acknowledged by all
 in-sync replicas; the clock stops when the journal has folded the last Completed. Prints figures, judges nothing.
 """
-import argparse, os, resource, subprocess, sys, time
+import argparse, http.client, json, os, subprocess, sys, time
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--jobs", type=int, default=100000)
@@ -65,6 +65,23 @@ def latency():
         for name, p in (("worker", worker), ("dispatch", dispatch), ("journal", journal)):
             print("idle %-9s resident %5.1f MiB" % (name, figures(p.process.pid)[1]), flush=True)
         print("through submissions: " + load("pickup", f.bootstrap, "bench", options.pickups, options.rate), flush=True)
+        through_the_sidecar(f)
+
+
+def through_the_sidecar(f, jobs=200):
+    """From the HTTP request to the runner's start, one job at a time."""
+    connection = http.client.HTTPConnection(f.http[len("http://"):])
+    waits = []
+    for i in range(jobs):
+        begun = time.time_ns()
+        connection.request("POST", "/jobs/submit", json.dumps({"name": "no work", "operation": "sleep"}), {"Content-Type": "application/json"})
+        id = json.loads(connection.getresponse().read())["job_ids"][0]
+        job = f.wait_job(id)
+        waits.append((job["result"]["report"]["started_unix_ns"] - begun) / 1e6)
+        time.sleep(0.02)
+    waits = sorted(waits[20:])
+    print("through the sidecar: pick-up of %d jobs: p50 %.2f ms, p90 %.2f ms, p99 %.2f ms" % (
+        len(waits), waits[len(waits) // 2], waits[len(waits) * 9 // 10], waits[len(waits) * 99 // 100]), flush=True)
 
 
 latency()
