@@ -295,13 +295,13 @@ static hf_code start_daemon(hf_http *http, hf_err *reterr) {
         return code;
     note_address(http, fd);
     http->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG * 0, 0, NULL, NULL, on_access,
-        http, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
-        (unsigned)hf_config_int(config, HF_C_HTTP_THREADS), MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)hf_config_int(config, HF_C_HTTP_CONNECTIONS), MHD_OPTION_PER_IP_CONNECTION_LIMIT, PER_IP_MAX,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, begin, http,
-        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, finished, NULL, MHD_OPTION_END);
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access, http,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)hf_config_int(config, HF_C_HTTP_THREADS),
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)hf_config_int(config, HF_C_HTTP_CONNECTIONS),
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, PER_IP_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_URI_LOG_CALLBACK, begin, http, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, finished, NULL, MHD_OPTION_END);
     if (!http->daemon) {
         close(fd);
         return hf_fail(reterr, HF_E_IO, "the HTTP server did not start on %s", http->address);

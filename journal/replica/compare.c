@@ -30,33 +30,6 @@ const char *hf_key_text(const char *table, hf_str key, char text[128]) {
     return text;
 }
 
-/* ---- table names: both lists are in byte order ------------------------------------------------------------- */
-typedef struct {
-    char **of;
-    size_t count, room;
-} names;
-static void names_done(names *n) {
-    for (size_t i = 0; i < n->count; i++)
-        free(n->of[i]);
-    free(n->of);
-}
-static hf_code add_name(void *ctx, const char *name, hf_err *reterr) {
-    names *n = ctx;
-    if (n->count == n->room) {
-        size_t room = n->room ? n->room * 2 : 64;
-        char **of = hf_realloc(n->of, room * sizeof *of);
-        if (!of)
-            return hf_fail(reterr, HF_E_NO_MEMORY, "comparing stores");
-        n->of = of;
-        n->room = room;
-    }
-    n->of[n->count] = hf_strndup(name, strlen(name));
-    if (!n->of[n->count])
-        return hf_fail(reterr, HF_E_NO_MEMORY, "comparing stores");
-    n->count++;
-    return HF_OK;
-}
-
 /* ---- one table ------------------------------------------------------------------------------------------------- */
 typedef struct {
     const char *name;
@@ -128,10 +101,10 @@ static hf_code compare_table(const char *name, hf_store *sa, hf_read *ra, side *
 
 hf_code hf_stores_compare(hf_store *sa, hf_read *ra, const char *a_name, hf_store *sb, hf_read *rb, const char *b_name,
                           bool (*skip)(const char *table), hf_err *reterr) {
-    names na = {0}, nb = {0};
-    hf_code rc = hf_read_tables(ra, add_name, &na, reterr);
+    hf_table_names na = {0}, nb = {0};
+    hf_code rc = hf_read_tables(ra, hf_table_names_add, &na, reterr);
     if (rc == HF_OK)
-        rc = hf_read_tables(rb, add_name, &nb, reterr);
+        rc = hf_read_tables(rb, hf_table_names_add, &nb, reterr);
     for (size_t i = 0, j = 0; rc == HF_OK && (i < na.count || j < nb.count);) {
         int order = i == na.count ? 1 : j == nb.count ? -1 : strcmp(na.of[i], nb.of[j]);
         const char *name = order <= 0 ? na.of[i] : nb.of[j];
@@ -147,7 +120,7 @@ hf_code hf_stores_compare(hf_store *sa, hf_read *ra, const char *a_name, hf_stor
         i += order <= 0;
         j += order >= 0;
     }
-    names_done(&na);
-    names_done(&nb);
+    hf_table_names_done(&na);
+    hf_table_names_done(&nb);
     return rc;
 }

@@ -203,7 +203,7 @@ void hf_slot_free(hf_slot *slot) {
         return;
     for (uint32_t i = 0; i < HF_TYPE_JOB.field_count; i++) {
         const hf_field *f = &HF_TYPE_JOB.fields[i];
-        if (is_piece(f) && !(slot->stub && f->kind == HF_K_OPTION))
+        if (is_piece(f) && !(slot->ended && f->kind == HF_K_OPTION))
             free(pointer_at(&slot->job, f));
     }
     free(slot);
@@ -217,18 +217,18 @@ void hf_slot_put(hf_slot *slot, const hf_job *after) {
 
 void hf_slot_make_stub(hf_slot *slot) {
     static const hf_spec nothing = {0};
-    hf_job stub = {.id = slot->job.id,
-                   .created = slot->job.created,
-                   .last = slot->job.last,
-                   .state = slot->job.state,
-                   .deleted = slot->job.deleted,
-                   .spec = &nothing};
+    hf_job ended = {.id = slot->job.id,
+                    .created = slot->job.created,
+                    .last = slot->job.last,
+                    .state = slot->job.state,
+                    .deleted = slot->job.deleted,
+                    .spec = &nothing};
     for (uint32_t i = 0; i < HF_TYPE_JOB.field_count; i++) {
         const hf_field *f = &HF_TYPE_JOB.fields[i];
-        if (is_piece(f) && !(slot->stub && f->kind == HF_K_OPTION))
+        if (is_piece(f) && !(slot->ended && f->kind == HF_K_OPTION))
             free(pointer_at(&slot->job, f));
     }
-    slot->job = stub;
-    slot->stub = true;
+    slot->job = ended;
+    slot->ended = true;
     slot->bytes = 0;
 }

@@ -17,7 +17,7 @@ struct hf_slot {
     int8_t stored_state;    /* HF_S_NONE: it is not in by_state */
     bool dirty;             /* in the open batch's list */
     bool has_row;           /* `jobs` has a row for it */
-    bool stub;              /* live: an ended job of which the id alone is left */
+    bool ended;             /* live: an ended job of which the id alone is left */
     char id[HF_ID_MAX_BYTES + 1];
 };
 
@@ -57,5 +57,5 @@ typedef struct hf_pieces {
  * copies, *ret_old what of `before` is no longer used. False without memory: nothing is held. */
 bool hf_pieces_copy(const hf_job *before, hf_job *after, hf_pieces *ret_new, hf_pieces *ret_old);
 void hf_pieces_free(hf_pieces *pieces);
-/* Frees all pieces and makes the job a stub (see replica.h). */
+/* Frees all pieces and leaves of the job what an ended one keeps (see replica.h). */
 void hf_slot_make_stub(hf_slot *slot);

@@ -68,18 +68,18 @@ hf_code hf_replica_find(hf_replica *r, hf_str id, hf_slot **ret, hf_job *ret_stu
 
 const hf_job *hf_replica_job(hf_replica *r, hf_str id) {
     hf_slot *slot = NULL;
-    hf_job stub;
-    bool is_stub = false;
-    if (hf_replica_find(r, id, &slot, &stub, &is_stub, NULL) != HF_OK || !slot)
+    hf_job ended;
+    bool is_ended = false;
+    if (hf_replica_find(r, id, &slot, &ended, &is_ended, NULL) != HF_OK || !slot)
         return NULL;
     return r->full || !hf_state_terminal((hf_state)slot->job.state) ? &slot->job : NULL;
 }
 
 bool hf_replica_id_known(hf_replica *r, hf_str id) {
     hf_slot *slot = NULL;
-    hf_job stub;
-    bool is_stub = false;
-    return hf_replica_find(r, id, &slot, &stub, &is_stub, NULL) == HF_OK && (slot || is_stub);
+    hf_job ended;
+    bool is_ended = false;
+    return hf_replica_find(r, id, &slot, &ended, &is_ended, NULL) == HF_OK && (slot || is_ended);
 }
 
 /* Oldest by use first; what the store does not have yet stays. */

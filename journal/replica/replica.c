@@ -104,8 +104,8 @@ typedef struct {
     uint32_t refused;
     hf_slot *slot;  /* NULL: no such job, or not of this record */
     hf_slot *fresh; /* the slot, when it is not among the jobs yet */
-    hf_job stub;    /* live: an ended job */
-    bool is_stub, unreadable;
+    hf_job ended;   /* live: an ended job */
+    bool is_ended, unreadable;
     hf_job before, after;
     hf_pieces made, old;
     char detail[HF_ERR_DETAIL_BYTES];
@@ -146,13 +146,13 @@ static hf_code judge(hf_replica *r, folding *f, hf_err *reterr) {
     f->verdict = HF_V_INVALID_ID;
     if (!in_its_place(r, f->source, f->record.job_id))
         return HF_OK;
-    hf_code rc = hf_replica_find(r, f->record.job_id, &f->slot, &f->stub, &f->is_stub, reterr);
+    hf_code rc = hf_replica_find(r, f->record.job_id, &f->slot, &f->ended, &f->is_ended, reterr);
     if (rc != HF_OK)
         return rc;
-    const hf_job *before = f->is_stub ? &f->stub : f->slot ? &f->slot->job : NULL;
+    const hf_job *before = f->is_ended ? &f->ended : f->slot ? &f->slot->job : NULL;
     if (before && before->created.partition != f->position.partition) {
         f->slot = NULL;
-        f->is_stub = false;
+        f->is_ended = false;
         return HF_OK;
     }
     if (before)
@@ -166,7 +166,7 @@ static hf_code prepare(hf_replica *r, folding *f, hf_err *reterr) {
     if (!f->slot)
         f->slot = f->fresh = hf_slot_new();
     if (f->slot && hf_jobs_reserve(&r->jobs) && hf_slots_reserve(&r->dirty) &&
-        hf_pieces_copy(f->fresh || f->slot->stub ? NULL : &f->slot->job, &f->after, &f->made, &f->old))
+        hf_pieces_copy(f->fresh || f->slot->ended ? NULL : &f->slot->job, &f->after, &f->made, &f->old))
         return HF_OK;
     hf_slot_free(f->fresh);
     f->fresh = NULL;
@@ -191,7 +191,7 @@ static void take_over(hf_replica *r, folding *f) {
         slot->job = f->after;
     else
         hf_slot_put(slot, &f->after);
-    slot->stub = false;
+    slot->ended = false;
     slot->batch = r->batch;
     if (f->fresh) {
         slot->key = hf_position_key(slot->job.created);
@@ -230,7 +230,7 @@ static void write_down(hf_replica *r, const folding *f) {
     const hf_job *job = &f->slot->job;
     char deleted[9] = {0};
     memcpy(deleted, &f->slot->key, 8);
-    if (f->fresh && !f->is_stub)
+    if (f->fresh && !f->is_ended)
         hf_changes_put(r->open, r->tables.of[HF_TB_IDS], job->id, hf_key_u64(&f->slot->key), 0);
     if (!r->full && job->deleted)
         hf_changes_put(r->open, r->tables.of[HF_TB_IDS], job->id, (hf_str){deleted, sizeof deleted}, 0);
@@ -289,7 +289,7 @@ static hf_code feed_event(hf_replica *r, hf_part *part, const hf_log_record *rec
     f.part = part;
     f.position = (hf_position){record->partition, record->offset};
     f.slot = f.fresh = NULL;
-    f.is_stub = f.unreadable = false;
+    f.is_ended = f.unreadable = false;
     f.refused = 0;
     f.before.spec = NULL;
     f.made.count = f.old.count = 0;

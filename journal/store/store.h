@@ -116,6 +116,13 @@ void hf_store_stats(hf_store *store, hf_store_stat *ret);
 /* Names of all tables as of the snapshot, in byte order. Stops at the first answer that is not HF_OK and returns it. */
 typedef hf_code (*hf_table_each)(void *ctx, const char *name, hf_err *reterr);
 hf_code hf_read_tables(hf_read *read, hf_table_each each, void *ctx, hf_err *reterr);
+/* The names kept, to be worked through outside of the snapshot: hf_read_tables(read, hf_table_names_add, &names, reterr). */
+typedef struct hf_table_names {
+    char **of;
+    size_t count, room;
+} hf_table_names; /* begins as {0} */
+hf_code hf_table_names_add(void *ctx, const char *name, hf_err *reterr);
+void hf_table_names_done(hf_table_names *names);
 /* Flags (HF_TABLE_...) an existing table was made with, for tools that meet tables by name. */
 hf_code hf_store_table_as_is(hf_store *store, const char *name, hf_table *ret, unsigned *ret_flags, hf_err *reterr);
 /* A consistent, compacted copy as of now into the new file at `path` (EXISTS if it is there), synced; writers go on. */

@@ -126,18 +126,14 @@ hf_code hf_read_tables(hf_read *read, hf_table_each each, void *ctx, hf_err *ret
     return code;
 }
 
-/* A list of names, taken in one transaction and worked through outside of it. */
-typedef struct {
-    char **of;
-    size_t count, room;
-} names;
-static void names_done(names *n) {
+void hf_table_names_done(hf_table_names *n) {
     for (size_t i = 0; i < n->count; i++)
         free(n->of[i]);
     free(n->of);
 }
-static hf_code add_name(void *ctx, const char *name, hf_err *reterr) {
-    names *n = ctx;
+
+hf_code hf_table_names_add(void *ctx, const char *name, hf_err *reterr) {
+    hf_table_names *n = ctx;
     if (n->count == n->room) {
         size_t room = n->room ? n->room * 2 : 64;
         char **of = hf_realloc(n->of, room * sizeof *of);
@@ -161,14 +157,14 @@ static hf_code open_each(void *ctx, const char *name, hf_err *reterr) {
 
 static hf_code open_missing(hf_store *store, hf_err *reterr) {
     hf_read *read = NULL;
-    names list = {0};
+    hf_table_names list = {0};
     hf_code rc = hf_read_begin(store, &read, reterr);
     if (rc == HF_OK)
-        rc = hf_read_tables(read, add_name, &list, reterr);
+        rc = hf_read_tables(read, hf_table_names_add, &list, reterr);
     hf_read_end(read); /* opening a table needs a transaction of its own */
     for (size_t i = 0; rc == HF_OK && i < list.count; i++)
         rc = open_each(store, list.of[i], reterr);
-    names_done(&list);
+    hf_table_names_done(&list);
     return rc;
 }
 

@@ -126,7 +126,7 @@ static hf_code send_dead_letter(hf_intake_stage *s, const hf_log_record *from, c
 
 /* A JSON object that has an id but is no job: on record as a job that was rejected, so that whoever
  * sent it finds out where they look. False: it has no id. */
-static bool submission_of_errors(hf_intake_stage *s, const json_t *json, const hf_err *why, hf_submission *ret) {
+static bool submission_of_errors(hf_intake_stage *s, const json_t *json, hf_submission *ret) {
     const char *id = json_string_value(json_object_get(json, "job_id"));
     if (!id)
         id = json_string_value(json_object_get(json, "id"));
@@ -135,7 +135,6 @@ static bool submission_of_errors(hf_intake_stage *s, const json_t *json, const h
     hf_type_init(&HF_TYPE_SUBMISSION, ret);
     ret->job_id = hf_arena_str(&s->arena, hf_str_of(id));
     ret->spec.name = ret->job_id;
-    (void)why;
     return ret->job_id.p != NULL;
 }
 
@@ -168,7 +167,7 @@ static hf_code read_submission(hf_intake_stage *s, const hf_log_record *from, hf
         return why->code;
     hf_code code = hf_submission_from_json(json, &s->arena, ret, why);
     if (code != HF_OK)
-        *ret_named = submission_of_errors(s, json, why, ret);
+        *ret_named = submission_of_errors(s, json, ret);
     json_decref(json);
     return code;
 }
