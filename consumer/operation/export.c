@@ -137,19 +137,22 @@ static hf_code choose_hardware(hf_export *x, hf_err *reterr) {
     if (!parameters)
         return reterr ? reterr->code : HF_E_INVALID;
     const char *os = json_string_value(json_object_get(parameters, "os_type"));
-    snprintf(x->os_type, sizeof x->os_type, "%s", os ? os : x->vm.os_type[0] ? x->vm.os_type : "otherGuest64");
+    snprintf(x->os_type, sizeof x->os_type, "%s",
+             os                         ? os
+             : x->vm.machine.os_type[0] ? x->vm.machine.os_type
+                                        : "otherGuest64");
     x->space_check = !json_is_false(json_object_get(parameters, "space_check"));
-    hf_code rc = int_parameter(parameters, "cpus", x->vm.cpus ? x->vm.cpus : 1, 1024, &x->cpus, reterr);
+    hf_code rc = int_parameter(parameters, "cpus", x->vm.machine.cpus ? x->vm.machine.cpus : 1, 1024, &x->cpus, reterr);
     if (rc == HF_OK)
-        rc = int_parameter(parameters, "memory_mb", x->vm.memory_mb ? x->vm.memory_mb : 1024, 64 << 20, &x->memory_mb,
-                           reterr);
+        rc = int_parameter(parameters, "memory_mb", x->vm.machine.memory_mb ? x->vm.machine.memory_mb : 1024, 64 << 20,
+                           &x->memory_mb, reterr);
     json_decref(parameters);
     return rc;
 }
 
 /* The VM's name as XML text: what is not UTF-8 or is a control character does not go in. */
 static void choose_names(hf_export *x) {
-    hf_str given = x->run->spec->name.len ? x->run->spec->name : hf_str_of(x->vm.name);
+    hf_str given = x->run->spec->name.len ? x->run->spec->name : hf_str_of(x->vm.machine.name);
     hf_file_name(given, x->file_name);
     snprintf(x->vm_name, sizeof x->vm_name, "%.*s", HF_STR_ARG(given));
     for (char *c = x->vm_name; *c; c++)
@@ -259,7 +262,9 @@ static hf_code run_all(hf_export *x, const char *default_format, hf_result *ret,
     *ret_phase = HF_STR("finalize");
     if ((rc = fill_result(x, ret, reterr)) != HF_OK) /* before anything is in place */
         return rc;
-    return publish(x, reterr);
+    rc = publish(x, reterr);
+    x->vm.ended_well = rc == HF_OK;
+    return rc;
 }
 
 static hf_code run_export(hf_run *run, const char *default_format, hf_result *ret_result, hf_str *ret_phase,

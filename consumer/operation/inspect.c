@@ -110,10 +110,10 @@ hf_code hf_op_inspect(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_
         rc = hf_fail(reterr, HF_E_LIMIT, "the report has %zu bytes and may have %d: inspect fewer disks at once",
                      strlen(text), HF_MAX_JSON);
     if (rc == HF_OK && run->spec->output_dir.len > 0)
-        rc = put_file(run, vm.name, hf_str_of(text), &result, reterr);
+        rc = put_file(run, vm.machine.name, hf_str_of(text), &result, reterr);
     if (rc == HF_OK) {
         result.report = hf_arena_str(run->arena, hf_str_of(text));
-        result.vm_name = hf_arena_str(run->arena, hf_str_of(vm.name));
+        result.vm_name = hf_arena_str(run->arena, hf_str_of(vm.machine.name));
         result.duration_ms = (hf_mono_ns() - start) / 1000000;
         *ret_result = result;
     }

@@ -102,6 +102,7 @@ static hf_code open_disk(const hf_disk *named, const hf_opener *opener, const hf
     hf_source_id id = {0};
     char path[HF_MAX_PATH + 1];
     ret->path = named->path;
+    ret->place.controller = -1;
     hf_code rc = hf_path_plain(named->path, path, reterr);
     if (rc != HF_OK)
         return rc;
@@ -145,7 +146,7 @@ hf_code hf_local_open(const hf_spec *spec, const hf_opener *opener, const hf_flo
     uint32_t count = spec->disks.count > 0 ? spec->disks.count : 1;
     if (count > HF_MAX_DISKS)
         return hf_fail(reterr, HF_E_LIMIT, "%" PRIu32 " disks: at most %d in a job", count, HF_MAX_DISKS);
-    hf_vm vm = {.disks = hf_alloc(count * sizeof *vm.disks), .disk_count = count};
+    hf_vm vm = {.disks = hf_alloc(count * sizeof *vm.disks), .disk_count = count, .provider = "local"};
     if (!vm.disks)
         return hf_fail(reterr, HF_E_NO_MEMORY, "%" PRIu32 " disks", count);
     for (uint32_t i = 0; i < count; i++)
@@ -153,7 +154,7 @@ hf_code hf_local_open(const hf_spec *spec, const hf_opener *opener, const hf_flo
             hf_vm_close(&vm);
             return hf_context(reterr, "%.*s", HF_STR_ARG(disks[i].path));
         }
-    name_from_path(spec->vm_path.len ? spec->vm_path : disks[0].path, vm.name, sizeof vm.name);
+    name_from_path(spec->vm_path.len ? spec->vm_path : disks[0].path, vm.machine.name, sizeof vm.machine.name);
     *ret = vm;
     return HF_OK;
 }

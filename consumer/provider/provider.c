@@ -32,6 +32,9 @@ hf_code hf_vm_open(const hf_spec *spec, const hf_opener *opener, const hf_flow *
 }
 
 void hf_vm_close(hf_vm *vm) {
+    if (vm->release)
+        vm->release(vm, vm->ended_well);
+    vm->release = NULL;
     for (uint32_t i = 0; vm->disks && i < vm->disk_count; i++)
         hf_source_close(vm->disks[i].source);
     free(vm->disks);

@@ -2,22 +2,35 @@
  * the machine, and its disks as sources. The operations above never ask which provider it was. */
 #pragma once
 #include "consumer/pipeline/flow.h"
+#include "consumer/pipeline/machine.h"
 #include "consumer/pipeline/probe.h"
 #include "consumer/pipeline/source.h"
+#include "consumer/pipeline/stream.h"
 #include "schemas/job/job.h"
 
+/* A disk is a source (read at any place), or comes as a stream: a streamOptimized VMDK that can be fetched again from its start. */
 typedef struct hf_vm_disk {
-    hf_source *source;
+    hf_source *source; /* NULL: open_stream gives it */
     hf_probe probe;
-    hf_str path; /* as the job named it */
+    hf_str path; /* as the job, or the provider, named it */
+    hf_machine_place place;
+    int64_t capacity_bytes; /* of a stream's disk; of a source: source->size_bytes */
+    int64_t stream_bytes;   /* announced size of the stream's file; 0 or less: not known */
+    /* Opens the download anew; closed before it is opened again, and before the VM is. May be called from a thread per disk. */
+    hf_code (*open_stream)(struct hf_vm_disk *disk, hf_flow *flow, hf_stream **ret, hf_err *reterr);
+    void *stream_ctx; /* the provider's */
 } hf_vm_disk;
 
 typedef struct hf_vm {
-    char name[256];          /* "" when the provider does not know one */
-    char os_type[64];        /* VMware's guest id; "" when not known */
-    int32_t cpus, memory_mb; /* 0 when not known */
+    hf_machine machine;
     hf_vm_disk *disks;
     uint32_t disk_count;
+    const char *provider; /* "local": label of metrics */
+    /* Ends what the provider holds open (leases, snapshots, sessions); ended well only when all disks were taken whole.
+     * NULL: nothing to end. Called once, by hf_vm_close. */
+    void (*release)(struct hf_vm *vm, bool ended_well);
+    void *ctx; /* the provider's */
+    bool ended_well;
 } hf_vm;
 
 /* How a provider gets at files: the caller decides which paths are allowed. */
