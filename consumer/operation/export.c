@@ -72,20 +72,6 @@ hf_code hf_export_seal(const hf_export *x, int fd, int64_t size_bytes, char *sha
     return rc;
 }
 
-void hf_export_ovf(const hf_export *x, hf_ovf_disk *disks, hf_ovf *ret) {
-    for (uint32_t i = 0; i < x->vm.disk_count; i++)
-        disks[i] = (hf_ovf_disk){.file_name = x->disks[i].file_name,
-                                 .file_bytes = x->disks[i].file_bytes,
-                                 .capacity_bytes = x->vm.disks[i].source->size_bytes,
-                                 .populated_bytes = x->disks[i].populated_bytes};
-    *ret = (hf_ovf){.name = x->vm_name,
-                    .os_type = x->os_type,
-                    .cpus = x->cpus,
-                    .memory_mb = x->memory_mb,
-                    .disks = disks,
-                    .disk_count = x->vm.disk_count};
-}
-
 /* ---- prepare: what is asked for ------------------------------------------------------------------------ */
 static hf_code choose_format(hf_export *x, const char *otherwise, hf_err *reterr) {
     hf_str wanted = x->run->spec->format.len ? x->run->spec->format : hf_str_of(otherwise);
@@ -122,30 +108,12 @@ static hf_code choose_codec(hf_export *x, hf_err *reterr) {
                    HF_STR_ARG(o->manifest));
 }
 
-static hf_code int_parameter(const json_t *parameters, const char *name, int32_t otherwise, int32_t max, int32_t *ret,
-                             hf_err *reterr) {
-    const json_t *value = json_object_get(parameters, name);
-    json_int_t n = value ? json_integer_value(value) : otherwise;
-    if (n < 1 || n > max)
-        return hf_fail(reterr, HF_E_INVALID, "parameters.%s must be a whole number from 1 to %" PRId32, name, max);
-    *ret = (int32_t)n;
-    return HF_OK;
-}
-
-static hf_code choose_hardware(hf_export *x, hf_err *reterr) {
+static hf_code read_parameters(hf_export *x, hf_err *reterr) {
     json_t *parameters = hf_run_parameters(x->run, reterr);
     if (!parameters)
         return reterr ? reterr->code : HF_E_INVALID;
-    const char *os = json_string_value(json_object_get(parameters, "os_type"));
-    snprintf(x->os_type, sizeof x->os_type, "%s",
-             os                         ? os
-             : x->vm.machine.os_type[0] ? x->vm.machine.os_type
-                                        : "otherGuest64");
     x->space_check = !json_is_false(json_object_get(parameters, "space_check"));
-    hf_code rc = int_parameter(parameters, "cpus", x->vm.machine.cpus ? x->vm.machine.cpus : 1, 1024, &x->cpus, reterr);
-    if (rc == HF_OK)
-        rc = int_parameter(parameters, "memory_mb", x->vm.machine.memory_mb ? x->vm.machine.memory_mb : 1024, 64 << 20,
-                           &x->memory_mb, reterr);
+    hf_code rc = hf_export_choose_hardware(x, parameters, reterr);
     json_decref(parameters);
     return rc;
 }
@@ -196,7 +164,7 @@ static hf_code prepare(hf_export *x, const char *default_format, hf_err *reterr)
     hf_code rc = choose_format(x, default_format, reterr);
     if (rc != HF_OK || (rc = choose_codec(x, reterr)) != HF_OK ||
         (rc = hf_vm_open(x->run->spec, &opener, &x->flow, &x->vm, reterr)) != HF_OK ||
-        (rc = choose_hardware(x, reterr)) != HF_OK)
+        (rc = read_parameters(x, reterr)) != HF_OK)
         return rc;
     choose_names(x);
     x->reporter.files_total = (int32_t)x->vm.disk_count;
@@ -237,7 +205,8 @@ static hf_code fill_result(hf_export *x, hf_result *ret, hf_err *reterr) {
     hf_artifact *artifacts = hf_arena_alloc(arena, x->artifact_count * sizeof *artifacts);
     hf_auto_free char *report = report_text(x);
     hf_str kept = report && strlen(report) <= HF_MAX_JSON ? hf_arena_str(arena, hf_str_of(report)) : HF_STR_NONE;
-    hf_str vm_name = hf_arena_str(arena, hf_str_of(x->vm_name)), os_type = hf_arena_str(arena, hf_str_of(x->os_type));
+    hf_str vm_name = hf_arena_str(arena, hf_str_of(x->vm_name)),
+           os_type = hf_arena_str(arena, hf_str_of(x->machine.os_type));
     if (!artifacts || !vm_name.p || !os_type.p)
         return hf_fail(reterr, HF_E_NO_MEMORY, "the job's result");
     memcpy(artifacts, x->artifacts, x->artifact_count * sizeof *artifacts);
