@@ -27,6 +27,15 @@ static void print_progress(void *ctx, const hf_progress *p) {
                 HF_STR_ARG(p->phase), p->percent, p->bytes_per_second / 1e6, (long long)p->eta_seconds);
 }
 
+/* There is no record without a fleet: the line on the terminal is all there is. */
+static hf_code print_announcement(void *ctx, hf_str text, hf_err *reterr) {
+    (void)ctx;
+    if (atomic_load(&cancelled))
+        return hf_fail(reterr, HF_E_CANCELLED, "cancelled on request");
+    fprintf(stderr, "%.*s\n", HF_STR_ARG(text));
+    return HF_OK;
+}
+
 static void print_outcome(hf_code rc, const hf_result *result, hf_str phase, const hf_err *err) {
     json_t *out;
     if (rc == HF_OK)
@@ -57,6 +66,7 @@ int hf_operation_run_direct(hf_str job_id, const hf_spec *spec, const hf_config 
                   .cancel = &cancelled,
                   .bandwidth_limit = &limit,
                   .report = print_progress,
+                  .announce = print_announcement,
                   .report_ctx = &terminal};
     struct sigaction act = {.sa_handler = on_signal}, old_int, old_term;
     sigaction(SIGINT, &act, &old_int);

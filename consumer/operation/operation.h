@@ -32,7 +32,11 @@ typedef struct hf_run {
     /* Tells how far it is; cheap to call often (the runner throttles). progress->job_id, attempt, at and worker are
      * filled in by the runner. level "" for progress, else a log line. May be called from any thread of the operation. */
     void (*report)(void *ctx, const hf_progress *progress);
-    void *report_ctx;
+    /* Puts `text` (at most HF_ID_MAX_BYTES) on the job's record and waits until it is there: what must be known of, should this process
+     * die, before it is done. CANCELLED; TIMEOUT; LEASE_LOST: the attempt is not ours any more, so it must not be done. One at a
+     * time; from any thread. NULL: nobody keeps a record. */
+    hf_code (*announce)(void *ctx, hf_str text, hf_err *reterr);
+    void *report_ctx; /* of report and announce */
 } hf_run;
 
 /* Fills *ret_result (strings in run->arena). On failure: reterr's code decides about retries; *ret_phase names the phase. */

@@ -15,6 +15,7 @@ hf_held *hf_held_new(hf_worker_core *core, hf_qjob *job, hf_held_state state, in
 }
 
 static void forget(hf_held *held) {
+    hf_held_announcement_drop(held);
     free(held->phase);
     free(held->result);
     free(held->error);
@@ -73,9 +74,10 @@ static void slot_without(hf_worker_core *core, hf_slot *slot, hf_held *held, hf_
 }
 
 void hf_held_unlist(hf_worker_core *core, hf_held *held, hf_now now) {
-    if (held->slot >= 0)
+    if (held->slot >= 0) {
+        hf_held_announcement_drop(held); /* who waited for it waits no more */
         slot_without(core, &core->slots[held->slot], held, now);
-    else if (held->state == HF_HELD_CLAIMED) {
+    } else if (held->state == HF_HELD_CLAIMED) {
         unlink_from(&core->claimed, held);
         core->claimed_count--;
     }
@@ -132,6 +134,53 @@ void hf_worker_core_phase(hf_worker_core *core, int32_t slot, hf_str job_id, int
     free(held->phase);
     held->phase = copy;
     held->phase_new = true;
+    hf_held_touch(core, held);
+}
+
+/* ---- announcements ------------------------------------------------------------------------------------------------- */
+void hf_held_announcement_drop(hf_held *held) {
+    free(held->announcement);
+    held->announcement = NULL;
+    held->announcement_settled = false;
+    held->announcement_refusals = 0;
+}
+
+hf_code hf_worker_core_announce(hf_worker_core *core, int32_t slot, hf_str job_id, int32_t attempt, uint32_t serial,
+                                hf_str text) {
+    hf_held *held = in_slot(core, slot, job_id, attempt);
+    if (!held || held->state != HF_HELD_IN_SLOT)
+        return HF_E_LEASE_LOST;
+    if (!text.len || text.len > HF_ID_MAX_BYTES)
+        return HF_E_LIMIT;
+    char *copy = hf_strndup(text.p, text.len);
+    if (!copy)
+        return HF_E_NO_MEMORY;
+    hf_held_announcement_drop(held);
+    held->announcement = copy;
+    held->announcement_serial = serial;
+    hf_held_touch(core, held);
+    return HF_OK;
+}
+
+static bool says(const hf_record *record, const char *phase) {
+    for (uint32_t i = 0; i < record->transitions.count; i++) {
+        const hf_variant *t = HF_LIST_AT(record->transitions, hf_variant, i);
+        if (t->branch == HF_EV_PROGRESSING && hf_str_eqz(((const hf_ev_progressing *)t->record)->phase, phase))
+            return true;
+    }
+    return false;
+}
+
+/* Whichever of its copies it is: what was not acknowledged may be in the log all the same. A refusal alone means little (the copy that
+ * also said Started comes second), so it is said again a few times. */
+void hf_held_announcement_read(hf_worker_core *core, hf_held *held, const hf_record *record, hf_verdict verdict) {
+    if (!held->announcement || held->announcement_settled || record->attempt != held->attempt ||
+        !hf_str_eq(record->by, core->identity) || !says(record, held->announcement))
+        return;
+    if (verdict != HF_V_ACCEPTED && ++held->announcement_refusals < HF_REFUSALS_MAX)
+        return;
+    held->announcement_settled = true;
+    held->announcement_code = verdict == HF_V_ACCEPTED ? HF_OK : HF_E_LEASE_LOST;
     hf_held_touch(core, held);
 }
 

@@ -20,7 +20,7 @@ enum {
     HF_RESEND_MS = 100,
     HF_RELEASE_CHECK_MS = 500,
     HF_RELEASE_AFTER_MS = 1000,
-    HF_REFUSALS_MAX = 3,
+    HF_REFUSALS_MAX = 3, /* of one attempt's proposals; of one announcement */
     HF_HEARTBEATS_IN_FLIGHT = 16,
 };
 
@@ -47,7 +47,12 @@ typedef struct hf_held {
     uint32_t serial;        /* of that proposal */
     int64_t sent_ms, accepted_ms;
     char *phase;
-    hf_code code; /* how it ended */
+    char *announcement; /* what its runner waits to see on record; NULL: nothing */
+    uint32_t announcement_serial;
+    uint8_t announcement_refusals;
+    bool announcement_settled;
+    hf_code announcement_code; /* once settled: what the runner is told */
+    hf_code code;              /* how it ended */
     hf_result *result;
     hf_job_error *error;
 } hf_held;
@@ -102,6 +107,9 @@ void hf_held_claimed(hf_worker_core *core, hf_held *held, bool first); /* into t
 void hf_held_unlist(hf_worker_core *core, hf_held *held, hf_now now);  /* out of that list, or of its slot */
 void hf_held_touch(hf_worker_core *core, hf_held *held);               /* step() shall look what to propose */
 hf_held *hf_held_pop_dirty(hf_worker_core *core);
+/* A record was folded: is it the announcement, accepted, or refused once too often? */
+void hf_held_announcement_read(hf_worker_core *core, hf_held *held, const hf_record *record, hf_verdict verdict);
+void hf_held_announcement_drop(hf_held *held);
 static inline hf_held *hf_held_of(const hf_worker_core *core, const hf_qjob *job) {
     return job->held ? &core->held[job->held - 1] : NULL;
 }

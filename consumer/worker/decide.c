@@ -70,6 +70,7 @@ void hf_worker_core_free(hf_worker_core *core) {
         return;
     for (uint32_t i = 0; core->held && i < core->held_cap; i++) {
         free(core->held[i].phase);
+        free(core->held[i].announcement);
         free(core->held[i].result);
         free(core->held[i].error);
     }
@@ -149,9 +150,10 @@ static bool follow_lost(hf_worker_core *core, hf_held *held, bool by_us, hf_now 
         core->done++;
     else if (held->state != HF_HELD_GIVING)
         core->fenced++;
-    if (held->state == HF_HELD_IN_SLOT)
+    if (held->state == HF_HELD_IN_SLOT) {
         held->state = HF_HELD_FENCED;
-    else if (held->state != HF_HELD_FENCED)
+        hf_held_touch(core, held); /* who waits for an announcement is told */
+    } else if (held->state != HF_HELD_FENCED)
         return hf_held_end(core, held, now);
     return true;
 }
@@ -244,6 +246,8 @@ hf_code hf_worker_core_change(hf_worker_core *core, const hf_record *record, hf_
     hf_held *held = hf_held_of(core, job);
     bool mine = orphan && hf_str_eq(after->worker, core->identity);
     bool own = held && record && read_back(core, held, record, now);
+    if (held && record)
+        hf_held_announcement_read(core, held, record, verdict);
     bool ran_here = held != NULL && held->state != HF_HELD_CLAIMING;
     note_queued(core, job, after, now);
     bool there = held ? settle_held(core, held, own, verdict, after, mine, now) : hf_core_index(core, job, now);

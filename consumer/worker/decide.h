@@ -14,6 +14,7 @@
  *   - Of one job at most one proposal is under way: the next goes out when the former was read back (accepted or
  *     refused), or again after Kafka said it was not acknowledged.
  *   - At most `claims_max` attempts are held (claimed, running). At most one attempt of a job is in a slot.
+ *   - An announcement is answered with HF_OK only after it was read back as accepted.
  *   - An attempt that the log gave to somebody else (fenced) is stopped; its result is thrown away.
  * Order of claims: lowest (priority x ageing + created_at) first: waiting `ageing` is worth one step of priority, so the order
  * of two jobs never changes while they wait. A job that another live worker prefers (rendezvous hashing over
@@ -46,7 +47,8 @@ typedef enum hf_action_kind {
     HF_ACT_HEARTBEAT, /* produce `heartbeat` on workers with key worker_id; answer with ack(tag, …) exactly once */
     HF_ACT_START,     /* give (job_id, attempt) to the runner of `slot`; it may hold several and runs them in order */
     HF_ACT_RECALL, /* the runner should give (job_id, attempt) back unless it began: answered by returned() or done() */
-    HF_ACT_STOP,   /* stop the running (job_id, attempt): ask, SIGTERM after grace_ms, SIGKILL after twice that */
+    HF_ACT_ANNOUNCED, /* tell the runner what came of announcement `serial`: code OK, it is on record; LEASE_LOST, never */
+    HF_ACT_STOP,      /* stop the running (job_id, attempt): ask, SIGTERM after grace_ms, SIGKILL after twice that */
 } hf_action_kind;
 
 typedef enum hf_stop_reason {
@@ -61,9 +63,11 @@ typedef enum hf_stop_reason {
 /* Everything borrows from the object and is valid until its next step(). */
 typedef struct hf_action {
     hf_action_kind kind;
-    int32_t slot;                  /* START, RECALL, STOP */
-    hf_str job_id;                 /* START, RECALL, STOP */
-    int32_t attempt;               /* START, RECALL, STOP */
+    int32_t slot;                  /* START, RECALL, STOP, ANNOUNCED */
+    hf_str job_id;                 /* START, RECALL, STOP, ANNOUNCED */
+    int32_t attempt;               /* START, RECALL, STOP, ANNOUNCED */
+    uint32_t serial;               /* ANNOUNCED */
+    hf_code code;                  /* ANNOUNCED */
     hf_stop_reason reason;         /* STOP */
     int64_t grace_ms;              /* STOP */
     uint64_t tag;                  /* PROPOSE, HEARTBEAT */
@@ -110,6 +114,11 @@ void hf_worker_core_drain(hf_worker_core *core, int64_t timeout_ms, hf_now now);
 /* Can the slot take jobs? All can at first. One that cannot (its process is being made anew) keeps what it holds. */
 void hf_worker_core_slot_usable(hf_worker_core *core, int32_t slot, bool usable);
 void hf_worker_core_phase(hf_worker_core *core, int32_t slot, hf_str job_id, int32_t attempt, hf_str phase);
+/* What the running attempt is about to do and wants on record first: proposed as Progressing{text} (at most HF_ID_MAX_BYTES) and
+ * answered by ANNOUNCED with the serial once the fold accepted it, or once it is certain that it never will. Said again until then. A
+ * newer announcement takes the place of one that is not settled. Not HF_OK: there will be no answer but this code. */
+hf_code hf_worker_core_announce(hf_worker_core *core, int32_t slot, hf_str job_id, int32_t attempt, uint32_t serial,
+                                hf_str text);
 void hf_worker_core_done(hf_worker_core *core, int32_t slot, hf_str job_id, int32_t attempt, const hf_outcome *outcome,
                          hf_now now);
 /* It did not begin: it may be started again, here or in another slot. */

@@ -24,9 +24,9 @@ static hf_record *with_started(hf_worker_core *core, const hf_held *held, hf_rec
     return runner ? with(core, record, HF_EV_STARTED, &(hf_ev_started){hf_str_of(runner)}) : NULL;
 }
 
-static hf_record *with_phase(hf_worker_core *core, const hf_held *held, hf_record *record) {
-    hf_str phase = hf_arena_str(&core->arena, hf_str_of(held->phase));
-    return with(core, record, HF_EV_PROGRESSING, &(hf_ev_progressing){phase});
+static hf_record *with_text(hf_worker_core *core, hf_record *record, const char *text) {
+    hf_str phase = hf_arena_str(&core->arena, hf_str_of(text));
+    return phase.p ? with(core, record, HF_EV_PROGRESSING, &(hf_ev_progressing){phase}) : NULL;
 }
 
 /* ---- the end of an attempt ------------------------------------------------------------------------------------ */
@@ -83,13 +83,17 @@ static hf_record *propose_end(hf_worker_core *core, hf_held *held, hf_now now) {
     return with(core, record, HF_EV_FAILED, &(hf_ev_failed){error});
 }
 
+static bool announces(const hf_held *held) { return held->announcement && !held->announcement_settled; }
+
 /* ---- before its end ---------------------------------------------------------------------------------------------- */
 static hf_record *propose_running(hf_worker_core *core, hf_held *held, hf_now now) {
     hf_record *record = record_of(core, held, now);
     if (!held->started)
         record = with_started(core, held, record);
     if (held->phase_new)
-        record = with_phase(core, held, record);
+        record = with_text(core, record, held->phase);
+    if (announces(held)) /* behind the phase: it is what happens next */
+        record = with_text(core, record, held->announcement);
     held->phase_new = held->phase_new && !record;
     held->ran = true;
     return record;
@@ -114,6 +118,8 @@ static bool nothing_to_say(const hf_worker_core *core, const hf_held *held, hf_n
     switch (held->state) {
     case HF_HELD_CLAIMED: return !held->cancel_requested && !core->draining && !held->release;
     case HF_HELD_IN_SLOT:
+        if (slot && slot->jobs == held && announces(held))
+            return false;
         return !slot || slot->jobs != held || now.mono_ms - slot->head_since_ms < core->o.quick_ms ||
                (held->started && !held->phase_new);
     case HF_HELD_FREE:

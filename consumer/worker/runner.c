@@ -220,6 +220,15 @@ static hf_code on_progress(hf_runners *rs, const runner *r, const hf_frame *fram
     return HF_OK;
 }
 
+static hf_code on_announce(hf_runners *rs, const runner *r, const hf_frame *frame, hf_err *reterr) {
+    hf_progress said;
+    hf_code code = hf_decode_body(HF_SCHEMA_PROGRESS, frame->body, &rs->arena, &said, reterr);
+    if (!code)
+        rs->hooks.on_announce(rs->hooks.ctx, r->slot, frame->job_id, frame->head.attempt, frame->head.serial,
+                              said.phase);
+    return code;
+}
+
 static hf_code on_frame(hf_runners *rs, runner *r, const hf_frame *frame, hf_err *reterr) {
     hf_arena_reset(&rs->arena);
     switch (frame->kind) {
@@ -230,6 +239,7 @@ static hf_code on_frame(hf_runners *rs, runner *r, const hf_frame *frame, hf_err
         }
         return HF_OK;
     case HF_FRAME_PROGRESS: return on_progress(rs, r, frame, reterr);
+    case HF_FRAME_ANNOUNCE: return on_announce(rs, r, frame, reterr);
     case HF_FRAME_DONE: return on_done(rs, r, frame, reterr);
     case HF_FRAME_RETURNED:
         finished_one(r, frame);
@@ -238,7 +248,8 @@ static hf_code on_frame(hf_runners *rs, runner *r, const hf_frame *frame, hf_err
     case HF_FRAME_JOB:
     case HF_FRAME_RECALL:
     case HF_FRAME_CANCEL:
-    case HF_FRAME_LIMIT: break;
+    case HF_FRAME_LIMIT:
+    case HF_FRAME_ANNOUNCED: break;
     }
     return hf_fail(reterr, HF_E_PROTOCOL, "a message of kind %d", (int)frame->kind);
 }
@@ -330,6 +341,10 @@ void hf_runners_recall(hf_runners *rs, int32_t slot, hf_str id, int32_t attempt)
 
 void hf_runners_limit(hf_runners *rs, int32_t slot, hf_str id, int32_t attempt, int64_t bytes_per_second) {
     say(rs, slot, HF_FRAME_LIMIT, id, (hf_frame_head){.attempt = attempt, .bandwidth = bytes_per_second});
+}
+
+void hf_runners_announced(hf_runners *rs, int32_t slot, hf_str id, int32_t attempt, uint32_t serial, hf_code code) {
+    say(rs, slot, HF_FRAME_ANNOUNCED, id, (hf_frame_head){.attempt = attempt, .serial = serial, .code = (int32_t)code});
 }
 
 void hf_runners_stop(hf_runners *rs, int32_t slot, hf_str id, int32_t attempt, int64_t grace_ms, int64_t mono_ms) {

@@ -15,6 +15,8 @@ typedef struct hf_runner_hooks {
     void *ctx;
     void (*on_usable)(void *ctx, int32_t slot, bool usable);
     void (*on_progress)(void *ctx, int32_t slot, const hf_progress *progress); /* job_id and attempt filled in */
+    /* It waits for hf_runners_announced with that serial before it goes on. */
+    void (*on_announce)(void *ctx, int32_t slot, hf_str job_id, int32_t attempt, uint32_t serial, hf_str text);
     void (*on_done)(void *ctx, int32_t slot, hf_str job_id, int32_t attempt, const hf_outcome *outcome);
     void (*on_returned)(void *ctx, int32_t slot, hf_str job_id, int32_t attempt);
     void (*on_crashed)(void *ctx, int32_t slot, const char *message);
@@ -44,6 +46,9 @@ void hf_runners_recall(hf_runners *runners, int32_t slot, hf_str job_id, int32_t
 void hf_runners_stop(hf_runners *runners, int32_t slot, hf_str job_id, int32_t attempt, int64_t grace_ms,
                      int64_t mono_ms);
 void hf_runners_limit(hf_runners *runners, int32_t slot, hf_str job_id, int32_t attempt, int64_t bytes_per_second);
+/* What came of an announcement. */
+void hf_runners_announced(hf_runners *runners, int32_t slot, hf_str job_id, int32_t attempt, uint32_t serial,
+                          hf_code code);
 void hf_runners_flush(hf_runners *runners);
 /* Process id of a slot's runner, 0 for none: for logs and tests. */
 int hf_runners_pid(const hf_runners *runners, int32_t slot);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -25,6 +26,7 @@ enum {
     PROGRESS_MS = 250,
     LINES_BURST = 200,
     LINES_A_SECOND = 20, /* log lines of one job */
+    ANNOUNCE_MS = 60000, /* an announcement that is not on record by then never will be, for this attempt */
     ARENA_MAX = 256 * 1024 * 1024,
 };
 
@@ -49,6 +51,10 @@ typedef struct child {
     double lines; /* how many more may be told now */
     uint64_t lines_dropped;
     char phase[HF_ID_MAX_BYTES + 1];
+    pthread_cond_t answered; /* an announcement was, or the job was cancelled */
+    uint32_t announced;      /* serial of the last announcement; the answer to it is in announced_code */
+    bool waiting;
+    hf_code announced_code;
 } child;
 
 static int parent_pid;
@@ -80,7 +86,7 @@ static hf_code say(child *c, hf_frame_kind kind, hf_frame_head head, hf_str id, 
     if (c->out.len > OUT_MAX / 2)
         flush_locked(c);
     hf_code code = hf_frame_put(&c->out, kind, head, id, schema, record, reterr);
-    if (c->out.len >= OUT_FLUSH || kind == HF_FRAME_PROGRESS || kind == HF_FRAME_HELLO)
+    if (c->out.len >= OUT_FLUSH || kind == HF_FRAME_PROGRESS || kind == HF_FRAME_ANNOUNCE || kind == HF_FRAME_HELLO)
         flush_locked(c);
     pthread_mutex_unlock(&c->out_lock);
     return code;
@@ -137,6 +143,61 @@ static void report(void *ctx, const hf_progress *progress) {
     say(c, HF_FRAME_PROGRESS, (hf_frame_head){.attempt = t->head.attempt}, task_id(t), HF_SCHEMA_PROGRESS, &p, &err);
 }
 
+/* ---- announcements: asked by the job's threads, answered by the listening one ---------------------------------------- */
+static hf_code wait_answer(child *c, uint32_t serial, hf_err *reterr) {
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += ANNOUNCE_MS / 1000;
+    int err = 0;
+    pthread_mutex_lock(&c->lock);
+    while (c->waiting && !atomic_load(&c->cancel) && err == 0)
+        err = pthread_cond_timedwait(&c->answered, &c->lock, &end);
+    hf_code code = !c->waiting ? c->announced_code : err ? HF_E_TIMEOUT : HF_E_CANCELLED;
+    c->waiting = false;
+    pthread_mutex_unlock(&c->lock);
+    if (code == HF_E_LEASE_LOST)
+        return hf_fail(reterr, code, "the log has given this job to another attempt");
+    if (code == HF_E_TIMEOUT)
+        return hf_fail(reterr, code, "announcement %u was not on record within %d s: is Kafka there?", serial,
+                       ANNOUNCE_MS / 1000);
+    if (code == HF_E_CANCELLED)
+        return hf_fail(reterr, code, "cancelled on request");
+    return code ? hf_fail(reterr, code, "the announcement could not be put on record") : HF_OK;
+}
+
+static hf_code announce(void *ctx, hf_str text, hf_err *reterr) {
+    child *c = ctx;
+    if (!text.len || text.len > HF_ID_MAX_BYTES)
+        return hf_fail(reterr, HF_E_LIMIT, "an announcement of %u bytes: 1 to %d", text.len, HF_ID_MAX_BYTES);
+    pthread_mutex_lock(&c->lock);
+    const task *t = c->running;
+    bool busy = c->waiting || !t;
+    uint32_t serial = busy ? 0 : ++c->announced;
+    c->waiting = c->waiting || !busy;
+    pthread_mutex_unlock(&c->lock);
+    if (busy)
+        return hf_fail(reterr, HF_E_BUSY, "another announcement of this job is under way");
+    hf_frame_head head = {.attempt = t->head.attempt, .serial = serial};
+    hf_progress p = {.phase = text};
+    hf_code code = say(c, HF_FRAME_ANNOUNCE, head, task_id(t), HF_SCHEMA_PROGRESS, &p, reterr);
+    if (code == HF_OK)
+        return wait_answer(c, serial, reterr);
+    pthread_mutex_lock(&c->lock);
+    c->waiting = false;
+    pthread_mutex_unlock(&c->lock);
+    return code;
+}
+
+/* Under the lock. */
+static void on_announced(child *c, const hf_frame *frame) {
+    if (!c->waiting || frame->head.serial != c->announced)
+        return; /* one that waited long enough */
+    c->waiting = false;
+    c->announced_code =
+        frame->head.code >= 0 && frame->head.code < HF_CODE_COUNT ? (hf_code)frame->head.code : HF_E_INTERNAL;
+    pthread_cond_broadcast(&c->answered);
+}
+
 static hf_code run(child *c, const task *t, hf_arena *arena, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr) {
     hf_submission job;
     hf_code code =
@@ -153,6 +214,7 @@ static hf_code run(child *c, const task *t, hf_arena *arena, hf_result *ret_resu
                 .cancel = &c->cancel,
                 .bandwidth_limit = &c->bandwidth,
                 .report = report,
+                .announce = announce,
                 .report_ctx = c};
     return hf_operation_run(&r, ret_result, ret_phase, reterr);
 }
@@ -264,8 +326,11 @@ static void on_frame(child *c, const hf_frame *frame) {
         on_job(c, frame);
     else if (frame->kind == HF_FRAME_RECALL)
         returned = recall(c, frame);
-    else if (frame->kind == HF_FRAME_CANCEL && is(c->running, frame))
+    else if (frame->kind == HF_FRAME_CANCEL && is(c->running, frame)) {
         atomic_store(&c->cancel, true);
+        pthread_cond_broadcast(&c->answered);
+    } else if (frame->kind == HF_FRAME_ANNOUNCED && is(c->running, frame))
+        on_announced(c, frame);
     else if (frame->kind == HF_FRAME_LIMIT && is(c->running, frame))
         atomic_store(&c->bandwidth, frame->head.bandwidth);
     pthread_mutex_unlock(&c->lock);
@@ -362,6 +427,11 @@ int hf_runner_main(const hf_runner_child_options *options) {
         .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER, .out_lock = PTHREAD_MUTEX_INITIALIZER};
     c.o = options;
     hf_buf_init(&c.out, OUT_MAX);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&c.answered, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     hf_err err;
     pthread_t worker;
     hf_code code = hf_roots_open(options->config, options->any_root, &c.roots, &err);

@@ -128,6 +128,29 @@ static void propose_held(step *s, hf_held *held) {
                            .record = record});
 }
 
+/* What came of an announcement; one of an attempt that is not ours any more is settled by that. */
+static void answer_announcement(step *s, hf_held *held) {
+    bool fenced = held->state == HF_HELD_FENCED;
+    if (!held->announcement || !(held->announcement_settled || fenced))
+        return;
+    act_on(s, HF_ACT_ANNOUNCED, held, HF_STOP_NONE, 0);
+    if (s->core->broken)
+        return;
+    s->actions[s->count - 1].serial = held->announcement_serial;
+    s->actions[s->count - 1].code = held->announcement_settled ? held->announcement_code : HF_E_LEASE_LOST;
+    hf_held_announcement_drop(held);
+}
+
+static void tend_dirty(step *s) {
+    for (hf_held *held = NULL; !full(s) && (held = hf_held_pop_dirty(s->core));) {
+        answer_announcement(s, held);
+        if (full(s))
+            hf_held_touch(s->core, held);
+        else
+            propose_held(s, held);
+    }
+}
+
 static void claim(step *s) {
     hf_worker_core *core = s->core;
     if (!core->caught_up || core->quiet || core->draining || !hf_core_lease_held(core, s->now))
@@ -340,8 +363,7 @@ hf_code hf_worker_core_step(hf_worker_core *core, hf_now now, hf_action *actions
     walk(core, now);
     tend_slots(&s);
     start(&s);
-    for (hf_held *held = NULL; !full(&s) && (held = hf_held_pop_dirty(core));)
-        propose_held(&s, held);
+    tend_dirty(&s);
     give_orphans_free(&s);
     release_excess(&s);
     claim(&s);

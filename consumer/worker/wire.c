@@ -69,6 +69,13 @@ void hf_shell_progress(void *ctx, int32_t slot, const hf_progress *progress) {
         s->progress_dropped++;
 }
 
+void hf_shell_announce(void *ctx, int32_t slot, hf_str job_id, int32_t attempt, uint32_t serial, hf_str text) {
+    hf_shell *s = ctx;
+    hf_code code = hf_worker_core_announce(s->core, slot, job_id, attempt, serial, text);
+    if (code)
+        hf_runners_announced(s->runners, slot, job_id, attempt, serial, code);
+}
+
 void hf_shell_on_report(void *ctx, uint64_t tag, const hf_report *report) {
     hf_shell *s = ctx;
     if (tag >> HF_PROGRESS_TAG_BIT & 1 && !(tag >> 63))

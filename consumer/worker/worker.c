@@ -126,6 +126,7 @@ static void perform(hf_shell *s, const hf_action *a) {
     case HF_ACT_PROPOSE: hf_shell_propose(s, a); break;
     case HF_ACT_HEARTBEAT: hf_shell_heartbeat(s, a->tag, a->heartbeat); break;
     case HF_ACT_START: start_job(s, a); break;
+    case HF_ACT_ANNOUNCED: hf_runners_announced(s->runners, a->slot, a->job_id, a->attempt, a->serial, a->code); break;
     case HF_ACT_RECALL: hf_runners_recall(s->runners, a->slot, a->job_id, a->attempt); break;
     case HF_ACT_STOP:
         HF_LOG(INFO, "stopping-job", {"job", HF_V_STR(a->job_id)}, {"attempt", HF_V_INT(a->attempt)},
@@ -299,6 +300,7 @@ static hf_code make_core(hf_shell *s, hf_err *reterr) {
     hf_runner_hooks hooks = {.ctx = s,
                              .on_usable = on_usable,
                              .on_progress = hf_shell_progress,
+                             .on_announce = hf_shell_announce,
                              .on_done = on_done,
                              .on_returned = on_returned,
                              .on_crashed = on_crashed};

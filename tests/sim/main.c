@@ -31,14 +31,15 @@ static void print_counts(const sim_world *w, uint64_t seeds, double seconds, uin
     printf("%" PRIu64 " schedules in %.1f s (%.1f s of CPU): %.0f schedules/s, %.0f steps/s of CPU\n", seeds, seconds,
            cpu, (double)seeds / cpu, (double)steps / cpu);
     printf("%" PRIu64 " records (%" PRIu64 " proposals accepted), %" PRIu64 " lost, %" PRIu64 " doubled, %" PRIu64
-           " forged; %" PRIu64 " runs, %" PRIu64 " crashes, %" PRIu64 " sleeps, %" PRIu64 " restarts\n",
+           " forged; %" PRIu64 " runs, %" PRIu64 " announcements on record, %" PRIu64 " crashes, %" PRIu64
+           " sleeps, %" PRIu64 " restarts\n",
            w->counts.records, w->counts.accepted, w->counts.lost, w->counts.duplicates, w->counts.forged,
-           w->counts.runs, w->counts.crashes, w->counts.pauses, w->counts.restarts);
+           w->counts.runs, w->counts.announced, w->counts.crashes, w->counts.pauses, w->counts.restarts);
 }
 
 /* Schedules in which some kind of event never happens prove nothing about it. */
 static bool print_coverage(const sim_world *w) {
-    bool all = true;
+    bool all = w->counts.announced > 0;
     fputs("accepted:", stdout);
     for (int e = 0; e < HF_EVENT_COUNT; e++) {
         printf(" %s %" PRIu64, hf_event_name((hf_event)e), w->happened[e]);

@@ -4,6 +4,7 @@
  *   - only the worker that holds an attempt speaks for it
  *   - nothing but Deleted follows an end, and there is one end
  *   - the result on record is that of the attempt that completed, and that attempt's output lies in place
+ *   - a runner that is told that its announcement is on record finds it there (workers.c asks)
  *   - everything submitted comes to an end once the storm is over
  *   - all replicas agree at every offset (actors.c compares the digests) */
 #include <inttypes.h>
@@ -91,7 +92,11 @@ static void judge_one(sim_world *w, sim_model *m, const hf_record *r, hf_event e
         break;
     case HF_EV_ASSIGNED: judge_claim(w, m, r, payload); break;
     case HF_EV_STARTED: judge_start(w, m, r); break;
-    case HF_EV_PROGRESSING: must_hold(w, m, r, event); break;
+    case HF_EV_PROGRESSING:
+        must_hold(w, m, r, event);
+        if (hf_str_eqz(((const hf_ev_progressing *)payload)->phase, "snapshot") && r->attempt < 64)
+            m->announced |= 1ull << r->attempt;
+        break;
     case HF_EV_COMPLETED:
         must_hold(w, m, r, event);
         check_result(w, m, r, payload);

@@ -77,7 +77,8 @@ typedef enum sim_news_kind {
     SIM_NEWS_DONE,
     SIM_NEWS_CRASHED,
     SIM_NEWS_RETURNED,
-    SIM_NEWS_PHASE
+    SIM_NEWS_PHASE,
+    SIM_NEWS_ANNOUNCE
 } sim_news_kind;
 typedef struct sim_news { /* what reached a program other than by the log */
     sim_news_kind kind;
@@ -86,6 +87,7 @@ typedef struct sim_news { /* what reached a program other than by the log */
     int slot;
     hf_str job_id;
     int32_t attempt;
+    uint32_t serial; /* ANNOUNCE */
 } sim_news;
 
 typedef struct sim_run {
@@ -98,6 +100,8 @@ typedef struct sim_slot { /* a runner: what was given to it, the first runs */
     uint32_t serial; /* of what runs: an event of another serial comes too late */
     hf_code outcome;
     bool hangs;
+    uint32_t announcement; /* serial of the one it waits for, 0 none */
+    int64_t duration_ms;   /* of what it does then */
 } sim_slot;
 
 typedef struct sim_actor {
@@ -154,6 +158,7 @@ typedef struct sim_model {
     int32_t attempt, published; /* attempt whose output lies in place */
     hf_str worker;
     uint32_t ends;
+    uint64_t announced; /* bit a: attempt a (below 64) said on record what it would do */
 } sim_model;
 
 typedef struct sim_world {
@@ -180,7 +185,7 @@ typedef struct sim_world {
     sim_model models[SIM_JOBS_MAX];
     uint32_t model_count;
     struct {
-        uint64_t records, accepted, duplicates, forged, crashes, pauses, restarts, runs, lost;
+        uint64_t records, accepted, duplicates, forged, crashes, pauses, restarts, runs, lost, announced;
     } counts;
     uint64_t happened[HF_EVENT_COUNT]; /* accepted, by kind */
     uint64_t verdicts[HF_VERDICT_COUNT];

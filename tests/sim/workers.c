@@ -37,6 +37,16 @@ void sim_worker_change(sim_world *w, sim_actor *a, const hf_record *record, hf_v
         sim_must(NULL);
 }
 
+static void announced(sim_world *w, sim_actor *a, const hf_action *act);
+
+static void announce(sim_world *w, sim_actor *a, const sim_news *n) {
+    hf_code code = hf_worker_core_announce(a->worker, n->slot, n->job_id, n->attempt, n->serial, HF_STR("snapshot"));
+    if (code != HF_OK)
+        announced(w, a,
+                  &(hf_action){
+                      .slot = n->slot, .job_id = n->job_id, .attempt = n->attempt, .serial = n->serial, .code = code});
+}
+
 void sim_worker_news(sim_world *w, sim_actor *a, const sim_news *n) {
     char marker[96];
     snprintf(marker, sizeof marker, "%d %s", n->attempt, a->identity);
@@ -48,6 +58,7 @@ void sim_worker_news(sim_world *w, sim_actor *a, const sim_news *n) {
     case SIM_NEWS_DONE: hf_worker_core_done(a->worker, n->slot, n->job_id, n->attempt, &outcome, sim_now(w, a)); break;
     case SIM_NEWS_CRASHED: hf_worker_core_crashed(a->worker, n->slot, HF_STR("killed"), sim_now(w, a)); break;
     case SIM_NEWS_RETURNED: hf_worker_core_returned(a->worker, n->slot, n->job_id, n->attempt, sim_now(w, a)); break;
+    case SIM_NEWS_ANNOUNCE: announce(w, a, n); break;
     case SIM_NEWS_PHASE: hf_worker_core_phase(a->worker, n->slot, n->job_id, n->attempt, HF_STR("copy")); break;
     }
 }
@@ -67,6 +78,20 @@ static hf_code draw_outcome(sim_world *w) {
     return n < 70 ? HF_OK : n < 85 ? HF_E_IO : n < 92 ? HF_E_RUNNER_CRASHED : HF_E_SOURCE_INVALID;
 }
 
+/* What it does must be on record first; without an answer it gives up. */
+static void begin_announced(sim_world *w, sim_actor *a, int slot, int64_t duration_ms) {
+    sim_slot *s = &a->slots[slot];
+    runner_at(w, a, slot, 60000);
+    s->announcement = s->serial;
+    s->duration_ms = duration_ms;
+    sim_actor_news(w, a,
+                   (sim_news){.kind = SIM_NEWS_ANNOUNCE,
+                              .slot = slot,
+                              .job_id = s->runs[0].job_id,
+                              .attempt = s->runs[0].attempt,
+                              .serial = s->serial});
+}
+
 static void begin(sim_world *w, sim_actor *a, int slot) {
     sim_slot *s = &a->slots[slot];
     if (s->count == 0)
@@ -81,7 +106,27 @@ static void begin(sim_world *w, sim_actor *a, int slot) {
             w, a,
             (sim_news){
                 .kind = SIM_NEWS_PHASE, .slot = slot, .job_id = s->runs[0].job_id, .attempt = s->runs[0].attempt});
-    runner_at(w, a, slot, duration);
+    s->announcement = 0;
+    if (sim_chance(w, 200))
+        begin_announced(w, a, slot, duration);
+    else
+        runner_at(w, a, slot, duration);
+}
+
+/* The runner may do what it announced: it must be on record, whoever holds the job by now. */
+static void announced(sim_world *w, sim_actor *a, const hf_action *act) {
+    sim_slot *s = &a->slots[act->slot];
+    if (s->announcement != act->serial || s->count == 0 || s->runs[0].attempt != act->attempt ||
+        !hf_str_eq(s->runs[0].job_id, act->job_id))
+        return; /* it waited long enough, or was stopped */
+    s->announcement = 0;
+    if (act->code == HF_OK && act->attempt < 64 && !(sim_referee_model(w, act->job_id)->announced >> act->attempt & 1))
+        sim_violation(w, "%s tells %.*s #%d that its announcement is on record, and it is not", a->identity,
+                      HF_STR_ARG(act->job_id), act->attempt);
+    w->counts.announced += act->code == HF_OK;
+    if (act->code != HF_OK)
+        s->outcome = act->code;
+    runner_at(w, a, act->slot, act->code == HF_OK ? s->duration_ms : 0);
 }
 
 /* RENAME_NOREPLACE; only a newer attempt replaces what an older one left. */
@@ -109,6 +154,9 @@ void sim_worker_runner(sim_world *w, sim_actor *a, int slot, uint32_t serial) {
         return;
     }
     sim_run run = s->runs[0];
+    if (s->announcement) /* nobody answered */
+        s->outcome = HF_E_TIMEOUT;
+    s->announcement = 0;
     hf_code code = s->outcome == HF_OK ? publish(w, &run) : s->outcome;
     SIM_SAY(w, "%s slot %d: %.*s #%d ends, %s", a->identity, slot, HF_STR_ARG(run.job_id), run.attempt,
             hf_code_name(code));
@@ -165,6 +213,7 @@ static void stop(sim_world *w, sim_actor *a, const hf_action *act) {
         return; /* it is about to end by itself */
     s->outcome = s->hangs || sim_chance(w, 200) ? HF_E_RUNNER_CRASHED : HF_E_CANCELLED;
     s->hangs = false;
+    s->announcement = 0;
     runner_at(w, a, act->slot, s->outcome == HF_E_CANCELLED ? sim_roll(w, act->grace_ms + 1) : 2 * act->grace_ms);
 }
 
@@ -187,6 +236,7 @@ static void act(sim_world *w, sim_actor *a, const hf_action *action) {
         break;
     case HF_ACT_HEARTBEAT: sim_send(w, a, SIM_HEARTBEATS, 0, action->heartbeat, action->tag); break;
     case HF_ACT_START: start(w, a, action); break;
+    case HF_ACT_ANNOUNCED: announced(w, a, action); break;
     case HF_ACT_RECALL: recall(w, a, action); break;
     case HF_ACT_STOP: stop(w, a, action); break;
     }

@@ -30,6 +30,8 @@ typedef struct fleet {
         char id[64];
         int attempt;
         hf_stop_reason reason;
+        uint32_t serial;
+        hf_code code;
     } acts[1024];
     int act_count;
     int heartbeats, proposals, refused;

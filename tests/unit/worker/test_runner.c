@@ -59,6 +59,15 @@ hf_code hf_operation_run(hf_run *run, hf_result *ret_result, hf_str *ret_phase, 
         nap(100);
     if (hf_str_eqz(what, "flood"))
         flood(run);
+    if (hf_str_eqz(what, "announce")) {
+        *ret_phase = HF_STR("announce");
+        hf_code code = run->announce(run->report_ctx, HF_STR("snapshot x of vm-1"), reterr);
+        return code ? code : run->announce(run->report_ctx, HF_STR("snapshot y of vm-1"), reterr);
+    }
+    if (hf_str_eqz(what, "announce-long")) {
+        static const char text[HF_ID_MAX_BYTES + 2] = {[0 ... HF_ID_MAX_BYTES] = 'x'};
+        return run->announce(run->report_ctx, hf_str_of(text), reterr);
+    }
     if (hf_str_eqz(what, "fail")) {
         *ret_phase = HF_STR("copy");
         return hf_fail(reterr, HF_E_UNREACHABLE, "no route");
@@ -69,7 +78,9 @@ hf_code hf_operation_run(hf_run *run, hf_result *ret_result, hf_str *ret_phase, 
 /* ---- the worker's side ------------------------------------------------------------------------------------------- */
 typedef struct seen {
     hf_runners *runners;
-    int usable, unusable, done, returned, crashed, progress, lines;
+    int usable, unusable, done, returned, crashed, progress, lines, announced;
+    uint32_t serial;
+    char announcement[HF_ID_MAX_BYTES + 1];
     hf_code code;
     char id[64], message[512], phase[64];
     int64_t threads;
@@ -96,6 +107,13 @@ static void on_done(void *ctx, int32_t slot, hf_str id, int32_t attempt, const h
     snprintf(s->message, sizeof s->message, "%.*s", HF_STR_ARG(o->message));
     snprintf(s->phase, sizeof s->phase, "%.*s", HF_STR_ARG(o->phase));
 }
+static void on_announce(void *ctx, int32_t slot, hf_str id, int32_t attempt, uint32_t serial, hf_str text) {
+    seen *s = ctx;
+    (void)slot, (void)attempt, (void)id;
+    s->announced++;
+    s->serial = serial;
+    snprintf(s->announcement, sizeof s->announcement, "%.*s", HF_STR_ARG(text));
+}
 static void on_returned(void *ctx, int32_t slot, hf_str id, int32_t attempt) {
     seen *s = ctx;
     (void)slot, (void)attempt;
@@ -113,7 +131,7 @@ static int64_t now(void) { return hf_mono_ms(hf_clock_system()); }
 
 static void begin(seen *s, int32_t count, int64_t jobs) {
     *s = (seen){0};
-    hf_runner_hooks hooks = {s, on_usable, on_progress, on_done, on_returned, on_crashed};
+    hf_runner_hooks hooks = {s, on_usable, on_progress, on_announce, on_done, on_returned, on_crashed};
     hf_err err;
     assert_int_equal(hf_runners_new(&(hf_runner_options){.count = count, .threads = 3, .runner_jobs = jobs}, &hooks,
                                     &s->runners, &err),
@@ -202,6 +220,54 @@ static void a_cancel_is_heard_while_a_job_runs(void **state) {
     give(&s, 0, "b", "fine"); /* the cancel was of that job alone */
     UNTIL(&s, s.done == 2);
     assert_int_equal(s.code, HF_OK);
+    hf_runners_free(s.runners);
+}
+
+static void answer(seen *s, uint32_t serial, hf_code code) {
+    hf_runners_announced(s->runners, 0, HF_STR("a"), 1, serial, code);
+    hf_runners_flush(s->runners);
+}
+
+static void a_job_waits_until_its_announcement_is_on_record(void **state) {
+    seen s;
+    (void)state;
+    begin(&s, 1, 1000);
+    UNTIL(&s, s.usable);
+    give(&s, 0, "a", "announce");
+    UNTIL(&s, s.announced == 1);
+    assert_string_equal(s.announcement, "snapshot x of vm-1");
+    uint32_t first = s.serial;
+    answer(&s, first + 7, HF_OK); /* of another: it waits on */
+    hf_runners_announced(s.runners, 0, HF_STR("b"), 1, first, HF_OK);
+    for (int i = 0; i < 5; i++)
+        turn(&s);
+    assert_int_equal(s.announced, 1);
+    assert_int_equal(s.done, 0);
+    answer(&s, first, HF_OK);
+    UNTIL(&s, s.announced == 2);
+    assert_string_equal(s.announcement, "snapshot y of vm-1");
+    assert_int_not_equal(s.serial, first);
+    answer(&s, s.serial, HF_E_LEASE_LOST);
+    UNTIL(&s, s.done == 1);
+    assert_int_equal(s.code, HF_E_LEASE_LOST);
+    give(&s, 0, "a", "announce-long");
+    UNTIL(&s, s.done == 2);
+    assert_int_equal(s.code, HF_E_LIMIT);
+    hf_runners_free(s.runners);
+}
+
+static void a_cancel_ends_the_wait_for_a_record(void **state) {
+    seen s;
+    (void)state;
+    begin(&s, 1, 1000);
+    UNTIL(&s, s.usable);
+    give(&s, 0, "a", "announce");
+    UNTIL(&s, s.announced == 1);
+    int64_t asked = now();
+    hf_runners_stop(s.runners, 0, HF_STR("a"), 1, 10000, now());
+    UNTIL(&s, s.done == 1);
+    assert_int_equal(s.code, HF_E_CANCELLED);
+    assert_true(now() - asked < 1000);
     hf_runners_free(s.runners);
 }
 
@@ -320,7 +386,7 @@ static void a_runner_whose_worker_died_before_it_looked_ends(void **state) {
 static void a_program_that_cannot_be_a_runner_is_tried_ever_more_slowly(void **state) {
     seen s = {0};
     (void)state;
-    hf_runner_hooks hooks = {&s, on_usable, on_progress, on_done, on_returned, on_crashed};
+    hf_runner_hooks hooks = {&s, on_usable, on_progress, on_announce, on_done, on_returned, on_crashed};
     hf_err err;
     assert_int_equal(hf_runners_new(&(hf_runner_options){.count = 1, .program = "/bin/false", .runner_jobs = 10},
                                     &hooks, &s.runners, &err),
@@ -398,6 +464,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_job_runs_and_the_runner_is_kept),
         cmocka_unit_test(a_crash_is_told_and_the_runner_replaced),
         cmocka_unit_test(a_cancel_is_heard_while_a_job_runs),
+        cmocka_unit_test(a_job_waits_until_its_announcement_is_on_record),
+        cmocka_unit_test(a_cancel_ends_the_wait_for_a_record),
         cmocka_unit_test(a_runner_that_does_not_stop_is_killed),
         cmocka_unit_test(a_flood_of_progress_is_bounded_and_harms_nobody),
         cmocka_unit_test(jobs_behind_another_can_be_had_back),
