@@ -4,6 +4,8 @@
 #pragma once
 #include <stdint.h>
 
+#include "schemas/base/err.h"
+
 enum {
     HF_VMDK_SECTOR = 512,
     HF_VMDK_GRAIN_SECTORS = 128,
@@ -18,6 +20,13 @@ enum {
     HF_VMDK_MARKER_GT = 1,
     HF_VMDK_MARKER_GD = 2,
     HF_VMDK_MARKER_FOOTER = 3,
+    HF_VMDK_MARKER_PROGRESS = 4, /* a sector that says the sender is alive; ESXi puts them between grains */
+
+    HF_VMDK_FLAG_NEWLINES = 1,
+    HF_VMDK_FLAG_ZERO_GTE = 4, /* a grain table's entry of 1 is a grain of zeros */
+    HF_VMDK_FLAG_COMPRESSED = 0x10000,
+    HF_VMDK_FLAG_MARKERS = 0x20000,
+    HF_VMDK_GTE_ZERO = 1,
 
     /* offsets in the header */
     HF_VMDK_AT_MAGIC = 0,
@@ -37,3 +46,19 @@ enum {
 };
 #define HF_VMDK_GD_AT_END 0xffffffffffffffffULL
 #define HF_VMDK_CAPACITY_MAX ((int64_t)62 << 40) /* what VMware's products take */
+
+/* A sparse extent's header, its numbers proven to be usable: a capacity of 1 sector … 62 TiB, grains of 4 … 64 KiB, tables of 512
+ * entries, at most HF_VMDK_TABLES_MAX of them. */
+enum { HF_VMDK_TABLES_MAX = 62 * 1024 * 1024 / 32, HF_VMDK_GRAIN_SECTORS_MIN = 8, HF_VMDK_TABLE_SECTORS = 4 };
+typedef struct hf_vmdk_header {
+    uint32_t version, flags, grain_sectors;
+    uint16_t compress;
+    int64_t capacity_sectors, descriptor_sector, descriptor_sectors, overhead_sectors;
+    uint64_t gd_sector; /* HF_VMDK_GD_AT_END: the footer has it */
+    /* what follows from them */
+    uint32_t grain_bytes, tables, directory_sectors;
+    int64_t grains;
+} hf_vmdk_header;
+
+/* Fails with `fault` (VERIFY_FAILED, SOURCE_INVALID); LIMIT or UNSUPPORTED for a header that is sound and beyond what is read here. */
+hf_code hf_vmdk_header_parse(const uint8_t sector[HF_VMDK_SECTOR], hf_code fault, hf_vmdk_header *ret, hf_err *reterr);
