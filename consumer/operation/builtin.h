@@ -14,8 +14,10 @@ hf_opener hf_run_opener(const hf_run *run);
  * hf_reporter live as long as the flow. */
 typedef struct hf_reporter {
     hf_run *run;
-    const char *phase, *current;
-    int32_t files_done, files_total;
+    const char *phase;
+    _Atomic(const char *) current; /* disks may be under way in several threads */
+    atomic_int files_done;
+    int32_t files_total;
     atomic_llong own_limit; /* where the runner brings no bandwidth limit */
 } hf_reporter;
 void hf_reporter_flow(hf_reporter *reporter, hf_flow *ret_flow);

@@ -45,12 +45,32 @@ static hf_code open_allowed(void *ctx, hf_str path, int *ret_fd, hf_err *reterr)
     return hf_roots_open_file(ctx, path, O_RDONLY | O_NONBLOCK, 0, ret_fd, reterr);
 }
 
+static hf_code announce(void *job, hf_str text, hf_err *reterr) {
+    const hf_run *run = job;
+    return run->announce ? run->announce(run->report_ctx, text, reterr) : HF_OK;
+}
+
+static void tell(void *job, const char *level, const char *text) {
+    const hf_run *run = job;
+    hf_progress line = {.percent = -1, .eta_seconds = -1, .level = hf_str_of(level), .message = hf_str_of(text)};
+    if (run->report)
+        run->report(run->report_ctx, &line);
+}
+
 hf_opener hf_run_opener(const hf_run *run) {
     union {
-        const hf_roots *given;
+        const hf_roots *roots;
+        const hf_run *run;
         void *ctx; /* only read */
-    } roots = {.given = run->roots};
-    return (hf_opener){open_allowed, roots.ctx};
+    } roots = {.roots = run->roots}, job = {.run = run};
+    return (hf_opener){.open = open_allowed,
+                       .ctx = roots.ctx,
+                       .config = run->config,
+                       .job_id = run->job_id,
+                       .attempt = run->attempt,
+                       .announce = announce,
+                       .tell = tell,
+                       .job = job.ctx};
 }
 
 static void report(hf_reporter *r, const hf_flow_progress *p) {

@@ -19,6 +19,8 @@ void hf_flow_done(hf_flow *flow) { pthread_mutex_destroy(&flow->lock); }
 hf_code hf_flow_check(const hf_flow *flow, hf_err *reterr) {
     if (flow->cancel && atomic_load_explicit(flow->cancel, memory_order_relaxed))
         return hf_fail(reterr, HF_E_CANCELLED, "cancelled on request");
+    if (flow->stop && atomic_load_explicit(flow->stop, memory_order_relaxed))
+        return hf_fail(reterr, HF_E_CANCELLED, "stopped: another disk failed");
     return HF_OK;
 }
 
@@ -54,21 +56,44 @@ hf_code hf_flow_charge(hf_flow *flow, int64_t bytes, hf_err *reterr) {
     }
 }
 
-void hf_flow_advance(hf_flow *flow, int64_t bytes) {
-    flow->bytes_done += bytes;
+/* Under the lock: what there is to report, when it is time. */
+static bool progress_due(hf_flow *flow, hf_flow_progress *ret) {
     int64_t now = hf_mono_ns(), past = now - flow->reported_ns;
-    if (!flow->progress || past < REPORT_EVERY_NS)
-        return;
+    if (past < REPORT_EVERY_NS)
+        return false;
     double seconds = (double)past * 1e-9, current = (double)(flow->bytes_done - flow->reported_bytes) / seconds;
     double weight = flow->rate > 0 ? seconds / (smooth_seconds + seconds) : 1;
     flow->rate += (current - flow->rate) * weight;
     flow->reported_ns = now;
     flow->reported_bytes = flow->bytes_done;
     int64_t total = flow->bytes_total, done = flow->bytes_done < total ? flow->bytes_done : total;
-    hf_flow_progress progress = {.bytes_done = done,
-                                 .bytes_total = total,
-                                 .bytes_per_second = flow->rate,
-                                 .eta_seconds =
-                                     flow->rate >= 1 ? (int64_t)((double)(total - done) / flow->rate + 0.5) : -1};
+    *ret =
+        (hf_flow_progress){.bytes_done = done,
+                           .bytes_total = total,
+                           .bytes_per_second = flow->rate,
+                           .eta_seconds = flow->rate >= 1 ? (int64_t)((double)(total - done) / flow->rate + 0.5) : -1};
+    return true;
+}
+
+void hf_flow_advance(hf_flow *flow, int64_t bytes) {
+    pthread_mutex_lock(&flow->lock);
+    flow->bytes_done += bytes;
+    hf_flow_progress progress;
+    bool due = flow->progress && !flow->reporting && progress_due(flow, &progress);
+    flow->reporting = flow->reporting || due;
+    pthread_mutex_unlock(&flow->lock);
+    if (!due)
+        return;
     flow->progress(flow->progress_ctx, &progress);
+    pthread_mutex_lock(&flow->lock);
+    flow->reporting = false;
+    pthread_mutex_unlock(&flow->lock);
+}
+
+void hf_flow_correct(hf_flow *flow, int64_t done, int64_t total) {
+    pthread_mutex_lock(&flow->lock);
+    flow->bytes_done += done;
+    flow->reported_bytes += done; /* it was not the rate that changed */
+    flow->bytes_total += total;
+    pthread_mutex_unlock(&flow->lock);
 }
