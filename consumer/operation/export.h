@@ -33,6 +33,9 @@ struct hf_export {
     hf_pipeline *pipeline;
     char file_name[81], vm_name[256]; /* file_name: of outputs, without suffix */
     hf_machine machine;               /* as the descriptor says it; its name is vm_name */
+    hf_machine_place places[HF_MAX_DISKS];
+    hf_ovf_version ovf_version;
+    char annotation[4097];
     bool space_check;
     hf_export_disk disks[HF_MAX_DISKS];
     char entries[HF_MAX_DISKS][HF_TAR_NAME_ROOM]; /* what is published */
@@ -48,7 +51,7 @@ hf_code hf_export_add(hf_export *x, const char *path, const char *kind, int64_t 
                       hf_err *reterr);
 /* Makes a file durable; with sha256 not NULL also reads it back for its hash, while the disk is busy anyway. */
 hf_code hf_export_seal(const hf_export *x, int fd, int64_t size_bytes, char *sha256, hf_err *reterr);
-/* Fills x->machine from the VM and the job's parameters (docs/jobs.md, "Hardware"). */
+/* Fills machine, places, ovf_version and annotation from the VM and the job's parameters (docs/jobs.md, "Hardware"). */
 hf_code hf_export_choose_hardware(hf_export *x, const json_t *parameters, hf_err *reterr);
 /* The descriptor's data, with the numbers known so far; disks must have room for x->vm.disk_count. */
 void hf_export_ovf(const hf_export *x, hf_ovf_disk *disks, hf_ovf *ret);

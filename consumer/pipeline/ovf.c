@@ -1,216 +1,208 @@
-/* Builds the descriptor as a libxml2 tree, so that names are escaped by the library. The children of an Item are in the order of
- * the CIM schema (alphabetical), which strict readers want. */
+/* Builds the descriptor as a libxml2 tree, so that names are escaped by the library. */
 #include "consumer/pipeline/ovf.h"
 
 #include <inttypes.h>
-#include <libxml/tree.h>
+#include <libxml/chvalid.h>
+#include <libxml/xmlstring.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "consumer/pipeline/ovf_xml.h"
 #include "schemas/base/mem.h"
 
-#define NS_OVF "http://schemas.dmtf.org/ovf/envelope/1"
+#define NS_OVF "http://schemas.dmtf.org/ovf/envelope/"
 #define NS_CIM "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/"
 #define FORMAT_STREAM "http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized"
 
-enum { DISKS_PER_CONTROLLER = 15, CONTROLLER_UNIT = 7 /* the controller's own SCSI id */ };
-enum { TYPE_CPU = 3, TYPE_MEMORY = 4, TYPE_SCSI = 6, TYPE_DISK = 17 };
-
-typedef struct builder {
-    xmlNodePtr root;
-    xmlNsPtr plain, ovf, rasd, vssd, vmw; /* plain and ovf are the same name space: elements, attributes */
-    bool failed;                          /* sticky: checked once at the end */
-} builder;
-
 #define X(text) ((const xmlChar *)(text))
 
-static xmlNodePtr child(builder *b, xmlNodePtr parent, xmlNsPtr ns, const char *name, const char *text) {
-    xmlNodePtr node = parent ? xmlNewTextChild(parent, ns, X(name), text ? X(text) : NULL) : NULL;
+/* ---- elements ----------------------------------------------------------------------------------------------------- */
+/* Bytes of the UTF-8 character at c, 0 if there is none or XML does not allow it (XML 1.0, 2.2 Char). */
+static int character(const unsigned char *c) {
+    int len = 4;
+    int code = xmlGetUTF8Char(c, &len);
+    if (code < 0 || !xmlIsCharQ((unsigned)code) || code == 0x7f)
+        return 0;
+    return len;
+}
+
+/* A copy with what cannot be said as blanks (control characters) or question marks (broken UTF-8); NULL without memory. */
+static char *clean(const char *text) {
+    char *copy = hf_strndup(text, strlen(text));
+    for (char *c = copy; c && *c;) {
+        int len = character((const unsigned char *)c);
+        if (len == 0) {
+            *c = (unsigned char)*c < 0x80 ? ' ' : '?';
+            len = 1;
+        }
+        c += len;
+    }
+    return copy;
+}
+
+xmlNodePtr hf_ovf_child(hf_ovf_builder *b, xmlNodePtr parent, xmlNsPtr ns, const char *name, const char *text) {
+    hf_auto_free char *plain = text ? clean(text) : NULL;
+    xmlNodePtr node = parent && (!text || plain) ? xmlNewTextChild(parent, ns, X(name), plain ? X(plain) : NULL) : NULL;
     b->failed |= !node;
     return node;
 }
 
-static void attribute(builder *b, xmlNodePtr node, xmlNsPtr ns, const char *name, const char *value) {
-    b->failed |= !node || !xmlNewNsProp(node, ns, X(name), X(value));
+void hf_ovf_attribute(hf_ovf_builder *b, xmlNodePtr node, xmlNsPtr ns, const char *name, const char *value) {
+    hf_auto_free char *plain = clean(value);
+    b->failed |= !node || !plain || !xmlNewNsProp(node, ns, X(name), X(plain));
 }
 
-static void attribute_int(builder *b, xmlNodePtr node, xmlNsPtr ns, const char *name, int64_t value) {
+void hf_ovf_config(hf_ovf_builder *b, xmlNodePtr parent, const char *key, const char *value) {
+    xmlNodePtr node = hf_ovf_child(b, parent, b->vmw, "Config", NULL);
+    hf_ovf_attribute(b, node, b->ovf, "required", "false");
+    hf_ovf_attribute(b, node, b->vmw, "key", key);
+    hf_ovf_attribute(b, node, b->vmw, "value", value);
+}
+
+static void attribute_int(hf_ovf_builder *b, xmlNodePtr node, const char *name, int64_t value) {
     char text[24];
     snprintf(text, sizeof text, "%" PRId64, value);
-    attribute(b, node, ns, name, text);
+    hf_ovf_attribute(b, node, b->ovf, name, text);
 }
 
-static xmlNodePtr section(builder *b, xmlNodePtr parent, const char *name, const char *info) {
-    xmlNodePtr node = child(b, parent, b->plain, name, NULL);
-    child(b, node, b->plain, "Info", info);
+static xmlNodePtr section(hf_ovf_builder *b, xmlNodePtr parent, const char *name, const char *info) {
+    xmlNodePtr node = hf_ovf_child(b, parent, b->plain, name, NULL);
+    hf_ovf_child(b, node, b->plain, "Info", info);
     return node;
 }
 
-static void put_references(builder *b, const hf_ovf *ovf) {
-    xmlNodePtr references = child(b, b->root, b->plain, "References", NULL);
-    for (uint32_t i = 0; i < ovf->disk_count; i++) {
+/* ---- the package --------------------------------------------------------------------------------------------------- */
+static void put_references(hf_ovf_builder *b) {
+    xmlNodePtr references = hf_ovf_child(b, b->root, b->plain, "References", NULL);
+    for (uint32_t i = 0; i < b->it->disk_count; i++) {
         char id[24];
         snprintf(id, sizeof id, "file%" PRIu32, i + 1);
-        xmlNodePtr file = child(b, references, b->plain, "File", NULL);
-        attribute(b, file, b->ovf, "href", ovf->disks[i].file_name);
-        attribute(b, file, b->ovf, "id", id);
-        attribute_int(b, file, b->ovf, "size", ovf->disks[i].file_bytes);
+        xmlNodePtr file = hf_ovf_child(b, references, b->plain, "File", NULL);
+        hf_ovf_attribute(b, file, b->ovf, "href", b->it->disks[i].file_name);
+        hf_ovf_attribute(b, file, b->ovf, "id", id);
+        attribute_int(b, file, "size", b->it->disks[i].file_bytes);
     }
 }
 
-static void put_disks(builder *b, const hf_ovf *ovf) {
+static void put_disks(hf_ovf_builder *b) {
     xmlNodePtr disks = section(b, b->root, "DiskSection", "Virtual disk information");
-    for (uint32_t i = 0; i < ovf->disk_count; i++) {
+    for (uint32_t i = 0; i < b->it->disk_count; i++) {
         char id[24], ref[24];
         snprintf(id, sizeof id, "vmdisk%" PRIu32, i + 1);
         snprintf(ref, sizeof ref, "file%" PRIu32, i + 1);
-        xmlNodePtr disk = child(b, disks, b->plain, "Disk", NULL);
-        attribute_int(b, disk, b->ovf, "capacity", (ovf->disks[i].capacity_bytes + 511) / 512 * 512);
-        attribute(b, disk, b->ovf, "capacityAllocationUnits", "byte");
-        attribute(b, disk, b->ovf, "diskId", id);
-        attribute(b, disk, b->ovf, "fileRef", ref);
-        attribute(b, disk, b->ovf, "format", FORMAT_STREAM);
-        attribute_int(b, disk, b->ovf, "populatedSize", ovf->disks[i].populated_bytes);
+        xmlNodePtr disk = hf_ovf_child(b, disks, b->plain, "Disk", NULL);
+        attribute_int(b, disk, "capacity", (b->it->disks[i].capacity_bytes + 511) / 512 * 512);
+        hf_ovf_attribute(b, disk, b->ovf, "capacityAllocationUnits", "byte");
+        hf_ovf_attribute(b, disk, b->ovf, "diskId", id);
+        hf_ovf_attribute(b, disk, b->ovf, "fileRef", ref);
+        hf_ovf_attribute(b, disk, b->ovf, "format", FORMAT_STREAM);
+        attribute_int(b, disk, "populatedSize", b->it->disks[i].populated_bytes);
     }
 }
 
-/* One rasd:Item; NULL members and negative numbers are left out. */
-typedef struct item {
-    int type;
-    const char *units, *description, *name, *sub_type, *host_resource;
-    int64_t address, address_on_parent, instance, parent, quantity;
-} item;
-
-static void item_int(builder *b, xmlNodePtr node, const char *name, int64_t value) {
-    char text[24];
-    snprintf(text, sizeof text, "%" PRId64, value);
-    if (value >= 0)
-        child(b, node, b->rasd, name, text);
-}
-
-static void item_text(builder *b, xmlNodePtr node, const char *name, const char *text) {
-    if (text)
-        child(b, node, b->rasd, name, text);
-}
-
-static void put_item(builder *b, xmlNodePtr hardware, const item *it) {
-    xmlNodePtr node = child(b, hardware, b->plain, "Item", NULL);
-    item_int(b, node, "Address", it->address);
-    item_int(b, node, "AddressOnParent", it->address_on_parent);
-    item_text(b, node, "AllocationUnits", it->units);
-    item_text(b, node, "Description", it->description);
-    item_text(b, node, "ElementName", it->name);
-    item_text(b, node, "HostResource", it->host_resource);
-    item_int(b, node, "InstanceID", it->instance);
-    item_int(b, node, "Parent", it->parent);
-    item_text(b, node, "ResourceSubType", it->sub_type);
-    item_int(b, node, "ResourceType", it->type);
-    item_int(b, node, "VirtualQuantity", it->quantity);
-}
-
-static void put_processor_and_memory(builder *b, xmlNodePtr hardware, const hf_ovf *ovf) {
-    char cpus[48], memory[48];
-    snprintf(cpus, sizeof cpus, "%" PRId32 " virtual CPU(s)", ovf->cpus);
-    snprintf(memory, sizeof memory, "%" PRId32 "MB of memory", ovf->memory_mb);
-    put_item(b, hardware,
-             &(item){.type = TYPE_CPU,
-                     .units = "hertz * 10^6",
-                     .description = "Number of Virtual CPUs",
-                     .name = cpus,
-                     .address = -1,
-                     .address_on_parent = -1,
-                     .instance = 1,
-                     .parent = -1,
-                     .quantity = ovf->cpus});
-    put_item(b, hardware,
-             &(item){.type = TYPE_MEMORY,
-                     .units = "byte * 2^20",
-                     .description = "Memory Size",
-                     .name = memory,
-                     .address = -1,
-                     .address_on_parent = -1,
-                     .instance = 2,
-                     .parent = -1,
-                     .quantity = ovf->memory_mb});
-}
-
-static void put_storage(builder *b, xmlNodePtr hardware, const hf_ovf *ovf) {
-    uint32_t controllers = (ovf->disk_count + DISKS_PER_CONTROLLER - 1) / DISKS_PER_CONTROLLER;
-    char name[48], resource[48];
-    for (uint32_t c = 0; c < controllers; c++) {
-        snprintf(name, sizeof name, "SCSI Controller %" PRIu32, c);
-        put_item(b, hardware,
-                 &(item){.type = TYPE_SCSI,
-                         .description = "SCSI Controller",
-                         .name = name,
-                         .sub_type = "lsilogic",
-                         .address = c,
-                         .address_on_parent = -1,
-                         .instance = 3 + c,
-                         .parent = -1,
-                         .quantity = -1});
-    }
-    for (uint32_t i = 0; i < ovf->disk_count; i++) {
-        uint32_t unit = i % DISKS_PER_CONTROLLER;
-        snprintf(name, sizeof name, "Hard Disk %" PRIu32, i + 1);
-        snprintf(resource, sizeof resource, "ovf:/disk/vmdisk%" PRIu32, i + 1);
-        put_item(b, hardware,
-                 &(item){.type = TYPE_DISK,
-                         .name = name,
-                         .host_resource = resource,
-                         .address = -1,
-                         .address_on_parent = unit < CONTROLLER_UNIT ? unit : unit + 1,
-                         .instance = 3 + controllers + i,
-                         .parent = 3 + i / DISKS_PER_CONTROLLER,
-                         .quantity = -1});
+/* Each network once, whatever number of adapters is on it. */
+static void put_networks(hf_ovf_builder *b) {
+    const hf_machine *m = b->it->machine;
+    if (m->nic_count == 0)
+        return;
+    xmlNodePtr networks = section(b, b->root, "NetworkSection", "The list of logical networks");
+    for (uint32_t i = 0; i < m->nic_count; i++) {
+        bool again = false;
+        for (uint32_t k = 0; k < i; k++)
+            again |= strcmp(m->nics[k].network, m->nics[i].network) == 0;
+        if (again)
+            continue;
+        char description[160];
+        snprintf(description, sizeof description, "The %s network", m->nics[i].network);
+        xmlNodePtr network = hf_ovf_child(b, networks, b->plain, "Network", NULL);
+        hf_ovf_attribute(b, network, b->ovf, "name", m->nics[i].network);
+        hf_ovf_child(b, network, b->plain, "Description", description);
     }
 }
 
-static void put_system(builder *b, const hf_ovf *ovf) {
-    xmlNodePtr vm = child(b, b->root, b->plain, "VirtualSystem", NULL);
-    attribute(b, vm, b->ovf, "id", ovf->name);
-    child(b, vm, b->plain, "Info", "A virtual machine");
-    child(b, vm, b->plain, "Name", ovf->name);
+/* ---- the machine ----------------------------------------------------------------------------------------------------- */
+static void put_operating_system(hf_ovf_builder *b, xmlNodePtr vm) {
+    const hf_machine *m = b->it->machine;
+    const hf_guest *guest = hf_guest_find(m->os_type);
+    const char *name = m->os_name[0] ? m->os_name : guest ? guest->name : "";
     xmlNodePtr os = section(b, vm, "OperatingSystemSection", "The kind of installed guest operating system");
-    attribute(b, os, b->ovf, "id", "1"); /* CIM: other */
-    attribute(b, os, b->vmw, "osType", ovf->os_type);
-    xmlNodePtr hardware = section(b, vm, "VirtualHardwareSection", "Virtual hardware requirements");
-    xmlNodePtr system = child(b, hardware, b->plain, "System", NULL);
-    child(b, system, b->vssd, "ElementName", "Virtual Hardware Family");
-    child(b, system, b->vssd, "InstanceID", "0");
-    child(b, system, b->vssd, "VirtualSystemIdentifier", ovf->name);
-    child(b, system, b->vssd, "VirtualSystemType", "vmx-10");
-    put_processor_and_memory(b, hardware, ovf);
-    put_storage(b, hardware, ovf);
+    attribute_int(b, os, "id", hf_guest_cim(m->os_type));
+    hf_ovf_attribute(b, os, b->vmw, "osType", m->os_type);
+    if (*name)
+        hf_ovf_child(b, os, b->plain, "Description", name);
 }
 
-static void build(builder *b, xmlDocPtr doc, const hf_ovf *ovf) {
+static void put_hardware(hf_ovf_builder *b, xmlNodePtr vm) {
+    const hf_machine *m = b->it->machine;
+    char type[24];
+    snprintf(type, sizeof type, "vmx-%02" PRIu32, hf_machine_hardware(m));
+    xmlNodePtr hardware = section(b, vm, "VirtualHardwareSection", "Virtual hardware requirements");
+    xmlNodePtr system = hf_ovf_child(b, hardware, b->plain, "System", NULL);
+    hf_ovf_child(b, system, b->vssd, "ElementName", "Virtual Hardware Family");
+    hf_ovf_child(b, system, b->vssd, "InstanceID", "0");
+    hf_ovf_child(b, system, b->vssd, "VirtualSystemIdentifier", b->it->name);
+    hf_ovf_child(b, system, b->vssd, "VirtualSystemType", type);
+    hf_ovf_items(b, hardware);
+    if (m->firmware != HF_FIRMWARE_UNKNOWN)
+        hf_ovf_config(b, hardware, "firmware", hf_firmware_name(m->firmware));
+    if (m->firmware == HF_FIRMWARE_EFI)
+        hf_ovf_config(b, hardware, "bootOptions.efiSecureBootEnabled", m->secure_boot ? "true" : "false");
+}
+
+static void put_system(hf_ovf_builder *b) {
+    xmlNodePtr vm = hf_ovf_child(b, b->root, b->plain, "VirtualSystem", NULL);
+    hf_ovf_attribute(b, vm, b->ovf, "id", b->it->name);
+    hf_ovf_child(b, vm, b->plain, "Info", "A virtual machine");
+    hf_ovf_child(b, vm, b->plain, "Name", b->it->name);
+    put_operating_system(b, vm);
+    put_hardware(b, vm);
+    if (b->it->annotation && b->it->annotation[0]) {
+        xmlNodePtr annotation = section(b, vm, "AnnotationSection", "A human-readable annotation");
+        hf_ovf_child(b, annotation, b->plain, "Annotation", b->it->annotation);
+    }
+}
+
+/* ---- the document ------------------------------------------------------------------------------------------------------ */
+static xmlNsPtr name_space(hf_ovf_builder *b, const char *uri, const char *prefix) {
+    xmlNsPtr ns = xmlNewNs(b->root, X(uri), prefix ? X(prefix) : NULL);
+    b->failed |= !ns;
+    return ns;
+}
+
+static void put_name_spaces(hf_ovf_builder *b) {
+    bool two = b->it->version == HF_OVF_2_0;
+    const char *uri = two ? NS_OVF "2" : NS_OVF "1";
+    b->plain = name_space(b, uri, NULL);
+    b->ovf = name_space(b, uri, "ovf");
+    b->rasd = name_space(b, NS_CIM "CIM_ResourceAllocationSettingData", "rasd");
+    b->vssd = name_space(b, NS_CIM "CIM_VirtualSystemSettingData", "vssd");
+    b->vmw = name_space(b, "http://www.vmware.com/schema/ovf", "vmw");
+    b->sasd = two ? name_space(b, NS_CIM "CIM_StorageAllocationSettingData.xsd", "sasd") : b->rasd;
+    b->epasd = two ? name_space(b, NS_CIM "CIM_EthernetPortAllocationSettingData.xsd", "epasd") : b->rasd;
+    xmlSetNs(b->root, b->plain);
+}
+
+static void build(hf_ovf_builder *b, xmlDocPtr doc) {
     b->root = xmlNewDocNode(doc, NULL, X("Envelope"), NULL);
     if (!b->root) {
         b->failed = true;
         return;
     }
     xmlDocSetRootElement(doc, b->root);
-    /* The default name space for elements and the same one as a prefix, which attributes need. */
-    b->plain = xmlNewNs(b->root, X(NS_OVF), NULL);
-    b->ovf = xmlNewNs(b->root, X(NS_OVF), X("ovf"));
-    b->rasd = xmlNewNs(b->root, X(NS_CIM "CIM_ResourceAllocationSettingData"), X("rasd"));
-    b->vssd = xmlNewNs(b->root, X(NS_CIM "CIM_VirtualSystemSettingData"), X("vssd"));
-    b->vmw = xmlNewNs(b->root, X("http://www.vmware.com/schema/ovf"), X("vmw"));
-    b->failed |= !b->plain || !b->ovf || !b->rasd || !b->vssd || !b->vmw;
-    xmlSetNs(b->root, b->plain);
-    put_references(b, ovf);
-    put_disks(b, ovf);
-    put_system(b, ovf);
+    put_name_spaces(b);
+    put_references(b);
+    put_disks(b);
+    put_networks(b);
+    put_system(b);
 }
 
 hf_code hf_ovf_write(const hf_ovf *ovf, hf_buf *ret_text, hf_err *reterr) {
-    builder b = {0};
+    hf_ovf_builder b = {.it = ovf};
     xmlDocPtr doc = xmlNewDoc(X("1.0"));
     xmlChar *text = NULL;
     int len = 0;
     if (doc) {
-        build(&b, doc, ovf);
+        build(&b, doc);
         if (!b.failed)
             xmlDocDumpFormatMemoryEnc(doc, &text, &len, "UTF-8", 1);
     }
