@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "consumer/pipeline/vmdk_read.h"
+
 hf_code hf_source_identify(int fd, hf_source_id *ret_id, hf_err *reterr) {
     struct stat st;
     if (fstat(fd, &st) != 0)
@@ -23,13 +25,25 @@ hf_code hf_source_identify(int fd, hf_source_id *ret_id, hf_err *reterr) {
     return HF_OK;
 }
 
+/* The kinds of VMDK that vmdk_read.h knows; anything else is qemu's. */
+static hf_code open_vmdk(int fd, hf_source **ret, hf_err *reterr) {
+    hf_source_id id;
+    hf_code rc = hf_source_identify(fd, &id, reterr);
+    if (rc == HF_OK)
+        rc = hf_source_open_vmdk(fd, 0, id.size_bytes, ret, reterr);
+    return rc == HF_E_UNSUPPORTED ? hf_source_open_nbd(fd, "vmdk", ret, reterr) : rc;
+}
+
 hf_code hf_source_open(int fd, const char *format, hf_source **ret, hf_err *reterr) {
-    return strcmp(format, "raw") == 0 ? hf_source_open_raw(fd, ret, reterr)
-                                      : hf_source_open_nbd(fd, format, ret, reterr);
+    if (strcmp(format, "raw") == 0)
+        return hf_source_open_raw(fd, ret, reterr);
+    return strcmp(format, "vmdk") == 0 ? open_vmdk(fd, ret, reterr) : hf_source_open_nbd(fd, format, ret, reterr);
 }
 
 hf_code hf_source_unchanged(const hf_source *source, hf_err *reterr) {
     hf_source_id now = {0};
+    if (source->fd < 0)
+        return HF_OK; /* it came as a stream, which is whole or an error */
     hf_code rc = hf_source_identify(source->fd, &now, reterr);
     if (rc != HF_OK)
         return rc;

@@ -1,6 +1,7 @@
 /* A source: one disk as a run of bytes, wherever it is kept. It knows its size, where it holds data and where only
  * zeros, reads any range from any thread, and tells whether the file behind it changed meanwhile.
- * Two classes: raw (the file itself; SEEK_DATA/SEEK_HOLE) and nbd (qemu-nbd reads the format; block status).
+ * Classes: raw (the file itself; SEEK_DATA/SEEK_HOLE), vmdk and its stream (vmdk_read.h: the kinds that are inflated by all threads) and
+ * nbd (qemu-nbd reads any other format; block status).
  * `extent` is called by one thread at a time, `read` by many. */
 #pragma once
 #include <stdbool.h>
@@ -27,14 +28,14 @@ typedef struct hf_source_class {
 
 struct hf_source {
     const hf_source_class *cls;
-    int fd;                  /* the image file: the source's own descriptor */
+    int fd;                  /* the image file: the source's own descriptor; -1: none, it comes as a stream */
     int64_t size_bytes;      /* of the disk, as a guest sees it */
     int64_t allocated_bytes; /* of it that are not holes, as far as is known: what progress counts */
     hf_source_id id;
 };
 
 /* A source of the image in fd (a regular file or block device; duplicated). `format` is a name of probe.h and is never
- * guessed here; everything but raw needs the program qemu-nbd. */
+ * guessed here; everything but raw and the VMDKs of vmdk_read.h needs the program qemu-nbd. */
 hf_code hf_source_open(int fd, const char *format, hf_source **ret, hf_err *reterr);
 hf_code hf_source_open_raw(int fd, hf_source **ret, hf_err *reterr);
 hf_code hf_source_open_nbd(int fd, const char *format, hf_source **ret, hf_err *reterr);
