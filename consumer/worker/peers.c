@@ -26,9 +26,9 @@ static void match_of(const hf_capabilities *c, hf_match *m) {
     m->endpoint_count = name_hashes(c->endpoints, m->endpoints);
 }
 
-/* Without a source there is no provider to need: intake names one all the same. */
+/* Without a source there is no provider to need: intake names one all the same. An endpoint is one. */
 static hf_wants wants_of(const hf_spec *s) {
-    bool source = s->vm_path.len || s->disks.count;
+    bool source = s->vm_path.len || s->disks.count || s->endpoint.len;
     return (hf_wants){.needs = bits(s->needs.nbd, s->needs.lvm, s->needs.mount, s->needs.selinux_tools),
                       .operation = name_hash(s->operation),
                       .provider = source ? name_hash(s->provider) : 0,

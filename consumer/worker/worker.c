@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "consumer/operation/external.h"
+#include "consumer/provider/vsphere/endpoint.h"
 #include "consumer/worker/capabilities.h"
 #include "consumer/worker/shell.h"
 #include "schemas/base/fault.h"
@@ -360,6 +361,8 @@ static hf_code open_all(hf_shell *s, hf_err *reterr) {
     hf_code code = hf_worker_id(s->config, s->id, reterr);
     if (!code)
         code = hf_external_check(s->config, reterr);
+    if (!code)
+        code = hf_endpoints_check(s->config, reterr);
     if (!code)
         code = hf_registry_codec(s->config, HF_REGISTRY_WRITES_ALL, NULL, &s->registry, &s->codec, reterr);
     if (!code)

@@ -104,6 +104,8 @@ void hf_intake_fill(hf_spec *spec, hf_arena *arena) {
         spec->vm_path = HF_LIST_AT(spec->disks, hf_disk, 0)->path;
     if (spec->provider.len == 0 && spec->disks.count)
         spec->provider = HF_STR("local");
+    if (spec->provider.len == 0 && spec->endpoint.len && spec->vm_path.len == 0)
+        spec->provider = HF_STR("vsphere"); /* only it has endpoints */
     if (spec->provider.len == 0 && spec->vm_path.len)
         spec->provider = hf_intake_provider_of(spec->vm_path);
     if (spec->name.len == 0)

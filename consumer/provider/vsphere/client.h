@@ -4,7 +4,7 @@
  * while somebody logs in (so that one does, not all) and is a leaf. The last one closed logs out.
  *
  * A call that faults with NotAuthenticated logs in anew and is made once more: objects that belonged to the old session (leases,
- * collectors, views) are gone then, and calls on them end in NOT_FOUND or EXPORT_LEASE_LOST. Nothing else is repeated here. */
+ * collectors, views) are gone then, and calls on them end in NOT_FOUND or EXPORT_LEASE_LOST. Nothing else is repeated by hf_vsphere_call. */
 #pragma once
 #include <stdatomic.h>
 
@@ -42,6 +42,8 @@ hf_code hf_vsphere_call(hf_vsphere *v, hf_soap_answer *ret, hf_err *reterr);
 /* The same with limits of its own: bytes of the answer, time of the call (0: the endpoint's). */
 hf_code hf_vsphere_call_within(hf_vsphere *v, size_t max_bytes, int64_t timeout_ms, hf_soap_answer *ret,
                                hf_err *reterr);
+/* The same for calls that may be made twice: transport errors and 5xx are tried again, three times in all, within a few seconds. */
+hf_code hf_vsphere_ask(hf_vsphere *v, size_t max_bytes, hf_soap_answer *ret, hf_err *reterr);
 /* What a curl code of a transfer means, with the endpoint's words; for downloads too. */
 hf_code hf_vsphere_transport(const hf_endpoint *endpoint, CURLcode code, const hf_tls_seen *seen, const char *curl_text,
                              hf_err *reterr);

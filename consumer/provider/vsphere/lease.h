@@ -44,9 +44,10 @@ void hf_lease_done(hf_lease *lease);
  * the lease is no more, it is lost. */
 typedef struct hf_lease_keeper hf_lease_keeper;
 hf_code hf_lease_keep(hf_vsphere *v, const hf_lease *lease, hf_lease_keeper **ret, hf_err *reterr);
-void hf_lease_keeper_percent(hf_lease_keeper *keeper, int percent);     /* 0..100; any thread */
-hf_code hf_lease_keeper_check(hf_lease_keeper *keeper, hf_err *reterr); /* EXPORT_LEASE_LOST with the reason; any thread */
-void hf_lease_keeper_stop(hf_lease_keeper *keeper);                     /* joins and frees; takes NULL */
+void hf_lease_keeper_percent(hf_lease_keeper *keeper, int percent); /* 0..100; any thread */
+hf_code hf_lease_keeper_check(hf_lease_keeper *keeper,
+                              hf_err *reterr);      /* EXPORT_LEASE_LOST with the reason; any thread */
+void hf_lease_keeper_stop(hf_lease_keeper *keeper); /* joins and frees; takes NULL */
 
 /* OvfManager.CreateDescriptor: the OVF text, appended to `to`. Servers that lack it, or fault: their error; the caller then writes one from hf_machine.
  * Sizes and names of files as given in lease order; file_names[i] NULL leaves a file out. */

@@ -7,8 +7,8 @@
  *   hf_soap_end(&body, "FindByInventoryPath");
  *
  * Text is escaped; text that is no UTF-8 or holds characters XML has no place for sets body.failed, which the call reports.
- * An answer is parsed without network, entities or DTD: a document with a DOCTYPE is refused, as is one over its byte limit, nested
- * deeper than 256 or with the parser's own limits passed. Types in it are resolved by namespace, whatever the prefix. */
+ * An answer is parsed without network, entities or DTD: a document with a DOCTYPE is refused, as is one over its byte limit or
+ * over libxml2's own limits (depth, length of a text). Types in it are resolved by namespace, whatever the prefix. */
 #pragma once
 #include <libxml/tree.h>
 
