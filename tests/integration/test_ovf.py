@@ -1,0 +1,104 @@
+"""Descriptors of exports, read by libraries that are not ours: govmomi, which is what govc and its simulator read with, takes them
+strictly and must understand the machine that the job described. Needs go (1.25 or newer, or one that may fetch it) and the Go module proxy.
+"""
+import json, os, shutil, subprocess, tempfile
+
+from fleet import BIN, SOURCE, main, skip
+
+READER = os.path.join(SOURCE, "tests/integration/go_ovf")
+
+
+def build_reader(dir):
+    go = shutil.which("go")
+    if not go:
+        skip("go is not installed")
+    version = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True).stdout.strip()
+    if tuple(int(n) for n in version.removeprefix("go").split(".")[:2]) < (1, 21):
+        skip("%s is too old for govmomi, and to fetch what is newer" % version)
+    if subprocess.run([go, "mod", "download"], cwd=READER, capture_output=True, timeout=120).returncode != 0:
+        skip("the Go modules could not be downloaded")
+    program = os.path.join(dir, "go_ovf")
+    subprocess.run([go, "build", "-o", program, "."], cwd=READER, check=True, timeout=200)
+    return program
+
+
+def export(dir, name, parameters, disks=1, **options):
+    """Exports sparse disks as a directory with a descriptor; the descriptor's path."""
+    paths = []
+    for i in range(disks):
+        paths.append(os.path.join(dir, "%s-%d.raw" % (name, i)))
+        with open(paths[-1], "wb") as f:
+            f.write(os.urandom(70000))
+            f.truncate((i + 1) << 20)
+    job = {"job_id": name, "name": name, "operation": "export", "format": "ovf", "disks": paths, "options": options,
+           "output_dir": os.path.join(dir, "out"), "parameters": parameters}
+    run = subprocess.run([os.path.join(BIN, "hyperworker"), "run-job", "-", "--set", "worker.roots=[%s]" % dir], text=True,
+                         input=json.dumps(job), capture_output=True, timeout=100)
+    if run.returncode != 0:
+        raise AssertionError(run.stdout + run.stderr)
+    return os.path.join(dir, "out", name, name + ".ovf")
+
+
+def read(program, descriptor):
+    run = subprocess.run([program, descriptor], capture_output=True, text=True, timeout=60)
+    if run.returncode != 0:
+        raise AssertionError(run.stderr + open(descriptor).read())
+    return json.loads(run.stdout)
+
+
+def disks_of(said):
+    return [(d["controller"], d["unit"], d["bytes"]) for d in said["devices"] if d["kind"] == "disk"]
+
+
+def kinds(said):
+    return sorted(d["kind"] for d in said["devices"])
+
+
+def check_plain(dir, program):
+    descriptor = export(dir, "plain", {}, disks=2)
+    said = read(program, descriptor)
+    assert (said["name"], said["guest"], said["cim_os"], said["hardware"]) == ("plain", "otherGuest64", 102, "vmx-10"), said
+    assert (said["cpus"], said["memory_mb"], said["firmware"]) == (1, 1024, ""), said
+    assert disks_of(said) == [("lsilogic", 0, 1 << 20), ("lsilogic", 1, 2 << 20)], said
+    sizes = {f: os.path.getsize(os.path.join(os.path.dirname(descriptor), f)) for f in said["files"]}
+    assert len(sizes) == 2 and said["files"] == sizes, (said, sizes)
+    assert said["formats"] == ["http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized"] * 2
+
+
+def check_rich(dir, program):
+    said = read(program, export(dir, "rich", {
+        "os_type": "rhel9_64Guest", "cpus": 8, "cores_per_socket": 4, "memory_mb": 16384, "firmware": "efi", "secure_boot": True,
+        "controller": "pvscsi", "annotation": "made <nightly> & kept", "cdrom": True, "floppy": True,
+        "nics": [{"model": "vmxnet3", "network": "dmz \"1\"", "mac": "00:50:56:00:00:01"}, {"model": "E1000e", "network": "dmz \"1\""}],
+    }, disks=9))
+    assert (said["guest"], said["cim_os"], said["hardware"]) == ("rhel9_64Guest", 80, "vmx-13"), said
+    assert (said["cpus"], said["cores_per_socket"], said["memory_mb"]) == (8, 4, 16384), said
+    assert (said["firmware"], said["secure_boot"]) == ("efi", True), said
+    assert [d[:2] for d in disks_of(said)] == [("pvscsi", u) for u in (0, 1, 2, 3, 4, 5, 6, 8, 9)], said
+    assert said["networks"] == ["dmz \"1\""] and said["nics"] == {"00:50:56:00:00:01": "VmxNet3"}, said
+    assert [d["kind"] for d in said["devices"] if "types" in d["kind"]] == ["*types.VirtualVmxnet3", "*types.VirtualE1000e"], said
+    assert [d["controller"] for d in said["devices"] if d["kind"] == "cdrom"] == ["ide"], said
+    assert "floppy" in kinds(said), said
+    assert said["annotation"] == "made <nightly> & kept", said
+
+
+def check_controllers(dir, program):
+    for name, kind, hardware in (("ide", "ide", "vmx-10"), ("sata", "ahci", "vmx-10"), ("lsilogic", "lsilogic", "vmx-10"),
+                                 ("lsisas", "lsilogic-sas", "vmx-10"), ("buslogic", "buslogic", "vmx-10"), ("nvme", "nvme", "vmx-13")):
+        said = read(program, export(dir, "on-" + name, {"controller": name, "cdrom": True}, disks=3, remove_cdrom=name != "ide"))
+        at = [d[0] for d in disks_of(said)]
+        assert at == [kind] * 3, (name, said)
+        assert said["hardware"] == hardware, (name, said)
+        assert ("cdrom" in kinds(said)) == (name == "ide"), (name, said)
+
+
+def test_govmomi_understands_the_descriptor():
+    with tempfile.TemporaryDirectory(prefix="hf-ovf-") as dir:
+        program = build_reader(dir)
+        check_plain(dir, program)
+        check_rich(dir, program)
+        check_controllers(dir, program)
+
+
+if __name__ == "__main__":
+    main(test_govmomi_understands_the_descriptor)
