@@ -59,6 +59,8 @@ static void stop_with(hf_pipeline *p, const hf_err *error) {
     pthread_cond_broadcast(&p->planned);
     pthread_cond_broadcast(&p->done);
     pthread_mutex_unlock(&p->lock);
+    if (p->source->stop)
+        p->source->stop(p->source);
 }
 
 /* ---- planner: extents -> chunks --------------------------------------------------------------- */
@@ -161,7 +163,7 @@ static hf_code chunk_read(hf_pipeline *p, hf_chunk *chunk, hf_err *reterr) {
             i++;
         size_t at = (size_t)from * HF_GRAIN_BYTES, end = (size_t)i * HF_GRAIN_BYTES;
         size_t len = (end < chunk->len ? end : chunk->len) - at;
-        hf_code rc = hf_flow_charge(p->flow, (int64_t)len, reterr);
+        hf_code rc = p->source->charged ? HF_OK : hf_flow_charge(p->flow, (int64_t)len, reterr);
         if (rc != HF_OK ||
             (rc = hf_source_read(p->source, chunk->data + at, len, chunk->offset + (int64_t)at, reterr)) != HF_OK)
             return rc;

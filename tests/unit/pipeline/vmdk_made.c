@@ -219,3 +219,26 @@ void same_bytes(int a, int b, int64_t size) {
     }
     free(x);
 }
+
+static hf_code made_read(hf_stream *stream, void *to, size_t cap, size_t *ret_len, hf_err *reterr) {
+    made_stream *m = (made_stream *)stream;
+    int64_t left = m->len - m->at;
+    m->piece = m->piece * 1103515245u + 12345u;
+    size_t n = 1 + m->piece / 7 % (m->piece & 64 ? 100 : 70000);
+    if (n > cap)
+        n = cap;
+    if ((int64_t)n > left)
+        n = (size_t)left;
+    if (m->fail_at >= 0 && m->at + (int64_t)n > m->fail_at)
+        return hf_fail(reterr, HF_E_UNREACHABLE, "the line broke");
+    assert_int_equal(pread(m->fd, to, n, m->at), (ssize_t)n);
+    m->at += (int64_t)n;
+    *ret_len = n;
+    return HF_OK;
+}
+static void made_close(hf_stream *stream) { (void)stream; }
+
+made_stream made_stream_of(int fd, int64_t len) {
+    static const hf_stream_class made_class = {"made", made_read, made_close};
+    return (made_stream){.stream = {&made_class, len}, .fd = fd, .len = len, .fail_at = -1, .piece = 7};
+}

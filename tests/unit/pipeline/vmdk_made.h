@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "consumer/pipeline/stream.h"
 #include "consumer/pipeline/vmdk_walk.h"
 
 enum { MADE_STREAM_MAX = 4 << 20, MADE_TABLES_MAX = 64 };
@@ -41,3 +42,12 @@ int made_export(int disk, int64_t size);
 /* qemu-img convert of fd (format `from`) into a new temporary file, with the options; its fd. */
 int made_by_qemu(int fd, const char *from, const char *to, const char *options);
 void same_bytes(int a, int b, int64_t size);
+
+/* A stream of the bytes of fd from 0 to len, in pieces of changing size; at byte fail_at (-1: never) it fails as a broken line does. */
+typedef struct made_stream {
+    hf_stream stream;
+    int fd;
+    int64_t at, len, fail_at;
+    unsigned piece; /* of the first read; changes */
+} made_stream;
+made_stream made_stream_of(int fd, int64_t len);
