@@ -11,12 +11,14 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "journal/http/access.h"
 #include "journal/http/server.h"
 #include "journal/log/registry_codec.h"
 #include "journal/replica/tools/print.h"
 #include "journal/replica/tools/snapshot.h"
 #include "journal/replica/tools/verify.h"
 #include "schemas/base/host.h"
+#include "schemas/base/id.h"
 #include "schemas/base/log.h"
 #include "schemas/base/mem.h"
 #include "schemas/base/ready.h"
@@ -368,6 +370,28 @@ static hf_code restore(options *o, hf_err *reterr) {
     return rc == HF_OK ? hf_restore(o->args[0], o->args[1], reterr) : rc;
 }
 
+/* ---- token ------------------------------------------------------------------------------------------------------------------ */
+/* The token itself is shown this once and kept nowhere; the lines are for access.tokens_file. */
+static hf_code token(options *o, hf_err *reterr) {
+    char text[HF_TOKEN_BYTES], hash[HF_TOKEN_HASH_BYTES];
+    hf_scope scope;
+    if (o->arg_count < 1 || !hf_id_valid(hf_str_of(o->args[0])))
+        return hf_fail(reterr, HF_E_USAGE, "whose token? `hyperjournal token NAME [read|submit|operate|admin]...`");
+    for (int i = 1; i < o->arg_count; i++)
+        if (!hf_scope_parse(hf_str_of(o->args[i]), &scope))
+            return hf_fail(reterr, HF_E_USAGE, "`%s` is no scope: there are read, submit, operate and admin",
+                           o->args[i]);
+    hf_code rc = hf_token_new(text, hash, reterr);
+    if (rc != HF_OK)
+        return rc;
+    printf("# the token, shown this once:\n# %s\ntokens:\n  - {name: \"%s\", sha256: \"%s\", scopes: [", text,
+           o->args[0], hash);
+    for (int i = 1; i < o->arg_count; i++)
+        printf("%s%s", i > 1 ? ", " : "", o->args[i]);
+    printf("%s]}\n", o->arg_count == 1 ? "read" : "");
+    return HF_OK;
+}
+
 /* ---- the command line ---------------------------------------------------------------------------------------------------- */
 static const struct command {
     const char *name, *args, *summary, *example;
@@ -384,7 +408,9 @@ static const struct command {
     {"snapshot", "DIR FILE", "a consistent copy in one file, while the journal goes on",
      "hyperjournal snapshot /var/lib/hyperfleet/journal /backup/journal.mdb", snapshot},
     {"restore", "FILE DIR", "a snapshot becomes the journal in a new directory",
-     "hyperjournal restore /backup/journal.mdb /var/lib/hyperfleet/journal", restore}};
+     "hyperjournal restore /backup/journal.mdb /var/lib/hyperfleet/journal", restore},
+    {"token", "NAME", "make a token for the sidecar, and its line for access.tokens_file; scopes may follow the name",
+     "hyperjournal token ci read submit", token}};
 
 static void help(FILE *out) {
     fprintf(

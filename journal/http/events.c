@@ -88,7 +88,7 @@ void hf_handle_job_events(hf_request *r) {
     hf_arena_done(&arena);
     if (code == HF_OK && wants_stream(r)) {
         const char *last = hf_request_header(r, "Last-Event-ID");
-        hf_streams_open(r->http->streams, r, hf_str_of(r->params[0]), last ? last : hf_request_arg(r, "last_event_id"));
+        hf_streams_open(r->http->streams, r, hf_str_of(r->params[0]), last ? last : hf_request_text(r, HF_P_LAST_ID));
     }
 }
 

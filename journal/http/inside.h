@@ -2,7 +2,9 @@
 #pragma once
 #include <pthread.h>
 
+#include "journal/http/access.h"
 #include "journal/http/request.h"
+#include "journal/http/tls.h"
 #include "journal/http/write.h"
 #include "journal/replica/layout.h"
 #include "schemas/base/queue.h"
@@ -22,6 +24,8 @@ struct hf_http {
     int64_t started_wall_ms;
     hf_tables tables;
     struct MHD_Daemon *daemon;
+    hf_access *access;
+    hf_tls *tls; /* NULL: plain HTTP */
     char address[128];
     size_t body_max;
     int64_t write_wait_ms;

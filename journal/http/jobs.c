@@ -72,14 +72,6 @@ static void reply_listing(hf_request *r, listing *l) {
     hf_reply_json(r, 200, o);
 }
 
-static unsigned states_of_status(const char *status) {
-    unsigned states = 0;
-    for (int s = 0; s < HF_STATE_COUNT; s++)
-        if (strcmp(status, hf_state_status((hf_state)s)) == 0 || strcmp(status, hf_state_name((hf_state)s)) == 0)
-            states |= 1u << s;
-    return states;
-}
-
 static void list_states(hf_request *r, unsigned states, json_int_t limit) {
     look l;
     listing list = {.r = r, .look = &l, .jobs = json_array(), .limit = limit};
@@ -102,28 +94,10 @@ static unsigned live_states(void) {
 }
 enum { ALL_STATES = (1u << HF_STATE_COUNT) - 1 };
 
-static bool limit_of(hf_request *r, const char *text, json_int_t *ret) {
-    char *end = NULL;
-    long long n = text ? strtoll(text, &end, 10) : LIMIT_DEFAULT;
-    if (text && (end == text || *end || n < 1 || n > LIMIT_MAX)) {
-        hf_reply_error(r, 400, "limit must be 1 to %d", LIMIT_MAX);
-        return false;
-    }
-    *ret = n;
-    return true;
-}
-
 void hf_handle_jobs_list(hf_request *r) {
-    const char *status = hf_request_arg(r, "status");
-    unsigned states = hf_request_flag(r, "all") ? ALL_STATES : status ? states_of_status(status) : live_states();
-    json_int_t limit;
-    if (!limit_of(r, hf_request_arg(r, "limit"), &limit))
-        return;
-    if (!states)
-        hf_reply_error(r, 400, "status '%.64s' is none of pending, running, completed, failed, cancelled, nor a state",
-                       status);
-    else
-        list_states(r, states, limit);
+    bool all = hf_request_number(r, HF_P_ALL, 0) != 0;
+    list_states(r, all ? ALL_STATES : (unsigned)hf_request_number(r, HF_P_STATUS, live_states()),
+                hf_request_number(r, HF_P_LIMIT, LIMIT_DEFAULT));
 }
 
 static void list_ids(hf_request *r, const json_t *ids) {
@@ -161,7 +135,7 @@ static void query(hf_request *r, const json_t *q) {
         return;
     }
     json_array_foreach(status, i, s)
-        states |= json_is_string(s) ? states_of_status(json_string_value(s)) : 0;
+        states |= json_is_string(s) ? hf_param_states(json_string_value(s)) : 0;
     if (json_is_true(json_object_get(q, "all")))
         states = ALL_STATES;
     else if (json_array_size(status) == 0)

@@ -5,13 +5,12 @@
 #include <stdio.h>
 
 const hf_route_row HF_ROUTES[HF_ROUTE_COUNT] = {
-#define NONE false
-#define JSON true
-#define HF_ROUTE(method, path, handler, body, summary) {#method, path, hf_handle_##handler, body, summary},
+#define HF_ROUTE(method, path, handler, body, scope, params, answer, summary)                                          \
+    {#method, path, hf_handle_##handler, NAME_OF(body), HF_SCOPE_##scope, params, #answer, summary},
+#define NAME_OF(body) (#body[0] == 'N' && #body[1] == 'O' ? NULL : #body)
 #include "journal/http/routes.def"
 #undef HF_ROUTE
-#undef NONE
-#undef JSON
+#undef NAME_OF
 };
 
 /* ---- routing on the path as it was sent --------------------------------------------------------------- */
@@ -103,16 +102,34 @@ int hf_route_find(hf_request *r) {
 }
 
 /* ---- arguments ------------------------------------------------------------------------------------------ */
-const char *hf_request_arg(const hf_request *r, const char *name) {
-    return MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, name);
+typedef struct query_reading {
+    hf_request *r;
+    int64_t now_ms;
+    hf_code code;
+    hf_err *err;
+} query_reading;
+
+static enum MHD_Result read_argument(void *ctx, enum MHD_ValueKind kind, const char *name, const char *value) {
+    query_reading *q = ctx;
+    hf_param param = hf_param_find(name);
+    bool known = param < HF_PARAM_COUNT && hf_param_listed(HF_ROUTES[q->r->route].params, param);
+    (void)kind;
+    if (!known && !q->r->v1)
+        return MHD_YES;
+    if (!known)
+        q->code = hf_fail(q->err, HF_E_INVALID, "the parameter %.64s is not taken here%s%s", name,
+                          *HF_ROUTES[q->r->route].params ? "; there are " : "", HF_ROUTES[q->r->route].params);
+    else if (q->r->query[param].text && q->r->v1)
+        q->code = hf_fail(q->err, HF_E_INVALID, "the parameter %s is there twice", name);
+    else
+        q->code = hf_param_read(param, value, q->now_ms, &q->r->query[param], q->err);
+    return q->code == HF_OK ? MHD_YES : MHD_NO;
 }
 
-bool hf_request_flag(const hf_request *r, const char *name) {
-    const char *v = NULL;
-    size_t len = 0;
-    if (MHD_lookup_connection_value_n(r->connection, MHD_GET_ARGUMENT_KIND, name, strlen(name), &v, &len) != MHD_YES)
-        return false;
-    return !v || strcmp(v, "true") == 0 || strcmp(v, "1") == 0 || strcmp(v, "yes") == 0;
+hf_code hf_request_read_query(hf_request *r, hf_err *reterr) {
+    query_reading q = {.r = r, .now_ms = hf_wall_ms(r->http->clock), .err = reterr};
+    MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, read_argument, &q);
+    return q.code;
 }
 
 const char *hf_request_header(const hf_request *r, const char *name) {
@@ -140,18 +157,55 @@ void hf_reply_json(hf_request *r, int status, json_t *json) {
     json_decref(json);
 }
 
+/* RFC 9457. `type` stands for the error's row in docs/errors.md; clients should compare `code`. */
+static void reply_problem(hf_request *r, int status, hf_code code, const char *text) {
+    json_t *detail = json_string(text);
+    if (!detail) /* not UTF-8: it quotes the request */
+        detail = json_string("the request contains bytes that are not UTF-8");
+    hf_reply_json(r, status,
+                  json_pack("{s:o,s:s,s:i,s:o,s:s}", "type",
+                            json_sprintf("urn:hyperfleet:error:%s", hf_code_name(code)), "title",
+                            hf_code_sentence(code), "status", status, "detail", detail, "code", hf_code_name(code)));
+    r->content_type = "application/problem+json";
+}
+
+/* The code that a bare status stands for. */
+static hf_code code_of_status(int status) {
+    static const struct {
+        int status;
+        hf_code code;
+    } codes[] = {{400, HF_E_INVALID},     {401, HF_E_UNAUTHORIZED}, {403, HF_E_PERMISSION}, {404, HF_E_NOT_FOUND},
+                 {405, HF_E_UNSUPPORTED}, {406, HF_E_UNSUPPORTED},  {409, HF_E_CONFLICT},   {413, HF_E_LIMIT},
+                 {415, HF_E_UNSUPPORTED}, {422, HF_E_INVALID},      {429, HF_E_BUSY},       {501, HF_E_NOT_BUILT},
+                 {503, HF_E_BUSY},        {504, HF_E_TIMEOUT}};
+    for (size_t i = 0; i < HF_ARRAY_LEN(codes); i++)
+        if (codes[i].status == status)
+            return codes[i].code;
+    return status < 500 ? HF_E_INVALID : HF_E_INTERNAL;
+}
+
+static void reply_older(hf_request *r, int status, const char *text) {
+    json_t *message = json_string(text);
+    if (!message)
+        message = json_string("the request contains bytes that are not UTF-8");
+    hf_reply_json(r, status, json_pack("{s:o,s:o}", "error", message, "timestamp", hf_json_now()));
+}
+
 void hf_reply_error(hf_request *r, int status, const char *format, ...) {
     char text[1024];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    json_t *message = json_string(text);
-    if (!message) /* not UTF-8: it quotes the request */
-        message = json_string("the request contains bytes that are not UTF-8");
-    hf_reply_json(r, status, json_pack("{s:o,s:o}", "error", message, "timestamp", hf_json_now()));
+    if (r->v1)
+        reply_problem(r, status, code_of_status(status), text);
+    else
+        reply_older(r, status, text);
 }
 
 void hf_reply_err(hf_request *r, const hf_err *err) {
-    hf_reply_error(r, hf_code_http_status(err->code), "%s", err->detail);
+    if (r->v1)
+        reply_problem(r, hf_code_http_status(err->code), err->code, err->detail);
+    else
+        reply_older(r, hf_code_http_status(err->code), err->detail);
 }

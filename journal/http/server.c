@@ -1,216 +1,21 @@
 #include "journal/http/server.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "journal/http/exchange.h"
 #include "journal/http/inside.h"
 #include "journal/http/stream.h"
 #include "schemas/base/log.h"
 #include "schemas/base/mem.h"
 
-enum { CONNECTION_MEMORY = 32 * 1024, PER_IP_MAX = 4096, IDLE_SECONDS = 60, REPLY_MAX = 256 << 20 };
-
-const double HF_HTTP_BUCKET_SECONDS[HF_HTTP_BUCKETS] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
+enum { CONNECTION_MEMORY = 32 * 1024, PER_IP_MAX = 4096, IDLE_SECONDS = 60 };
 
 hf_store *hf_http_store(hf_http *http) { return hf_follow_store(http->options.follow); }
 const char *hf_http_address(const hf_http *http) { return http->address; }
-
-/* ---- what libmicrohttpd lets through and we do not ------------------------------------------------------ */
-typedef struct {
-    int hosts, lengths, codings;
-    const char *length, *why;
-} header_check;
-
-static bool is_token(const char *s, size_t len) { /* RFC 9110 section 5.6.2 */
-    for (size_t i = 0; i < len; i++)
-        if (!isalnum((unsigned char)s[i]) && !strchr("!#$%&'*+-.^_`|~", s[i]))
-            return false;
-    return len > 0;
-}
-
-static enum MHD_Result check_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len,
-                                    const char *value, size_t value_len) {
-    header_check *c = ctx;
-    (void)kind;
-    if (!is_token(name, name_len))
-        c->why = "a header's name is not a token";
-    for (size_t i = 0; i < value_len; i++)
-        if ((unsigned char)value[i] < 0x20 && value[i] != '\t')
-            c->why = "a header's value contains a control character";
-    if (strcasecmp(name, "host") == 0 && ++c->hosts > 1)
-        c->why = "Host is there twice";
-    if (strcasecmp(name, "content-length") == 0) {
-        if (++c->lengths > 1)
-            c->why = "Content-Length is there twice";
-        if (value_len == 0 || strspn(value, "0123456789") != value_len)
-            c->why = "Content-Length is not a number";
-    }
-    if (strcasecmp(name, "transfer-encoding") == 0 && (++c->codings > 1 || strcasecmp(value, "chunked") != 0))
-        c->why = "Transfer-Encoding is not just chunked";
-    return MHD_YES;
-}
-
-static const char *unsound(struct MHD_Connection *connection, const char *method, const char *version) {
-    header_check c = {0};
-    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, check_header, &c);
-    if (c.why)
-        return c.why;
-    if (!is_token(method, strlen(method)))
-        return "the method is not a token";
-    if (c.lengths && c.codings)
-        return "Content-Length and Transfer-Encoding are both there";
-    if (c.hosts == 0 && strcmp(version, "HTTP/1.1") == 0)
-        return "Host is missing";
-    return NULL;
-}
-
-/* ---- a request's life ------------------------------------------------------------------------------------ */
-static void *begin(void *cls, const char *uri, struct MHD_Connection *connection) {
-    hf_request *r = hf_alloc(sizeof *r);
-    if (!r)
-        return NULL;
-    r->http = cls;
-    r->connection = connection;
-    r->begun_ns = hf_mono_ns();
-    r->route = HF_ROUTE_COUNT;
-    r->raw_path = hf_strndup(uri, strcspn(uri, "?#"));
-    hf_buf_init(&r->body, r->http->body_max);
-    hf_buf_init(&r->reply, REPLY_MAX);
-    return r;
-}
-
-/* Called by libmicrohttpd for arguments; paths are decoded by the router, from what was sent. */
-static size_t unescape(void *cls, struct MHD_Connection *c, char *text) {
-    (void)cls;
-    (void)c;
-    return MHD_http_unescape(text);
-}
-
-static void count_request(hf_request *r) {
-    hf_route_stats *s = &r->http->stats[r->route];
-    int64_t us = (hf_mono_ns() - r->begun_ns) / 1000;
-    int i = 0;
-    while (i < HF_HTTP_BUCKETS && (double)us / 1e6 > HF_HTTP_BUCKET_SECONDS[i])
-        i++;
-    atomic_fetch_add(&s->buckets[i], 1);
-    atomic_fetch_add(&s->sum_us, (unsigned long long)us);
-    if (r->status >= 100 && r->status < HF_STATUS_CLASSES)
-        atomic_fetch_add(&s->by_status[r->status], 1);
-}
-
-static void finished(void *cls, struct MHD_Connection *connection, void **con_cls,
-                     enum MHD_RequestTerminationCode why) {
-    hf_request *r = *con_cls;
-    (void)cls;
-    (void)connection;
-    (void)why;
-    if (!r)
-        return;
-    count_request(r);
-    hf_write_free(r->write);
-    hf_buf_done(&r->body);
-    hf_buf_done(&r->reply);
-    free(r->raw_path);
-    free(r);
-    *con_cls = NULL;
-}
-
-static enum MHD_Result send_reply(hf_request *r) {
-    bool stream = r->stream != NULL;
-    struct MHD_Response *response = r->stream;
-    if (!stream) {
-        response = MHD_create_response_from_buffer(r->reply.len, r->reply.data, MHD_RESPMEM_MUST_FREE);
-        if (!response)
-            return MHD_NO;
-        r->reply = (hf_buf){.max_bytes = r->reply.max_bytes}; /* it is the response's now */
-    }
-    MHD_add_response_header(response, "Content-Type", r->content_type ? r->content_type : "application/json");
-    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(response, "Cache-Control", "no-store");
-    if (r->allow && (r->status == 405 || r->status == 204))
-        MHD_add_response_header(response, "Allow", r->allow);
-    if (r->refused)
-        MHD_add_response_header(response, "Connection", "close");
-    enum MHD_Result ok = MHD_queue_response(r->connection, (unsigned)r->status, response);
-    MHD_destroy_response(response);
-    r->stream = NULL;
-    return ok;
-}
-
-static void refuse(hf_request *r, int status, const char *why) {
-    r->refused = status;
-    r->refused_why = why;
-}
-
-static void look_at_head(hf_request *r, const char *version) {
-    const char *why = r->raw_path ? unsound(r->connection, r->method, version) : "no memory";
-    if (why) {
-        refuse(r, 400, why);
-        return;
-    }
-    int status = hf_route_find(r);
-    if (status == 405 && strcmp(r->method, "OPTIONS") == 0)
-        status = 204;
-    if (status)
-        refuse(r, status,
-               status == 404   ? "there is nothing at this path; GET /status and the README name what there is"
-               : status == 405 ? "this path does not take that method"
-                               : "the path does not decode");
-    const char *length = hf_request_header(r, "Content-Length");
-    if (!status && length && (strlen(length) > 12 || strtoull(length, NULL, 10) > r->http->body_max))
-        refuse(r, 413, "the body is larger than http.body_max");
-}
-
-static enum MHD_Result answer_refusal(hf_request *r) {
-    if (r->refused == 204) {
-        r->status = 204;
-        r->refused = 0;
-        return send_reply(r);
-    }
-    hf_reply_error(r, r->refused, "%s", r->refused_why);
-    return send_reply(r);
-}
-
-static void handle(hf_request *r) {
-    if (r->body_too_large) {
-        refuse(r, 413, "the body is larger than http.body_max");
-        hf_reply_error(r, 413, "the body is larger than http.body_max (%zu bytes)", r->http->body_max);
-    } else
-        HF_ROUTES[r->route].handler(r);
-}
-
-static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
-                                 const char *version, const char *upload, size_t *upload_len, void **con_cls) {
-    hf_request *r = *con_cls;
-    (void)cls;
-    (void)connection;
-    (void)url;
-    if (!r)
-        return MHD_NO; /* no memory for the request */
-    if (!r->method) {  /* the head has been read */
-        r->method = method;
-        look_at_head(r, version);
-        return r->refused ? answer_refusal(r) : MHD_YES;
-    }
-    if (*upload_len) {
-        if (!hf_buf_put(&r->body, upload, *upload_len))
-            r->body_too_large = true;
-        *upload_len = 0;
-        return MHD_YES;
-    }
-    if (r->write) { /* resumed: the outcome is there */
-        r->write->answer(r, r->write);
-        return send_reply(r);
-    }
-    handle(r);
-    if (r->write && !r->status)
-        return MHD_YES; /* suspended */
-    return send_reply(r);
-}
 
 /* ---- news for the streams ---- */
 void hf_http_changed(hf_http *http, const hf_change *change) {
@@ -259,18 +64,13 @@ static void note_address(hf_http *http, int fd) {
     snprintf(http->address, sizeof http->address, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-static hf_code bind_socket(const char *listen_text, int *ret_fd, hf_err *reterr) {
+static hf_code bind_socket(const char *listen_text, int *ret_fd, bool *ret_loopback, hf_err *reterr) {
     struct sockaddr_storage a;
     socklen_t len = 0;
     hf_code code = parse_listen(listen_text, &a, &len, reterr);
     if (code != HF_OK)
         return code;
-    if (!is_loopback(&a))
-        return hf_fail(
-            reterr, HF_E_CONFIG,
-            "http.listen is %s: this version has no access control, so it serves loopback addresses only; put a proxy "
-            "with authentication before it",
-            listen_text);
+    *ret_loopback = is_loopback(&a);
     int on = 1;
     hf_auto_fd int fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
@@ -287,26 +87,53 @@ static hf_code bind_socket(const char *listen_text, int *ret_fd, hf_err *reterr)
     return HF_OK;
 }
 
-static hf_code start_daemon(hf_http *http, hf_err *reterr) {
+/* Access control is settled before the first connection can come: the socket does not listen to others' addresses without it. */
+static hf_code secure(hf_http *http, bool loopback, hf_err *reterr) {
     const hf_config *config = http->options.config;
-    int fd = -1;
-    hf_code code = bind_socket(hf_config_str(config, HF_C_HTTP_LISTEN), &fd, reterr);
-    if (code != HF_OK)
-        return code;
+    hf_code code = hf_access_open(config, loopback, http->clock, &http->access, reterr);
+    if (code == HF_OK)
+        code = hf_tls_open(config, http->clock, &http->tls, reterr);
+    if (code == HF_OK && !loopback && !http->tls)
+        HF_LOG(
+            WARN, "http-in-clear",
+            {"remedy", HF_V_Z("tokens cross the network unencrypted: set http.tls.certificate and http.tls.key, or put "
+                              "a proxy with TLS before it")});
+    return code;
+}
+
+static hf_code start_daemon(hf_http *http, int fd, hf_err *reterr) {
+    const hf_config *config = http->options.config;
+    struct MHD_OptionItem tls[HF_TLS_OPTIONS] = {{MHD_OPTION_END, 0, NULL}};
+    if (http->tls)
+        hf_tls_options(http->tls, tls);
     note_address(http, fd);
     http->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access, http,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)hf_config_int(config, HF_C_HTTP_THREADS),
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)hf_config_int(config, HF_C_HTTP_CONNECTIONS),
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, PER_IP_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_URI_LOG_CALLBACK, begin, http, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, finished, NULL, MHD_OPTION_END);
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | (http->tls ? MHD_USE_TLS : 0), 0, NULL, NULL,
+        hf_exchange_step, http, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
+        (unsigned)hf_config_int(config, HF_C_HTTP_THREADS), MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)hf_config_int(config, HF_C_HTTP_CONNECTIONS), MHD_OPTION_PER_IP_CONNECTION_LIMIT, PER_IP_MAX,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, hf_exchange_begin, http,
+        MHD_OPTION_UNESCAPE_CALLBACK, hf_exchange_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, hf_exchange_end, NULL,
+        MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     if (!http->daemon) {
         close(fd);
         return hf_fail(reterr, HF_E_IO, "the HTTP server did not start on %s", http->address);
     }
     return HF_OK;
+}
+
+static hf_code listen_and_serve(hf_http *http, hf_err *reterr) {
+    int fd = -1;
+    bool loopback = false;
+    hf_code code = bind_socket(hf_config_str(http->options.config, HF_C_HTTP_LISTEN), &fd, &loopback, reterr);
+    if (code != HF_OK)
+        return code;
+    if ((code = secure(http, loopback, reterr)) != HF_OK) {
+        close(fd);
+        return code;
+    }
+    return start_daemon(http, fd, reterr);
 }
 
 hf_code hf_http_start(const hf_http_options *options, hf_http **ret, hf_err *reterr) {
@@ -325,13 +152,14 @@ hf_code hf_http_start(const hf_http_options *options, hf_http **ret, hf_err *ret
     if (code == HF_OK)
         code = hf_tables_open(hf_http_store(http), HF_PROFILE_FULL, &http->tables, reterr);
     if (code == HF_OK)
-        code = start_daemon(http, reterr);
+        code = listen_and_serve(http, reterr);
     if (code != HF_OK) {
         hf_http_stop(http);
         return code;
     }
-    HF_LOG(INFO, "http-listening", {"address", HF_V_Z(http->address)},
-           {"access", HF_V_Z("off: anyone on this machine may read and submit")});
+    HF_LOG(INFO, "http-listening", {"address", HF_V_Z(http->address)}, {"tls", HF_V_Z(http->tls ? "on" : "off")},
+           {"access",
+            HF_V_Z(hf_access_required(http->access) ? "by token" : "off: anyone on this machine may do everything")});
     *ret = http;
     return HF_OK;
 }
@@ -355,6 +183,8 @@ void hf_http_stop(hf_http *http) {
     if (http->daemon)
         MHD_stop_daemon(http->daemon);
     hf_streams_free(http->streams);
+    hf_tls_close(http->tls);
+    hf_access_close(http->access);
     hf_queue_free(http->writes);
     free(http);
 }

@@ -49,6 +49,13 @@ static void settle(hf_write_item *item, hf_code code, const char *text) {
     snprintf(item->error, sizeof item->error, "%.*s", (int)sizeof item->error - 1, text);
 }
 
+/* Who proposes: the one who asked, through this program. */
+static hf_str proposer(const hf_request *r, hf_arena *arena) {
+    hf_str me = hf_str_of(r->http->options.me);
+    hf_str both = *r->who.name ? hf_str_of(hf_arena_printf(arena, "%s via %.*s", r->who.name, HF_STR_ARG(me))) : me;
+    return both.p ? both : me;
+}
+
 static void submit_one(hf_write *w, uint32_t index, const json_t *json, hf_arena *arena) {
     hf_http *http = w->request->http;
     hf_submission sub;
@@ -65,8 +72,10 @@ static void submit_one(hf_write *w, uint32_t index, const json_t *json, hf_arena
         code = hf_fail(&err, HF_E_INVALID,
                        "job_id '%.*s' is not an id: 1 to %d of A-Z a-z 0-9 . _ : @ + = ~ -, not beginning with . or -",
                        HF_STR_ARG(sub.job_id), HF_ID_MAX_BYTES);
+    if (code == HF_OK && sub.spec.audit.requested_by.len == 0)
+        sub.spec.audit.requested_by = hf_str_of(w->request->who.name);
     if (code == HF_OK)
-        code = hf_intake(&sub, sub.job_id, HF_STR_NONE, hf_str_of(http->options.me), hf_wall_ms(http->clock), arena,
+        code = hf_intake(&sub, sub.job_id, HF_STR_NONE, proposer(w->request, arena), hf_wall_ms(http->clock), arena,
                          &record, errors, &err);
     if (code == HF_OK && errors->count)
         code =
@@ -157,7 +166,7 @@ static void cancel_one(hf_write *w, uint32_t index, const char *id, const char *
         return;
     }
     hf_record *record =
-        hf_propose(arena, hf_str_of(item->id), job.attempt, hf_wall_ms(http->clock), hf_str_of(http->options.me));
+        hf_propose(arena, hf_str_of(item->id), job.attempt, hf_wall_ms(http->clock), proposer(w->request, arena));
     hf_ev_cancel_requested *asked = record ? hf_propose_add(arena, record, HF_EV_CANCEL_REQUESTED) : NULL;
     if (!asked) {
         settle(item, HF_E_NO_MEMORY, "no memory for the request");

@@ -1,6 +1,6 @@
 /* The reference pages of docs/, made from the tables that the programs are made from. No part of any program.
  *
- *   docs_pages NAME          prints docs/NAME.md
+ *   docs_pages NAME          prints docs/NAME
  *   docs_pages NAME FILE     fails unless FILE is that, naming the first line that differs
  *   docs_pages               names the pages, one a line
  *
@@ -11,6 +11,7 @@
 #include "schemas/base/config.h"
 #include "schemas/base/mem.h"
 #include "schemas/job/job.h"
+#include "tests/unit/docs/openapi.h"
 
 static FILE *out;
 
@@ -234,6 +235,25 @@ static void metrics(void) {
 }
 
 /* ---- HTTP ---------------------------------------------------------------------------------------------------------------- */
+static void put_names(const char *names) {
+    for (const char *p = names; *p; p += strcspn(p, " "), p += *p == ' ')
+        fprintf(out, "%s`%.*s`", p == names ? "" : " ", (int)strcspn(p, " "), p);
+}
+
+static void put_route(const char *method, const char *path, const char *scope, const char *params, const char *body,
+                      const char *summary) {
+    fprintf(out, "| %s | `%s` | %c%s", method, path, scope[0] + 32, "");
+    for (const char *c = scope + 1; *c; c++)
+        fputc(*c + 32, out);
+    fputs(" | ", out);
+    put_names(params);
+    fprintf(out, " | %s | %s |\n", strcmp(body, "NONE") == 0 ? "" : body, cell(summary));
+}
+
+static void put_param(const char *name, const char *example, const char *doc) {
+    fprintf(out, "| `%s` | `%s` | %s |\n", name, example, cell(doc));
+}
+
 static void http(void) {
     fputs(
         "# HTTP\n\n"
@@ -241,22 +261,35 @@ static void http(void) {
         "`{\"error\": a sentence for people, \"timestamp\": …}`, with the HTTP status that [errors.md](errors.md) gives. A POST that makes or changes a job answers\n"
         "after the journal has folded its own write (at most `http.write_wait`), so the next GET sees it. A path that is here\n"
         "asked with another method is answered 405, with `Allow`.\n\n"
-        "| Method | Path | Body | What it does |\n|---|---|---|---|\n",
+        "Scopes are what a token must allow (`access.tokens_file`); `open` routes answer without one.\n\n"
+        "| Method | Path | Scope | Parameters | Body | What it does |\n|---|---|---|---|---|---|\n",
         out);
-#define NONE "—"
-#define JSON "JSON, or YAML by its content type"
-#define HF_ROUTE(method, path, handler, body, summary)                                                                 \
-    fprintf(out, "| %s | `%s` | %s | %s |\n", #method, path, body, cell(summary));
+#define HF_ROUTE(method, path, handler, body, scope, params, answer, summary)                                          \
+    put_route(#method, path, #scope, params, #body, summary);
 #include "journal/http/routes.def"
 #undef HF_ROUTE
+    fputs("\n## Parameters\n\n| Name | Example | What it does |\n|---|---|---|\n", out);
+#define HF_PARAM(id, name, kind, min, max, example, doc) put_param(name, example, doc);
+#include "journal/http/params.def"
+#undef HF_PARAM
+}
+
+/* ---- OpenAPI ---------------------------------------------------------------------------------------------------------- */
+static void openapi(void) {
+    if (!hf_openapi_print(out))
+        fputs("(no memory)\n", out);
 }
 
 /* ---- the command line -------------------------------------------------------------------------------------------------------- */
 static const struct page {
     const char *name;
     void (*print)(void);
-} pages[] = {
-    {"configuration", configuration}, {"errors", errors}, {"events", events}, {"metrics", metrics}, {"http", http}};
+} pages[] = {{"configuration.md", configuration},
+             {"errors.md", errors},
+             {"events.md", events},
+             {"metrics.md", metrics},
+             {"http.md", http},
+             {"openapi.json", openapi}};
 
 static char *read_whole(const char *path) {
     FILE *f = fopen(path, "r");
@@ -280,7 +313,7 @@ static int compare(const char *made, const char *path, const char *name) {
         a--, b--;
     fprintf(
         stderr,
-        "%s, line %d, is not what the tables give.\n  it says    %.*s\n  should be  %.*s\nRun ops/build/docs (it writes docs/%s.md) and commit what changed.\n",
+        "%s, line %d, is not what the tables give.\n  it says    %.*s\n  should be  %.*s\nRun ops/build/docs (it writes docs/%s) and commit what changed.\n",
         path, line, (int)strcspn(b, "\n"), b, (int)strcspn(a, "\n"), a, name);
     return 1;
 }
