@@ -9,6 +9,7 @@
 
 #include "consumer/operation/direct.h"
 #include "consumer/operation/operation.h"
+#include "consumer/operation/ova/cli.h"
 #include "consumer/worker/capabilities.h"
 #include "consumer/worker/runner.h"
 #include "consumer/worker/worker.h"
@@ -31,7 +32,7 @@ typedef struct command_line {
 } command_line;
 
 static const char HELP[] =
-    "Usage: hyperworker [run | capabilities | run-job FILE] [OPTION]...\n"
+    "Usage: hyperworker [run | capabilities | run-job FILE | ova COMMAND] [OPTION]...\n"
     "\n"
     "Claims jobs of a Hyperfleet fleet, runs each in a child process, and reports what becomes of them.\n"
     "\n"
@@ -39,6 +40,7 @@ static const char HELP[] =
     "  capabilities    say what this machine and this configuration can do\n"
     "  run-job FILE    run one job here and now, without Kafka; progress on stderr, the result on stdout\n"
     "                  (FILE: a job in JSON as for `hyperctl submit`; `-` reads stdin)\n"
+    "  ova COMMAND     create, extract, validate, info or ls of an OVA, without a fleet; see `hyperworker ova --help`\n"
     "\n"
     "  --config FILE   read this YAML file; HF_... environment variables and --set go before it\n"
     "  --set KEY=VALUE set one key; may be repeated\n"
@@ -310,12 +312,8 @@ int main(int argc, char **argv) {
     hf_config *config = NULL;
     if (argc >= 4 && !strcmp(argv[1], "--runner"))
         return runner(argc, argv);
-    if (argc >= 2 && !strcmp(argv[1], "ova")) {
-        hf_fail(
-            &err, HF_E_NOT_BUILT,
-            "ova create, extract and validate are not built in this version; GNU tar and sha256sum read what export writes");
-        return failed(&err);
-    }
+    if (argc >= 2 && !strcmp(argv[1], "ova"))
+        return hf_ova_main(argc - 1, argv + 1);
     if (read_command_line(&line, argc, argv, &err))
         return failed(&err);
     if (!strcmp(line.command, "help") || !strcmp(line.command, "version")) {

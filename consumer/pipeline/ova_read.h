@@ -23,7 +23,6 @@ typedef struct hf_member {
     char name[HF_MEMBER_NAME_MAX + 1]; /* of a refused one: only for people */
     hf_member_role role;
     bool refused; /* for its name or type */
-    int fd;       /* where its bytes are; the appliance's */
     int64_t header_at, base, size_bytes;
     int32_t file;  /* index in ovf->files; -1 */
     int64_t chunk; /* which one of that file; -1: it is whole */
@@ -43,6 +42,8 @@ typedef struct hf_appliance {
     int32_t ovf_at, manifest_at, cert_at; /* indexes in members, -1: none */
     hf_ovf_document *ovf;                 /* NULL: none that can be read */
     hf_manifest *manifest;                /* NULL: none */
+    uint32_t *by_name, by_name_count;     /* indexes of members not refused, sorted by name without case */
+    int32_t *next_line;                   /* by line of the manifest: the next line about the same member; -1 */
     hf_vmdk_summary *summaries;           /* by disk of ovf; stream_bytes 0: not walked. Set by the pass */
 } hf_appliance;
 
@@ -54,13 +55,13 @@ hf_code hf_appliance_open_dir(int dir_fd, const char *ovf_name, hf_findings *fin
                               hf_err *reterr);
 void hf_appliance_free(hf_appliance *appliance);
 
-typedef enum hf_pass_flags { HF_PASS_DEEP = 1 /* inflate every grain */ } hf_pass_flags;
+/* DEEP: inflate every grain. SHA256: of every member, whatever the manifest's kind. */
+typedef enum hf_pass_flags { HF_PASS_DEEP = 1, HF_PASS_SHA256 = 2 } hf_pass_flags;
 
 typedef struct hf_pass {
     unsigned flags;
     hf_flow *flow; /* cancel, bandwidth and progress; bytes_total is set by whoever runs it */
-    /* What each member's bytes are given to, front to back; `bytes` may be NULL for a member that is not wanted. An error ends the
-     * pass with it. May all be NULL. */
+    /* What each member's bytes are given to, front to back. An error ends the pass with it. Each may be NULL. */
     hf_code (*begin)(void *ctx, const hf_member *member, hf_err *reterr);
     hf_code (*bytes)(void *ctx, const hf_member *member, const void *bytes, size_t len, hf_err *reterr);
     hf_code (*end)(void *ctx, const hf_member *member, hf_err *reterr);
@@ -70,6 +71,10 @@ typedef struct hf_pass {
 /* Reads every member once (refused ones are left out): hashes, VMDK structure, sizes. SOURCE_CHANGED when the archive was written to
  * meanwhile. */
 hf_code hf_appliance_pass(hf_appliance *appliance, const hf_pass *pass, hf_err *reterr);
+/* A descriptor of its own for the file that holds the member's bytes, from member->base on. */
+hf_code hf_member_open(const hf_appliance *appliance, const hf_member *member, int *ret_fd, hf_err *reterr);
+/* The member of that name (as it is written), or NULL; refused ones are not found. */
+hf_member *hf_appliance_find(const hf_appliance *appliance, const char *name);
 /* Bytes that a pass reads. */
 int64_t hf_appliance_bytes(const hf_appliance *appliance);
 /* The member that holds all of disk i, or NULL: none, chunked, compressed or refused. */

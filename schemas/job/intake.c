@@ -23,6 +23,9 @@ static const hf_intake_operation operations[] = {
     {"export", true, true, " ova ovf vmdk qcow2 raw "},
     {"convert", true, true, " qcow2 raw vmdk vhd vhdx vdi ova ovf "},
     {"inspect", true, false, NULL},
+    {"ova-create", true, true, " ova "},
+    {"ova-extract", true, true, " vmdk raw qcow2 "},
+    {"ova-validate", true, false, NULL},
     {"offline_fix", true, false, NULL},
     {"boot_repair", true, false, NULL},
     {"selinux_prep", true, false, NULL},
@@ -47,7 +50,7 @@ static bool ends_with_ci(hf_str s, hf_str with) {
 hf_str hf_intake_provider_of(hf_str vm_path) {
     static const hf_str images[] = {HF_STR_INIT(".raw"),  HF_STR_INIT(".img"), HF_STR_INIT(".qcow2"),
                                     HF_STR_INIT(".vmdk"), HF_STR_INIT(".vdi"), HF_STR_INIT(".vhd"),
-                                    HF_STR_INIT(".vhdx")};
+                                    HF_STR_INIT(".vhdx"), HF_STR_INIT(".ova"), HF_STR_INIT(".ovf")};
     if (hf_str_starts(vm_path, HF_STR("file://")))
         return HF_STR("local");
     for (size_t i = 0; i < sizeof images / sizeof *images; i++)
@@ -89,9 +92,8 @@ static void fill_format(hf_spec *spec, hf_arena *arena) {
     const hf_intake_operation *operation = hf_intake_operation_find(spec->operation);
     if (!operation || !operation->formats)
         return;
-    if (spec->format.len == 0)
-        spec->format =
-            operation->needs_source && hf_str_eqz(spec->operation, "convert") ? HF_STR("qcow2") : HF_STR("ova");
+    if (spec->format.len == 0) /* the first of them */
+        spec->format = (hf_str){operation->formats + 1, (uint32_t)strcspn(operation->formats + 1, " ")};
     spec->format = lower(spec->format, arena);
     if (spec->options.create_ova && hf_str_eqz(spec->format, "ovf"))
         spec->format = HF_STR("ova");
@@ -102,7 +104,7 @@ void hf_intake_fill(hf_spec *spec, hf_arena *arena) {
         spec->operation = HF_STR("export");
     if (spec->vm_path.len == 0 && spec->disks.count)
         spec->vm_path = HF_LIST_AT(spec->disks, hf_disk, 0)->path;
-    if (spec->provider.len == 0 && spec->disks.count)
+    if (spec->provider.len == 0 && (spec->disks.count || hf_str_starts(spec->operation, HF_STR("ova-"))))
         spec->provider = HF_STR("local");
     if (spec->provider.len == 0 && spec->endpoint.len && spec->vm_path.len == 0)
         spec->provider = HF_STR("vsphere"); /* only it has endpoints */
