@@ -72,6 +72,13 @@ static const kind *kind_of(const kind *kinds, const xmlNode *device) {
     return NULL;
 }
 
+hf_controller_kind hf_hardware_controller(hf_str type) {
+    for (const kind *k = controllers; k->type; k++)
+        if (hf_str_eqz(type, k->type))
+            return (hf_controller_kind)k->what;
+    return HF_CTL_NONE;
+}
+
 static int32_t int32_of(const xmlNode *node, int32_t otherwise) {
     int64_t n = hf_xml_int(node, otherwise);
     return n < INT32_MIN || n > INT32_MAX ? otherwise : (int32_t)n;

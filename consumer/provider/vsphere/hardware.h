@@ -13,3 +13,5 @@ typedef struct hf_nic_groups {
 
 /* What does not fit a bound (disks past HF_MAX_DISKS) is LIMIT; everything else that is missing stays empty. */
 hf_code hf_hardware_read(const xmlNode *object, hf_vsphere_vm *ret, hf_nic_groups *ret_groups, hf_err *reterr);
+/* "VirtualLsiLogicController" -> HF_CTL_LSILOGIC; HF_CTL_NONE for a type that is none. */
+hf_controller_kind hf_hardware_controller(hf_str type);
