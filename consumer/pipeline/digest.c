@@ -38,6 +38,12 @@ hf_code hf_digest_add(hf_digest *digest, const void *bytes, size_t len, hf_err *
     return HF_OK;
 }
 
+hf_code hf_digest_reset(hf_digest *digest, hf_err *reterr) {
+    if (digest->ctx && EVP_DigestInit_ex(digest->ctx, EVP_MD_CTX_get0_md(digest->ctx), NULL) != 1)
+        return hf_fail(reterr, HF_E_INTERNAL, "hashing failed");
+    return HF_OK;
+}
+
 hf_code hf_digest_end(hf_digest *digest, char hex[HF_DIGEST_HEX_MAX], hf_err *reterr) {
     unsigned char sum[EVP_MAX_MD_SIZE];
     unsigned len = 0;

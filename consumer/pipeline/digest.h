@@ -15,6 +15,8 @@ typedef struct hf_digest {
 hf_code hf_digest_init(hf_digest *digest, hf_digest_kind kind, hf_err *reterr);
 void hf_digest_done(hf_digest *digest);
 hf_code hf_digest_add(hf_digest *digest, const void *bytes, size_t len, hf_err *reterr);
+/* As if nothing had been added. Not for one that has ended. */
+hf_code hf_digest_reset(hf_digest *digest, hf_err *reterr);
 /* Lower-case hex; "" for kind NONE. Ends the digest. */
 hf_code hf_digest_end(hf_digest *digest, char hex[HF_DIGEST_HEX_MAX], hf_err *reterr);
 const char *hf_digest_label(hf_digest_kind kind); /* "SHA256", as in a manifest */

@@ -56,6 +56,14 @@ hf_code hf_out_append(hf_out *out, const void *bytes, size_t len, hf_err *reterr
     return HF_OK;
 }
 
+hf_code hf_out_reset(hf_out *out, hf_err *reterr) {
+    if (ftruncate(out->fd, out->base) != 0)
+        return hf_fail_errno(reterr, errno, "starting over at offset %" PRId64, out->base);
+    out->len = out->flushed = 0;
+    hf_code rc = hf_digest_reset(&out->sha256, reterr);
+    return rc == HF_OK ? hf_digest_reset(&out->other, reterr) : rc;
+}
+
 hf_code hf_out_end(hf_out *out, char sha256[HF_DIGEST_HEX_MAX], char other[HF_DIGEST_HEX_MAX], hf_err *reterr) {
     hf_code rc = hf_digest_end(&out->sha256, sha256, reterr);
     return rc == HF_OK ? hf_digest_end(&out->other, other, reterr) : rc;

@@ -16,6 +16,8 @@ typedef struct hf_out {
 
 hf_code hf_out_init(hf_out *out, int fd, int64_t base, hf_digest_kind other, hf_flow *flow, hf_err *reterr);
 hf_code hf_out_append(hf_out *out, const void *bytes, size_t len, hf_err *reterr);
+/* As if nothing had been appended: the file ends at base again. Not after hf_out_end. */
+hf_code hf_out_reset(hf_out *out, hf_err *reterr);
 /* The hashes of all that was appended; other is "" when none was asked for. */
 hf_code hf_out_end(hf_out *out, char sha256[HF_DIGEST_HEX_MAX], char other[HF_DIGEST_HEX_MAX], hf_err *reterr);
 void hf_out_done(hf_out *out);

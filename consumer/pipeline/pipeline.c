@@ -167,7 +167,8 @@ static hf_code chunk_read(hf_pipeline *p, hf_chunk *chunk, hf_err *reterr) {
         if (rc != HF_OK ||
             (rc = hf_source_read(p->source, chunk->data + at, len, chunk->offset + (int64_t)at, reterr)) != HF_OK)
             return rc;
-        atomic_fetch_add_explicit(&p->flow->bytes_read, (long long)len, memory_order_relaxed);
+        if (!p->source->charged)
+            atomic_fetch_add_explicit(&p->flow->bytes_read, (long long)len, memory_order_relaxed);
         memset(chunk->data + at + len, 0, end - at - len);
     }
     return HF_OK;

@@ -32,7 +32,7 @@ struct hf_source {
     int64_t size_bytes;      /* of the disk, as a guest sees it */
     int64_t allocated_bytes; /* of it that are not holes, as far as is known: what progress counts */
     hf_source_id id;
-    bool charged; /* what it reads is charged to the flow where it comes from, not by who reads */
+    bool charged; /* what it reads is charged to the flow, and counted, where it comes from, not by who reads */
     /* Where not NULL, told from any thread when a run ends early: an extent() that waits for reads ends with CANCELLED. */
     void (*stop)(hf_source *source);
 };
