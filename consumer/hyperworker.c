@@ -24,7 +24,8 @@
 enum { SETTINGS_MAX = 64 };
 
 typedef struct command_line {
-    const char *command, *file, *config_file;
+    const char *command, *file, *config_file, *job_id;
+    int32_t attempt;
     const char *settings[SETTINGS_MAX];
     char *runner_arguments[2 * SETTINGS_MAX + 4]; /* the configuration options again, for the runners */
     size_t setting_count, runner_count;
@@ -44,6 +45,8 @@ static const char HELP[] =
     "\n"
     "  --config FILE   read this YAML file; HF_... environment variables and --set go before it\n"
     "  --set KEY=VALUE set one key; may be repeated\n"
+    "  --job-id ID     of run-job: the job's id, instead of its own or a new one\n"
+    "  --attempt N     of run-job: which attempt this is (1); a later one goes on where a killed one had got to\n"
     "  --output FORMAT of capabilities: table (the default) or json\n"
     "  --help, --version\n"
     "\n"
@@ -89,6 +92,10 @@ static hf_code take_option(command_line *c, int option, char *value, hf_err *ret
         return c->json || !strcmp(value, "table")
                    ? HF_OK
                    : hf_fail(reterr, HF_E_USAGE, "--output %s: it is table or json", value);
+    case 'j': c->job_id = value; return HF_OK;
+    case 'a':
+        c->attempt = (int32_t)strtol(value, NULL, 10);
+        return c->attempt > 0 ? HF_OK : hf_fail(reterr, HF_E_USAGE, "--attempt %s: a number from 1 on", value);
     case 'h':
     case 'v': c->command = option == 'h' ? "help" : "version"; return HF_OK;
     default: return hf_fail(reterr, HF_E_USAGE, "see `hyperworker --help`");
@@ -110,9 +117,10 @@ static hf_code take_words(command_line *c, int argc, char **argv, hf_err *reterr
 
 static hf_code read_command_line(command_line *c, int argc, char **argv, hf_err *reterr) {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"set", required_argument, NULL, 's'},
-        {"output", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0}};
+        {"config", required_argument, NULL, 'c'},  {"set", required_argument, NULL, 's'},
+        {"output", required_argument, NULL, 'o'},  {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},       {"job-id", required_argument, NULL, 'j'},
+        {"attempt", required_argument, NULL, 'a'}, {NULL, 0, NULL, 0}};
     hf_code code = HF_OK;
     for (int option; !code && (option = getopt_long(argc, argv, "c:s:o:hv", options, NULL)) != -1;)
         code = take_option(c, option, optarg, reterr);
@@ -242,8 +250,10 @@ static int run_job(const command_line *line, const hf_config *config) {
         code = hf_roots_open(config, any_root(config), &roots, &err);
     int status = code ? failed(&err) : 0;
     if (!code) {
-        hf_str job_id = job.job_id.len ? job.job_id : hf_str_of(hf_id_new(hf_clock_system(), hf_random_system(), id));
-        status = hf_operation_run_direct(job_id, &job.spec, config, &roots, 0);
+        hf_str job_id = line->job_id     ? hf_str_of(line->job_id)
+                        : job.job_id.len ? job.job_id
+                                         : hf_str_of(hf_id_new(hf_clock_system(), hf_random_system(), id));
+        status = hf_operation_run_direct(job_id, line->attempt ? line->attempt : 1, &job.spec, config, &roots, 0);
         hf_roots_close(&roots);
     }
     hf_buf_done(&text);

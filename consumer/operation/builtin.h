@@ -23,6 +23,9 @@ typedef struct hf_reporter {
 void hf_reporter_flow(hf_reporter *reporter, hf_flow *ret_flow);
 /* Says that a phase begins. */
 void hf_report_phase(hf_reporter *reporter, const char *phase);
+/* A line of the job's log; level: debug, info, warn or error. */
+void hf_report_line(hf_reporter *reporter, const char *level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Parameters of the job as an object; a new reference, {} when there are none. NULL is an error. */
 json_t *hf_run_parameters(const hf_run *run, hf_err *reterr);
 /* text as a file name: what is not a letter, digit, '.', '_' or '-' becomes '-'; never empty, at most 80 bytes. */

@@ -50,14 +50,14 @@ static void print_outcome(hf_code rc, const hf_result *result, hf_str phase, con
         fprintf(stderr, "%s: %s\n", hf_code_name(rc), err->detail);
 }
 
-int hf_operation_run_direct(hf_str job_id, const hf_spec *spec, const hf_config *config, const hf_roots *roots,
-                            int threads) {
+int hf_operation_run_direct(hf_str job_id, int32_t attempt, const hf_spec *spec, const hf_config *config,
+                            const hf_roots *roots, int threads) {
     hf_arena arena;
     hf_arena_init(&arena, ARENA_MAX);
     bool terminal = isatty(STDERR_FILENO) == 1;
     atomic_llong limit = 0;
     hf_run run = {.job_id = job_id,
-                  .attempt = 1,
+                  .attempt = attempt,
                   .spec = spec,
                   .config = config,
                   .roots = roots,

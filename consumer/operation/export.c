@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <libxml/xmlstring.h>
-#include <pthread.h>
 #include <stdio.h>
 
 #include "schemas/base/clock.h"
@@ -18,10 +17,11 @@ static const hf_export_format formats[] = {
 };
 
 /* ---- what the writers share ---------------------------------------------------------------------- */
-hf_code hf_export_run_disk(hf_export *x, uint32_t i, hf_sink *sink, hf_err *reterr) {
+hf_code hf_export_run_disk(hf_export *x, uint32_t i, int fd, hf_sink *sink, hf_err *reterr) {
     hf_source *source = x->vm.disks[i].source;
     x->reporter.current = x->disks[i].file_name;
-    hf_code rc = hf_pipeline_run(x->pipeline, source, sink, reterr);
+    x->resume.fd = fd;
+    hf_code rc = hf_resume_run(x, i, sink, reterr);
     /* A source that changed explains whatever else went wrong with it. */
     hf_err changed = {0};
     if (rc != HF_E_CANCELLED && rc != HF_E_NO_SPACE && hf_source_unchanged(source, &changed) == HF_E_SOURCE_CHANGED) {
@@ -48,27 +48,14 @@ hf_code hf_export_add(hf_export *x, const char *path, const char *kind, int64_t 
     return HF_OK;
 }
 
-typedef struct syncing {
-    int fd, err;
-} syncing;
-
-static void *sync_main(void *arg) {
-    syncing *s = arg;
-    s->err = fsync(s->fd) == 0 ? 0 : errno;
-    return NULL;
-}
-
 hf_code hf_export_seal(const hf_export *x, int fd, int64_t size_bytes, char *sha256, hf_err *reterr) {
-    syncing s = {.fd = fd};
-    pthread_t thread;
-    bool apart = sha256 && pthread_create(&thread, NULL, sync_main, &s) == 0;
-    hf_code rc = sha256 ? hf_hash_file(fd, size_bytes, &x->flow, sha256, reterr) : HF_OK;
-    if (apart)
-        pthread_join(thread, NULL);
-    else
-        sync_main(&s);
-    if (rc == HF_OK && s.err)
-        rc = hf_fail_errno(reterr, s.err, "making the output durable");
+    hf_aside *sync = NULL;
+    hf_code rc = hf_aside_fsync(fd, &sync, reterr);
+    if (rc == HF_OK && sha256)
+        rc = hf_hash_file(fd, size_bytes, &x->flow, sha256, reterr);
+    if (rc == HF_OK)
+        rc = hf_aside_wait(&sync, &x->flow, reterr);
+    hf_aside_leave(&sync);
     return rc;
 }
 
@@ -146,7 +133,6 @@ static hf_code check_place(hf_export *x, hf_err *reterr) {
     int64_t needed = 0;
     for (uint32_t i = 0; i < x->vm.disk_count; i++) {
         const hf_source *s = x->vm.disks[i].source;
-        x->flow.bytes_total += s->allocated_bytes;
         /* Data that does not compress grows by its markers and padding; tables are a thousandth. */
         needed += s->allocated_bytes + s->allocated_bytes / 64 + (1 << 20);
     }
@@ -155,7 +141,7 @@ static hf_code check_place(hf_export *x, hf_err *reterr) {
         if (rc != HF_OK)
             return rc;
     }
-    return x->space_check ? hf_stage_check_space(&x->stage, needed, reterr) : HF_OK;
+    return x->space_check ? hf_stage_check_space(&x->stage, needed - x->resume.from_bytes, reterr) : HF_OK;
 }
 
 static hf_code prepare(hf_export *x, const char *default_format, hf_err *reterr) {
@@ -168,7 +154,10 @@ static hf_code prepare(hf_export *x, const char *default_format, hf_err *reterr)
         return rc;
     choose_names(x);
     x->reporter.files_total = (int32_t)x->vm.disk_count;
-    if ((rc = hf_stage_open(x->run, &x->stage, reterr)) != HF_OK || (rc = check_place(x, reterr)) != HF_OK)
+    for (uint32_t i = 0; i < x->vm.disk_count; i++)
+        x->flow.bytes_total += x->vm.disks[i].source->allocated_bytes;
+    if ((rc = hf_stage_open_or_adopt(x->run, &x->stage, reterr)) != HF_OK ||
+        (rc = hf_resume_begin(x, reterr)) != HF_OK || (rc = check_place(x, reterr)) != HF_OK)
         return rc;
     return hf_pipeline_new(x->run->threads, &x->flow, &x->pipeline, reterr);
 }
@@ -194,7 +183,8 @@ static char *report_text(const hf_export *x) {
                                         "populated_bytes", (json_int_t)x->disks[i].populated_bytes, "file_bytes",
                                         (json_int_t)x->disks[i].file_bytes, "sha256", x->disks[i].sha256));
     }
-    json_t *report = json_pack("{s:s, s:s, s:o}", "format", x->format->name, "codec", x->codec->name, "disks", disks);
+    json_t *report = json_pack("{s:s, s:s, s:I, s:o}", "format", x->format->name, "codec", x->codec->name,
+                               "resumed_from_bytes", (json_int_t)x->resume.from_bytes, "disks", disks);
     char *text = report ? json_dumps(report, JSON_COMPACT) : NULL;
     json_decref(report);
     return text;
@@ -226,7 +216,14 @@ static hf_code run_all(hf_export *x, const char *default_format, hf_result *ret,
         return rc;
     *ret_phase = HF_STR("export");
     hf_report_phase(&x->reporter, "export");
-    if ((rc = x->format->write(x, reterr)) != HF_OK)
+    rc = x->format->write(x, reterr);
+    if (rc == HF_E_VERIFY_FAILED && x->resume.going && reterr) { /* what was there is not what it should be */
+        hf_err why = *reterr;
+        hf_report_phase(&x->reporter, "export");
+        if ((rc = hf_resume_start_over(x, why.detail, reterr)) == HF_OK)
+            rc = x->format->write(x, reterr);
+    }
+    if (rc != HF_OK)
         return rc;
     *ret_phase = HF_STR("finalize");
     if ((rc = fill_result(x, ret, reterr)) != HF_OK) /* before anything is in place */
@@ -245,10 +242,12 @@ static hf_code run_export(hf_run *run, const char *default_format, hf_result *re
     hf_result result = {0};
     x->run = run;
     x->stage = (hf_stage){.out_fd = -1, .dir_fd = -1};
+    hf_resume_init(&x->resume);
     x->reporter = (hf_reporter){.run = run, .phase = "prepare", .current = ""};
     hf_reporter_flow(&x->reporter, &x->flow);
     hf_code rc = run_all(x, default_format, &result, ret_phase, reterr);
     hf_pipeline_free(x->pipeline);
+    hf_resume_done(&x->resume);
     hf_stage_close(&x->stage);
     hf_vm_close(&x->vm);
     hf_flow_done(&x->flow);

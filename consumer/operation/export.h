@@ -1,6 +1,7 @@
 /* Inside the operations export and convert: one job's state, and the writers of its formats. */
 #pragma once
 #include "consumer/operation/builtin.h"
+#include "consumer/operation/export_resume.h"
 #include "consumer/operation/stage.h"
 #include "consumer/pipeline/ova_write.h"
 #include "consumer/pipeline/pipeline.h"
@@ -31,6 +32,7 @@ struct hf_export {
     hf_vm vm;
     hf_stage stage;
     hf_pipeline *pipeline;
+    hf_resume resume;
     char file_name[81], vm_name[256]; /* file_name: of outputs, without suffix */
     hf_machine machine;               /* as the descriptor says it; its name is vm_name */
     hf_machine_place places[HF_MAX_DISKS];
@@ -44,8 +46,10 @@ struct hf_export {
     uint32_t artifact_count;
 };
 
-/* Runs disk i into sink and checks that the source did not change meanwhile. */
-hf_code hf_export_run_disk(hf_export *x, uint32_t i, hf_sink *sink, hf_err *reterr);
+/* Runs disk i into sink, whose file is fd, and checks that the source did not change meanwhile. */
+hf_code hf_export_run_disk(hf_export *x, uint32_t i, int fd, hf_sink *sink, hf_err *reterr);
+/* Streams disk i, or what is left of it to do, as a VMDK into out. */
+hf_code hf_export_stream_vmdk(hf_export *x, uint32_t i, hf_out *out, hf_err *reterr);
 /* Records a finished file; strings are copied into the run's arena. */
 hf_code hf_export_add(hf_export *x, const char *path, const char *kind, int64_t size_bytes, const char *sha256,
                       hf_err *reterr);

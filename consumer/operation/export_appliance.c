@@ -7,13 +7,22 @@
 #include "consumer/operation/export.h"
 #include "schemas/base/mem.h"
 
-/* Streams disk i as a VMDK into out. */
-static hf_code stream_disk(hf_export *x, uint32_t i, hf_out *out, hf_err *reterr) {
+hf_code hf_export_stream_vmdk(hf_export *x, uint32_t i, hf_out *out, hf_err *reterr) {
     hf_sink *sink = NULL;
-    hf_code rc =
-        hf_sink_vmdk_new(out, x->codec, x->vm.disks[i].source->size_bytes, x->disks[i].file_name, &sink, reterr);
+    const hf_checkpoint_disk *whole = hf_resume_whole(x, i);
+    const hf_sink_mark *mark = hf_resume_mark(x, i);
+    int64_t size = x->vm.disks[i].source->size_bytes;
+    const char *name = x->disks[i].file_name;
+    hf_code rc;
+    if (whole) {
+        if ((rc = hf_out_adopt(out, whole->file_bytes, whole->sha256, reterr)) == HF_OK)
+            hf_resume_count(x, i);
+        return rc;
+    }
+    rc = mark ? hf_sink_vmdk_resume(out, x->codec, size, name, mark, &sink, reterr)
+              : hf_sink_vmdk_new(out, x->codec, size, name, &sink, reterr);
     if (rc == HF_OK)
-        rc = hf_export_run_disk(x, i, sink, reterr);
+        rc = hf_export_run_disk(x, i, out->fd, sink, reterr);
     hf_sink_free(sink);
     return rc;
 }
@@ -22,7 +31,8 @@ static hf_code stream_disk(hf_export *x, uint32_t i, hf_out *out, hf_err *reterr
 static hf_code ova_disk(hf_export *x, hf_ova *ova, int fd, uint32_t i, hf_err *reterr) {
     hf_out *out = NULL;
     hf_code rc = hf_ova_disk_begin(ova, &out, reterr);
-    if (rc != HF_OK || (rc = stream_disk(x, i, out, reterr)) != HF_OK || (rc = hf_ova_disk_end(ova, reterr)) != HF_OK)
+    if (rc != HF_OK || (rc = hf_export_stream_vmdk(x, i, out, reterr)) != HF_OK ||
+        (rc = hf_ova_disk_end(ova, reterr)) != HF_OK)
         return rc;
     x->disks[i].file_bytes = hf_ova_disk_bytes(ova, i);
     snprintf(x->disks[i].sha256, sizeof x->disks[i].sha256, "%s", hf_ova_disk_sha256(ova, i));
@@ -53,7 +63,7 @@ hf_code hf_export_write_ova(hf_export *x, hf_err *reterr) {
     for (uint32_t i = 0; i < plan.disk_count; i++) /* the longest they can print */
         disks[i].file_bytes = disks[i].populated_bytes = INT64_MAX;
     hf_auto_fd int fd = -1;
-    hf_code rc = hf_stage_create(x->stage.dir_fd, x->entries[0], &fd, reterr);
+    hf_code rc = hf_resume_file(x, x->stage.dir_fd, x->entries[0], 0, &fd, reterr);
     if (rc == HF_OK && (rc = hf_ova_new(fd, ovf_name, mf_name, &plan, x->manifest, &x->flow, &ova, reterr)) == HF_OK)
         rc = ova_body(x, ova, fd, &bytes, reterr);
     hf_ova_free(ova);
@@ -71,10 +81,10 @@ static hf_code ovf_disk(hf_export *x, int dir_fd, uint32_t i, hf_buf *manifest, 
     char path[2 * HF_TAR_NAME_ROOM + 1], other[HF_DIGEST_HEX_MAX];
     hf_out out;
     hf_auto_fd int fd = -1;
-    hf_code rc = hf_stage_create(dir_fd, disk->file_name, &fd, reterr);
+    hf_code rc = hf_resume_file(x, dir_fd, disk->file_name, i, &fd, reterr);
     if (rc != HF_OK || (rc = hf_out_init(&out, fd, 0, x->manifest, &x->flow, reterr)) != HF_OK)
         return rc;
-    if ((rc = stream_disk(x, i, &out, reterr)) == HF_OK &&
+    if ((rc = hf_export_stream_vmdk(x, i, &out, reterr)) == HF_OK &&
         (rc = hf_out_end(&out, disk->sha256, other, reterr)) == HF_OK &&
         (rc = hf_vmdk_check_end(fd, 0, out.len, reterr)) == HF_OK)
         rc = hf_export_seal(x, fd, out.len, NULL, reterr);
@@ -95,7 +105,7 @@ static hf_code put_text(hf_export *x, int dir_fd, const char *suffix, const char
     snprintf(name, sizeof name, "%s%s", x->file_name, suffix);
     snprintf(path, sizeof path, "%s/%s", x->entries[0], name);
     hf_auto_fd int fd = -1;
-    hf_code rc = hf_stage_create(dir_fd, name, &fd, reterr);
+    hf_code rc = hf_resume_file(x, dir_fd, name, UINT32_MAX, &fd, reterr);
     if (rc != HF_OK || (rc = hf_write_fully(fd, text->data, text->len, 0, reterr)) != HF_OK ||
         (rc = hf_export_seal(x, fd, (int64_t)text->len, NULL, reterr)) != HF_OK ||
         (rc = hf_digest_bytes(HF_DIGEST_SHA256, text->data, text->len, sha256, reterr)) != HF_OK)
@@ -124,7 +134,7 @@ static hf_code ovf_texts(hf_export *x, int dir_fd, hf_buf *descriptor, hf_buf *d
 
 hf_code hf_export_write_ovf(hf_export *x, hf_err *reterr) {
     hf_buf descriptor, disk_lines;
-    if (mkdirat(x->stage.dir_fd, x->entries[0], 0777) != 0)
+    if (mkdirat(x->stage.dir_fd, x->entries[0], 0777) != 0 && (errno != EEXIST || !x->resume.going))
         return hf_fail_errno(reterr, errno, "making the directory %s", x->entries[0]);
     hf_auto_fd int dir_fd = openat(x->stage.dir_fd, x->entries[0], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir_fd < 0)

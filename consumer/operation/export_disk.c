@@ -9,24 +9,36 @@ typedef hf_code (*write_one)(hf_export *x, uint32_t i, int fd, hf_err *reterr);
 
 static hf_code write_vmdk(hf_export *x, uint32_t i, int fd, hf_err *reterr) {
     hf_out out;
-    hf_sink *sink = NULL;
     char other[HF_DIGEST_HEX_MAX];
     hf_code rc = hf_out_init(&out, fd, 0, HF_DIGEST_NONE, &x->flow, reterr);
-    if (rc == HF_OK &&
-        (rc = hf_sink_vmdk_new(&out, x->codec, x->vm.disks[i].source->size_bytes, x->disks[i].file_name, &sink,
-                               reterr)) == HF_OK &&
-        (rc = hf_export_run_disk(x, i, sink, reterr)) == HF_OK &&
+    if (rc == HF_OK && (rc = hf_export_stream_vmdk(x, i, &out, reterr)) == HF_OK &&
         (rc = hf_out_end(&out, x->disks[i].sha256, other, reterr)) == HF_OK)
         rc = hf_vmdk_check_end(fd, 0, out.len, reterr);
-    hf_sink_free(sink);
+    hf_out_done(&out);
+    return rc;
+}
+
+static hf_code adopt_whole(hf_export *x, uint32_t i, int fd, const hf_checkpoint_disk *whole, hf_err *reterr) {
+    char other[HF_DIGEST_HEX_MAX];
+    hf_out out;
+    hf_code rc = hf_out_init(&out, fd, 0, HF_DIGEST_NONE, &x->flow, reterr);
+    if (rc == HF_OK && (rc = hf_out_adopt(&out, whole->file_bytes, whole->sha256, reterr)) == HF_OK &&
+        (rc = hf_out_end(&out, x->disks[i].sha256, other, reterr)) == HF_OK)
+        hf_resume_count(x, i);
     hf_out_done(&out);
     return rc;
 }
 
 static hf_code write_raw(hf_export *x, uint32_t i, int fd, hf_err *reterr) {
     hf_sink *sink = NULL;
-    hf_code rc = hf_sink_raw_new(fd, x->vm.disks[i].source->size_bytes, &x->flow, &sink, reterr);
-    if (rc == HF_OK && (rc = hf_export_run_disk(x, i, sink, reterr)) == HF_OK)
+    const hf_checkpoint_disk *whole = hf_resume_whole(x, i);
+    const hf_sink_mark *mark = hf_resume_mark(x, i);
+    int64_t size = x->vm.disks[i].source->size_bytes;
+    if (whole)
+        return adopt_whole(x, i, fd, whole, reterr);
+    hf_code rc = mark ? hf_sink_raw_resume(fd, size, &x->flow, mark, &sink, reterr)
+                      : hf_sink_raw_new(fd, size, &x->flow, &sink, reterr);
+    if (rc == HF_OK && (rc = hf_export_run_disk(x, i, fd, sink, reterr)) == HF_OK)
         rc = hf_sink_raw_sha256(sink, x->disks[i].sha256, reterr);
     hf_sink_free(sink);
     return rc;
@@ -37,7 +49,7 @@ static hf_code write_qcow2(hf_export *x, uint32_t i, int fd, hf_err *reterr) {
     hf_sink *sink = NULL;
     hf_code rc = hf_sink_qcow2_new(fd, x->vm.disks[i].source->size_bytes, &x->flow, &sink, reterr);
     if (rc == HF_OK)
-        rc = hf_export_run_disk(x, i, sink, reterr);
+        rc = hf_export_run_disk(x, i, fd, sink, reterr);
     hf_sink_free(sink);
     return rc;
 }
@@ -46,7 +58,7 @@ static hf_code write_file(hf_export *x, uint32_t i, write_one write, hf_err *ret
     hf_export_disk *disk = &x->disks[i];
     struct stat st;
     hf_auto_fd int fd = -1;
-    hf_code rc = hf_stage_create(x->stage.dir_fd, disk->file_name, &fd, reterr);
+    hf_code rc = hf_resume_file(x, x->stage.dir_fd, disk->file_name, i, &fd, reterr);
     if (rc != HF_OK || (rc = write(x, i, fd, reterr)) != HF_OK)
         return rc;
     if (fstat(fd, &st) != 0)

@@ -2,6 +2,8 @@
 #include "consumer/operation/operation.h"
 
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 #include "consumer/operation/builtin.h"
 #include "consumer/operation/external.h"
@@ -108,6 +110,21 @@ void hf_reporter_flow(hf_reporter *reporter, hf_flow *ret_flow) {
 void hf_report_phase(hf_reporter *reporter, const char *phase) {
     reporter->phase = phase;
     report(reporter, NULL);
+}
+
+void hf_report_line(hf_reporter *reporter, const char *level, const char *format, ...) {
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    hf_progress line = {.phase = hf_str_of(reporter->phase),
+                        .percent = -1,
+                        .eta_seconds = -1,
+                        .message = hf_str_of(text),
+                        .level = hf_str_of(level)};
+    if (reporter->run->report)
+        reporter->run->report(reporter->run->report_ctx, &line);
 }
 
 json_t *hf_run_parameters(const hf_run *run, hf_err *reterr) {

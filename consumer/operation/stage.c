@@ -9,11 +9,13 @@
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 
+#include "consumer/pipeline/checkpoint.h"
 #include "consumer/provider/path.h"
 #include "schemas/base/fault.h"
 #include "schemas/base/mem.h"
 
 enum { TREE_DEPTH_MAX = 16, MARK_FILE_MAX = 64 * 1024 };
+#define LOCK_NAME ".lock"
 #define MARK_XATTR "user.hyperfleet.attempt"
 
 /* ---- removing -------------------------------------------------------------------------------------- */
@@ -35,6 +37,17 @@ static void remove_level(int dir_fd, const char *name, int depth) {
 
 void hf_remove_tree(int dir_fd, const char *name) { remove_level(dir_fd, name, TREE_DEPTH_MAX); }
 
+static void private_name(const hf_stage *stage, int64_t attempt, char name[HF_STAGE_NAME_MAX + 1]) {
+    snprintf(name, HF_STAGE_NAME_MAX + 1, ".hf-%.*s-%" PRId64 ".partial", HF_STR_ARG(stage->job_id), attempt);
+}
+
+static void remove_private(const hf_stage *stage, int64_t attempt) {
+    char name[HF_STAGE_NAME_MAX + 1];
+    private_name(stage, attempt, name);
+    if (attempt >= 0)
+        hf_remove_tree(stage->out_fd, name);
+}
+
 /* ---- the private directory ----------------------------------------------------------------------------- */
 /* The attempt in `.hf-<job_id>-<attempt>.partial`, or -1 if name is not one of this job's. */
 static int64_t attempt_of_name(const hf_stage *stage, const char *name) {
@@ -49,8 +62,43 @@ static int64_t attempt_of_name(const hf_stage *stage, const char *name) {
     return strcmp(end, ".partial") == 0 ? n : -1;
 }
 
-/* Removes what older attempts (and a former run of this one) left; a newer one means that we are late. */
-static hf_code clear_older(const hf_stage *stage, hf_err *reterr) {
+/* Takes the lock of the private directory dir_fd. False where somebody holds it, or locks do not work. */
+static bool lock_private(int dir_fd, int flags, int *ret_fd) {
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    hf_auto_fd int fd = openat(dir_fd, LOCK_NAME, O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
+    if (fd < 0 || fcntl(fd, F_OFD_SETLK, &whole) != 0)
+        return false;
+    *ret_fd = fd;
+    fd = -1;
+    return true;
+}
+
+/* Makes the directory that attempt `attempt` left our own, if its owner is dead and there is a checkpoint in it. */
+static bool adopt(hf_stage *stage, int64_t attempt) {
+    char name[HF_STAGE_NAME_MAX + 1];
+    struct stat st;
+    private_name(stage, attempt, name);
+    hf_auto_fd int dir_fd = openat(stage->out_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int lock_fd = -1;
+    if (dir_fd < 0 || faccessat(dir_fd, HF_CHECKPOINT_NAME, R_OK, 0) != 0 || !lock_private(dir_fd, 0, &lock_fd))
+        return false;
+    private_name(stage, stage->attempt, stage->dir_name);
+    struct stat now;
+    if (fstat(dir_fd, &st) != 0 || fstatat(stage->out_fd, name, &now, AT_SYMLINK_NOFOLLOW) != 0 ||
+        st.st_ino != now.st_ino ||
+        (attempt != stage->attempt && renameat(stage->out_fd, name, stage->out_fd, stage->dir_name) != 0)) {
+        close(lock_fd);
+        return false;
+    }
+    stage->dir_fd = dir_fd;
+    stage->lock_fd = lock_fd;
+    stage->adopted = (int32_t)attempt;
+    dir_fd = -1;
+    return true;
+}
+
+/* Removes what older attempts (and a former run of this one) left, but for the newest; a newer attempt than this means that we are late. */
+static hf_code clear_older(const hf_stage *stage, int64_t *ret_newest, hf_err *reterr) {
     int fd = openat(stage->out_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (!dir) {
@@ -59,13 +107,17 @@ static hf_code clear_older(const hf_stage *stage, hf_err *reterr) {
         return rc;
     }
     hf_code rc = HF_OK;
+    *ret_newest = -1;
     for (struct dirent *e; rc == HF_OK && (e = readdir(dir)) != NULL;) {
         int64_t attempt = attempt_of_name(stage, e->d_name);
         if (attempt > stage->attempt)
             rc = hf_fail(reterr, HF_E_CONFLICT,
                          "attempt %" PRId64 " of this job is at work in %s, and this is attempt %" PRId32, attempt,
                          stage->out_path, stage->attempt);
-        else if (attempt >= 0)
+        else if (attempt >= 0 && attempt > *ret_newest) {
+            remove_private(stage, *ret_newest);
+            *ret_newest = attempt;
+        } else if (attempt >= 0)
             hf_remove_tree(stage->out_fd, e->d_name);
     }
     closedir(dir);
@@ -73,16 +125,19 @@ static hf_code clear_older(const hf_stage *stage, hf_err *reterr) {
 }
 
 static hf_code make_private(hf_stage *stage, hf_err *reterr) {
-    snprintf(stage->dir_name, sizeof stage->dir_name, ".hf-%.*s-%" PRId32 ".partial", HF_STR_ARG(stage->job_id),
-             stage->attempt);
+    private_name(stage, stage->attempt, stage->dir_name);
     if (mkdirat(stage->out_fd, stage->dir_name, 0700) != 0)
         return hf_fail_errno(reterr, errno, "making %s/%s", stage->out_path, stage->dir_name);
     stage->dir_fd = openat(stage->out_fd, stage->dir_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return stage->dir_fd >= 0 ? HF_OK : hf_fail_errno(reterr, errno, "opening %s/%s", stage->out_path, stage->dir_name);
+    if (stage->dir_fd < 0)
+        return hf_fail_errno(reterr, errno, "opening %s/%s", stage->out_path, stage->dir_name);
+    if (!lock_private(stage->dir_fd, O_CREAT | O_EXCL, &stage->lock_fd))
+        unlinkat(stage->dir_fd, LOCK_NAME, 0); /* where nobody can lock, nobody can take over */
+    return HF_OK;
 }
 
-hf_code hf_stage_open(const hf_run *run, hf_stage *ret, hf_err *reterr) {
-    hf_stage stage = {.out_fd = -1, .dir_fd = -1, .job_id = run->job_id, .attempt = run->attempt};
+static hf_code open_stage(const hf_run *run, bool may_adopt, hf_stage *ret, hf_err *reterr) {
+    hf_stage stage = {.out_fd = -1, .dir_fd = -1, .lock_fd = -1, .job_id = run->job_id, .attempt = run->attempt};
     hf_str dir = run->spec->output_dir;
     if (dir.len == 0)
         return hf_fail(reterr, HF_E_INVALID, "the job has no output_dir, and this operation writes files: give one");
@@ -95,8 +150,11 @@ hf_code hf_stage_open(const hf_run *run, hf_stage *ret, hf_err *reterr) {
         rc = hf_roots_open_dir(run->roots, dir, true, &stage.out_fd, reterr);
     if (rc != HF_OK)
         return hf_context(reterr, "output_dir");
-    if ((rc = clear_older(&stage, reterr)) == HF_OK)
+    int64_t newest = -1;
+    if ((rc = clear_older(&stage, &newest, reterr)) == HF_OK && !(may_adopt && newest >= 0 && adopt(&stage, newest))) {
+        remove_private(&stage, newest);
         rc = make_private(&stage, reterr);
+    }
     if (rc != HF_OK) {
         hf_stage_close(&stage);
         return rc;
@@ -105,9 +163,24 @@ hf_code hf_stage_open(const hf_run *run, hf_stage *ret, hf_err *reterr) {
     return HF_OK;
 }
 
+hf_code hf_stage_open(const hf_run *run, hf_stage *ret, hf_err *reterr) { return open_stage(run, false, ret, reterr); }
+hf_code hf_stage_open_or_adopt(const hf_run *run, hf_stage *ret, hf_err *reterr) {
+    return open_stage(run, true, ret, reterr);
+}
+
+hf_code hf_stage_empty(hf_stage *stage, hf_err *reterr) {
+    hf_remove_tree(stage->out_fd, stage->dir_name);
+    hf_close_p(&stage->dir_fd);
+    hf_close_p(&stage->lock_fd);
+    stage->adopted = 0;
+    return make_private(stage, reterr);
+}
+
 void hf_stage_close(hf_stage *stage) {
-    if (stage->dir_fd >= 0)
+    if (stage->dir_fd >= 0) {
         hf_remove_tree(stage->out_fd, stage->dir_name);
+        hf_close_p(&stage->lock_fd);
+    }
     hf_close_p(&stage->dir_fd);
     hf_close_p(&stage->out_fd);
 }

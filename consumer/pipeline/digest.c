@@ -58,6 +58,17 @@ hf_code hf_digest_end(hf_digest *digest, char hex[HF_DIGEST_HEX_MAX], hf_err *re
     return HF_OK;
 }
 
+hf_code hf_digest_peek(const hf_digest *digest, char hex[HF_DIGEST_HEX_MAX], hf_err *reterr) {
+    hf_digest copy = {NULL};
+    if (digest->ctx && (!(copy.ctx = EVP_MD_CTX_new()) || EVP_MD_CTX_copy_ex(copy.ctx, digest->ctx) != 1)) {
+        hf_digest_done(&copy);
+        return hf_fail(reterr, HF_E_NO_MEMORY, "a copy of a running hash");
+    }
+    hf_code rc = hf_digest_end(&copy, hex, reterr);
+    hf_digest_done(&copy);
+    return rc;
+}
+
 const char *hf_digest_label(hf_digest_kind kind) {
     static const char *const labels[] = {"none", "SHA256", "SHA1", "SHA512"};
     return labels[kind];

@@ -19,6 +19,8 @@ hf_code hf_digest_add(hf_digest *digest, const void *bytes, size_t len, hf_err *
 hf_code hf_digest_reset(hf_digest *digest, hf_err *reterr);
 /* Lower-case hex; "" for kind NONE. Ends the digest. */
 hf_code hf_digest_end(hf_digest *digest, char hex[HF_DIGEST_HEX_MAX], hf_err *reterr);
+/* The hash of what was added so far; the digest goes on. "" for kind NONE. */
+hf_code hf_digest_peek(const hf_digest *digest, char hex[HF_DIGEST_HEX_MAX], hf_err *reterr);
 const char *hf_digest_label(hf_digest_kind kind); /* "SHA256", as in a manifest */
 size_t hf_digest_hex_len(hf_digest_kind kind);
 /* The hash of bytes in memory. */

@@ -56,6 +56,20 @@ hf_code hf_flow_charge(hf_flow *flow, int64_t bytes, hf_err *reterr) {
     }
 }
 
+void hf_flow_start_at(hf_flow *flow, int64_t bytes) {
+    pthread_mutex_lock(&flow->lock);
+    flow->bytes_done = flow->reported_bytes = bytes;
+    flow->reported_ns = hf_mono_ns();
+    pthread_mutex_unlock(&flow->lock);
+}
+
+int64_t hf_flow_bytes_done(hf_flow *flow) {
+    pthread_mutex_lock(&flow->lock);
+    int64_t bytes = flow->bytes_done;
+    pthread_mutex_unlock(&flow->lock);
+    return bytes;
+}
+
 /* Under the lock: what there is to report, when it is time. */
 static bool progress_due(hf_flow *flow, hf_flow_progress *ret) {
     int64_t now = hf_mono_ns(), past = now - flow->reported_ns;

@@ -40,6 +40,9 @@ void hf_flow_done(hf_flow *flow);
 hf_code hf_flow_check(const hf_flow *flow, hf_err *reterr);
 /* Waits until the job may read so many bytes more. Any thread. */
 hf_code hf_flow_charge(hf_flow *flow, int64_t bytes, hf_err *reterr);
+/* So many were done by an earlier attempt: before the first advance. */
+void hf_flow_start_at(hf_flow *flow, int64_t bytes);
+int64_t hf_flow_bytes_done(hf_flow *flow); /* any thread */
 /* So many allocated bytes of a source are done. Any thread. */
 void hf_flow_advance(hf_flow *flow, int64_t bytes);
 /* Work that has to be done again (done below zero), or turned out to be more or less than was thought. Any thread. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "consumer/pipeline/source.h"
@@ -69,20 +70,46 @@ hf_code hf_out_end(hf_out *out, char sha256[HF_DIGEST_HEX_MAX], char other[HF_DI
     return rc == HF_OK ? hf_digest_end(&out->other, other, reterr) : rc;
 }
 
-hf_code hf_hash_file(int fd, int64_t size_bytes, const hf_flow *flow, char sha256[HF_DIGEST_HEX_MAX], hf_err *reterr) {
+/* Adds [base, base + len) of fd to both digests; stops at a cancel. */
+static hf_code hash_range(int fd, int64_t base, int64_t len, hf_digest *digest, hf_digest *other, const hf_flow *flow,
+                          hf_err *reterr) {
     hf_auto_free char *block = hf_alloc(HASH_BLOCK);
     if (!block)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a block to hash");
-    hf_digest digest;
-    hf_code rc = hf_digest_init(&digest, HF_DIGEST_SHA256, reterr);
-    for (int64_t at = 0; rc == HF_OK && at < size_bytes;) {
-        size_t n = size_bytes - at < HASH_BLOCK ? (size_t)(size_bytes - at) : HASH_BLOCK;
+    hf_code rc = HF_OK;
+    for (int64_t at = 0; rc == HF_OK && at < len;) {
+        size_t n = len - at < HASH_BLOCK ? (size_t)(len - at) : HASH_BLOCK;
         if ((!flow || (rc = hf_flow_check(flow, reterr)) == HF_OK) &&
-            (rc = hf_read_fully(fd, block, n, at, reterr)) == HF_OK)
-            rc = hf_digest_add(&digest, block, n, reterr);
+            (rc = hf_read_fully(fd, block, n, base + at, reterr)) == HF_OK &&
+            (rc = hf_digest_add(digest, block, n, reterr)) == HF_OK && other)
+            rc = hf_digest_add(other, block, n, reterr);
         at += (int64_t)n;
     }
+    return rc;
+}
+
+hf_code hf_rehash(int fd, int64_t base, int64_t len, const char *sha256, hf_digest *digest, hf_digest *other,
+                  const hf_flow *flow, hf_err *reterr) {
+    char hex[HF_DIGEST_HEX_MAX];
+    hf_code rc = hash_range(fd, base, len, digest, other, flow, reterr);
     if (rc == HF_OK)
+        rc = hf_digest_peek(digest, hex, reterr);
+    if (rc == HF_E_SOURCE_CHANGED || (rc == HF_OK && strcmp(hex, sha256) != 0))
+        return hf_fail(reterr, HF_E_VERIFY_FAILED, "the first %" PRId64 " bytes are not those that were written", len);
+    return rc;
+}
+
+hf_code hf_out_adopt(hf_out *out, int64_t len, const char *sha256, hf_err *reterr) {
+    hf_code rc = hf_rehash(out->fd, out->base, len, sha256, &out->sha256, &out->other, out->flow, reterr);
+    if (rc == HF_OK)
+        out->len = out->flushed = len;
+    return rc;
+}
+
+hf_code hf_hash_file(int fd, int64_t size_bytes, const hf_flow *flow, char sha256[HF_DIGEST_HEX_MAX], hf_err *reterr) {
+    hf_digest digest;
+    hf_code rc = hf_digest_init(&digest, HF_DIGEST_SHA256, reterr);
+    if (rc == HF_OK && (rc = hash_range(fd, 0, size_bytes, &digest, NULL, flow, reterr)) == HF_OK)
         rc = hf_digest_end(&digest, sha256, reterr);
     hf_digest_done(&digest);
     return rc;

@@ -21,6 +21,12 @@ hf_code hf_out_reset(hf_out *out, hf_err *reterr);
 /* The hashes of all that was appended; other is "" when none was asked for. */
 hf_code hf_out_end(hf_out *out, char sha256[HF_DIGEST_HEX_MAX], char other[HF_DIGEST_HEX_MAX], hf_err *reterr);
 void hf_out_done(hf_out *out);
+/* For an out to which nothing was appended: goes on behind the len bytes that are in the file already, after they were read again,
+ * hashed, and found to have that SHA-256; VERIFY_FAILED if they have not. */
+hf_code hf_out_adopt(hf_out *out, int64_t len, const char *sha256, hf_err *reterr);
+/* The same for digests of one's own: adds [base, base + len) of fd to both (other may be NULL) and checks the first's hash. */
+hf_code hf_rehash(int fd, int64_t base, int64_t len, const char *sha256, hf_digest *digest, hf_digest *other,
+                  const hf_flow *flow, hf_err *reterr);
 
 /* All len bytes at offset. */
 hf_code hf_write_fully(int fd, const void *bytes, size_t len, int64_t offset, hf_err *reterr);

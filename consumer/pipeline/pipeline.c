@@ -26,7 +26,10 @@ struct hf_pipeline {
     /* of the run under way, set before its threads start */
     hf_source *source;
     hf_sink *sink;
-    int64_t populated; /* the committer's */
+    int64_t from;
+    int64_t populated;         /* the committer's */
+    hf_pipeline_before before; /* NULL: none */
+    void *before_ctx;
 };
 
 typedef struct worker {
@@ -136,7 +139,7 @@ static void planner_publish(hf_pipeline *p, slot *s) {
 
 static void *planner_main(void *arg) {
     hf_pipeline *p = arg;
-    extent_plan plan = {0};
+    extent_plan plan = {.at = p->from, .extent_end = p->from};
     for (slot *s; (s = planner_slot(p)) != NULL;) {
         bool any;
         hf_err error = {0};
@@ -243,7 +246,9 @@ static void committer_free(hf_pipeline *p, slot *s) {
 static void commit_all(hf_pipeline *p) {
     for (slot *s; (s = committer_next(p)) != NULL;) {
         hf_err error = {0};
-        if (hf_flow_check(p->flow, &error) != HF_OK || p->sink->cls->commit(p->sink, &s->chunk, &error) != HF_OK) {
+        if (hf_flow_check(p->flow, &error) != HF_OK ||
+            (p->before && p->before(p->before_ctx, p->sink, s->chunk.offset, &error) != HF_OK) ||
+            p->sink->cls->commit(p->sink, &s->chunk, &error) != HF_OK) {
             stop_with(p, &error);
             return;
         }
@@ -291,7 +296,17 @@ static void run_threads(hf_pipeline *p, worker *workers) {
         pthread_join(planner, NULL);
 }
 
+void hf_pipeline_watch(hf_pipeline *p, hf_pipeline_before before, void *ctx) {
+    p->before = before;
+    p->before_ctx = ctx;
+}
+
 hf_code hf_pipeline_run(hf_pipeline *p, hf_source *source, hf_sink *sink, hf_err *reterr) {
+    return hf_pipeline_run_from(p, source, sink, 0, 0, reterr);
+}
+
+hf_code hf_pipeline_run_from(hf_pipeline *p, hf_source *source, hf_sink *sink, int64_t next_offset,
+                             int64_t populated_bytes, hf_err *reterr) {
     worker workers[HF_PIPELINE_THREADS_MAX] = {0};
     hf_code rc = lanes_new(p, sink, workers, reterr);
     if (rc != HF_OK)
@@ -300,7 +315,8 @@ hf_code hf_pipeline_run(hf_pipeline *p, hf_source *source, hf_sink *sink, hf_err
     p->sink = sink;
     p->planned_count = p->taken_count = p->committed_count = 0;
     p->plan_over = p->stop = false;
-    p->populated = 0;
+    p->from = next_offset;
+    p->populated = populated_bytes;
     for (unsigned i = 0; i < p->slot_count; i++)
         p->slots[i].state = SLOT_FREE;
     run_threads(p, workers);

@@ -17,7 +17,15 @@ hf_code hf_pipeline_new(int threads, hf_flow *flow, hf_pipeline **ret, hf_err *r
 void hf_pipeline_free(hf_pipeline *pipeline);
 /* Runs one disk through, finish included. On an error the sink's output is not to be used. */
 hf_code hf_pipeline_run(hf_pipeline *pipeline, hf_source *source, hf_sink *sink, hf_err *reterr);
-/* Bytes of the last disk that were not zero, in whole grains: what an OVF calls populatedSize. */
+/* The same, where all before next_offset is in the sink already, and so many bytes of it were not zero. */
+hf_code hf_pipeline_run_from(hf_pipeline *pipeline, hf_source *source, hf_sink *sink, int64_t next_offset,
+                             int64_t populated_bytes, hf_err *reterr);
+/* From now on, `before` is called in the committing thread before each chunk goes into the sink; all before next_offset is in it. An
+ * error stops the run. */
+typedef hf_code (*hf_pipeline_before)(void *ctx, hf_sink *sink, int64_t next_offset, hf_err *reterr);
+void hf_pipeline_watch(hf_pipeline *pipeline, hf_pipeline_before before, void *ctx);
+/* Bytes of the last disk (of the one under way, in `before`) that were not zero, in whole grains: what an OVF calls
+ * populatedSize. */
 int64_t hf_pipeline_populated(const hf_pipeline *pipeline);
 /* Of the grains in `mapped`: which of the 16 at data hold anything but zeros. */
 uint16_t hf_grains_used(const uint8_t *data, uint16_t mapped);

@@ -69,7 +69,19 @@ static void raw_free(hf_sink *sink) {
     free(r);
 }
 
-static const hf_sink_class raw_class = {.name = "raw", .commit = raw_commit, .finish = raw_finish, .free = raw_free};
+static hf_code raw_save(hf_sink *sink, int64_t next_offset, hf_sink_mark *ret_mark, hf_err *reterr) {
+    const raw_sink *r = (const raw_sink *)sink;
+    ret_mark->next_offset = next_offset;
+    ret_mark->file_bytes = r->hashed;
+    return hf_digest_peek(&r->digest, ret_mark->sha256, reterr);
+}
+
+static const hf_sink_class raw_class = {.name = "raw",
+                                        .commit = raw_commit,
+                                        .save_unit_bytes = HF_CHUNK_BYTES,
+                                        .save = raw_save,
+                                        .finish = raw_finish,
+                                        .free = raw_free};
 
 hf_code hf_sink_raw_new(int fd, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr) {
     raw_sink *r = hf_alloc(sizeof *r);
@@ -84,6 +96,25 @@ hf_code hf_sink_raw_new(int fd, int64_t size_bytes, hf_flow *flow, hf_sink **ret
         return rc;
     }
     *ret = &r->sink;
+    return HF_OK;
+}
+
+hf_code hf_sink_raw_resume(int fd, int64_t size_bytes, hf_flow *flow, const hf_sink_mark *mark, hf_sink **ret,
+                           hf_err *reterr) {
+    hf_sink *sink = NULL;
+    hf_code rc = hf_sink_raw_new(fd, size_bytes, flow, &sink, reterr);
+    if (rc != HF_OK)
+        return rc;
+    raw_sink *r = (raw_sink *)sink;
+    rc = hf_rehash(fd, 0, mark->file_bytes, mark->sha256, &r->digest, NULL, flow, reterr);
+    if (rc == HF_OK && ftruncate(fd, mark->file_bytes) != 0)
+        rc = hf_fail_errno(reterr, errno, "cutting off what is behind the checkpoint");
+    if (rc != HF_OK) {
+        raw_free(sink);
+        return rc;
+    }
+    r->hashed = mark->file_bytes;
+    *ret = sink;
     return HF_OK;
 }
 

@@ -6,6 +6,7 @@
 
 #include "consumer/pipeline/codec.h"
 #include "consumer/pipeline/out.h"
+#include "schemas/base/buf.h"
 
 enum {
     HF_CHUNK_GRAINS = 16,
@@ -25,6 +26,15 @@ typedef struct hf_chunk {
     uint32_t grain_at[HF_CHUNK_GRAINS]; /* where in out a used grain's encoding begins */
 } hf_chunk;
 
+/* All that a sink needs to go on later where it stands: everything before `next_offset` of the disk is in the first file_bytes of its
+ * output, which no longer change. */
+typedef struct hf_sink_mark {
+    int64_t next_offset;
+    int64_t file_bytes;
+    char sha256[HF_DIGEST_HEX_MAX]; /* of those */
+    hf_buf state;                   /* the sink's own: tables so far */
+} hf_sink_mark;
+
 typedef struct hf_sink hf_sink;
 typedef struct hf_sink_class {
     const char *name;
@@ -32,6 +42,10 @@ typedef struct hf_sink_class {
     void (*lane_free)(hf_sink *sink, void *lane);
     hf_code (*encode)(hf_sink *sink, void *lane, hf_chunk *chunk, hf_err *reterr); /* may be NULL */
     hf_code (*commit)(hf_sink *sink, const hf_chunk *chunk, hf_err *reterr);
+    /* Sinks that can go on after a crash: between chunks of different units of so many bytes of disk, save fills *ret_mark (its
+     * state initialised by the caller). 0 and NULL: this one starts from zero. */
+    int64_t save_unit_bytes;
+    hf_code (*save)(hf_sink *sink, int64_t next_offset, hf_sink_mark *ret_mark, hf_err *reterr);
     hf_code (*finish)(hf_sink *sink, hf_err *reterr);
     void (*free)(hf_sink *sink);
 } hf_sink_class;
@@ -47,12 +61,17 @@ static inline void hf_sink_free(hf_sink *sink) {
 /* streamOptimized VMDK, appended to out (borrowed). `extent_name` is what its descriptor calls the file. */
 hf_code hf_sink_vmdk_new(hf_out *out, const hf_codec *codec, int64_t size_bytes, const char *extent_name, hf_sink **ret,
                          hf_err *reterr);
+/* The same where out's file holds what `mark` was saved of: checks that (VERIFY_FAILED) and goes on behind it. out is fresh. */
+hf_code hf_sink_vmdk_resume(hf_out *out, const hf_codec *codec, int64_t size_bytes, const char *extent_name,
+                            const hf_sink_mark *mark, hf_sink **ret, hf_err *reterr);
 /* Looks at the last two sectors of the stream that lies at [base, base + len) of fd. */
 hf_code hf_vmdk_check_end(int fd, int64_t base, int64_t len, hf_err *reterr);
 
 /* A sparse raw file of size_bytes in the empty file fd. The SHA-256 of the whole file, holes as zeros, is
  * computed as it goes: hf_sink_raw_sha256 after finish. */
 hf_code hf_sink_raw_new(int fd, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr);
+hf_code hf_sink_raw_resume(int fd, int64_t size_bytes, hf_flow *flow, const hf_sink_mark *mark, hf_sink **ret,
+                           hf_err *reterr);
 hf_code hf_sink_raw_sha256(hf_sink *sink, char sha256[HF_DIGEST_HEX_MAX], hf_err *reterr);
 
 /* qcow2 version 3, clusters of 64 KiB, not compressed, written front to back into the empty file fd; only the header and the

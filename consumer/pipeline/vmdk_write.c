@@ -1,8 +1,10 @@
 /* Writes the streamOptimized VMDK of vmdk.h: pure append, so that its hash is known when it ends. */
 #include "consumer/pipeline/vmdk.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "consumer/pipeline/bytes.h"
 #include "consumer/pipeline/sink.h"
@@ -194,11 +196,57 @@ static void vmdk_free(hf_sink *sink) {
     free(sink);
 }
 
-static const hf_sink_class vmdk_class = {
-    "streamOptimized VMDK", vmdk_lane_new, vmdk_lane_free, vmdk_encode, vmdk_commit, vmdk_finish, vmdk_free};
+/* The directory up to here; nothing of a table is pending at its boundary. */
+static hf_code vmdk_save(hf_sink *sink, int64_t next_offset, hf_sink_mark *ret_mark, hf_err *reterr) {
+    vmdk_sink *v = (vmdk_sink *)sink;
+    hf_code rc = flush_table(v, reterr);
+    if (rc != HF_OK)
+        return rc;
+    v->table = next_offset / table_bytes;
+    uint8_t *to = hf_buf_reserve(&ret_mark->state, (size_t)v->table * 4 + 1);
+    if (!to)
+        return hf_fail(reterr, HF_E_NO_MEMORY, "a checkpoint of %" PRId64 " grain tables", v->table);
+    for (int64_t i = 0; i < v->table; i++)
+        hf_put_le32(to + 4 * i, v->directory[i]);
+    ret_mark->state.len += (size_t)v->table * 4;
+    ret_mark->next_offset = next_offset;
+    ret_mark->file_bytes = v->out->len;
+    return hf_digest_peek(&v->out->sha256, ret_mark->sha256, reterr);
+}
 
-hf_code hf_sink_vmdk_new(hf_out *out, const hf_codec *codec, int64_t size_bytes, const char *extent_name, hf_sink **ret,
-                         hf_err *reterr) {
+static const hf_sink_class vmdk_class = {.name = "streamOptimized VMDK",
+                                         .lane_new = vmdk_lane_new,
+                                         .lane_free = vmdk_lane_free,
+                                         .encode = vmdk_encode,
+                                         .commit = vmdk_commit,
+                                         .save_unit_bytes = (int64_t)HF_VMDK_GTES * HF_GRAIN_BYTES,
+                                         .save = vmdk_save,
+                                         .finish = vmdk_finish,
+                                         .free = vmdk_free};
+
+/* Goes on behind what the mark says. */
+static hf_code vmdk_load(vmdk_sink *v, const hf_sink_mark *mark, hf_err *reterr) {
+    int64_t table = mark->next_offset / table_bytes;
+    if (table > v->directory_count || mark->state.len != (size_t)table * 4)
+        return hf_fail(reterr, HF_E_VERIFY_FAILED, "the checkpoint's grain directory does not fit the disk");
+    for (int64_t i = 0; i < table; i++)
+        v->directory[i] = hf_le32(mark->state.data + 4 * i);
+    v->table = table;
+    hf_code rc = hf_out_adopt(v->out, mark->file_bytes, mark->sha256, reterr);
+    if (rc == HF_OK && ftruncate(v->out->fd, v->out->base + v->out->len) != 0)
+        rc = hf_fail_errno(reterr, errno, "cutting off what is behind the checkpoint");
+    return rc;
+}
+
+static hf_code vmdk_begin(vmdk_sink *v, const char *extent_name, hf_err *reterr) {
+    uint8_t header[HF_VMDK_SECTOR];
+    header_bytes(v, HF_VMDK_GD_AT_END, header);
+    hf_code rc = hf_out_append(v->out, header, sizeof header, reterr);
+    return rc == HF_OK ? put_descriptor(v, extent_name, reterr) : rc;
+}
+
+static hf_code vmdk_new(hf_out *out, const hf_codec *codec, int64_t size_bytes, const char *extent_name,
+                        const hf_sink_mark *mark, hf_sink **ret, hf_err *reterr) {
     if (size_bytes > HF_VMDK_CAPACITY_MAX)
         return hf_fail(reterr, HF_E_LIMIT,
                        "a VMDK holds at most 62 TiB and the disk has %" PRId64 " bytes: export as qcow2 or raw instead",
@@ -215,19 +263,25 @@ hf_code hf_sink_vmdk_new(hf_out *out, const hf_codec *codec, int64_t size_bytes,
     v->capacity_sectors = (size_bytes + HF_VMDK_SECTOR - 1) / HF_VMDK_SECTOR;
     v->directory_count = (uint32_t)((size_bytes + table_bytes - 1) / table_bytes);
     v->directory = hf_alloc(((size_t)v->directory_count + 1) * sizeof *v->directory);
-    uint8_t header[HF_VMDK_SECTOR];
-    header_bytes(v, HF_VMDK_GD_AT_END, header);
-    hf_code rc = v->directory ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "the grain directory");
-    if (rc == HF_OK)
-        rc = hf_out_append(out, header, sizeof header, reterr);
-    if (rc == HF_OK)
-        rc = put_descriptor(v, extent_name, reterr);
+    hf_code rc = !v->directory ? hf_fail(reterr, HF_E_NO_MEMORY, "the grain directory")
+                 : mark        ? vmdk_load(v, mark, reterr)
+                               : vmdk_begin(v, extent_name, reterr);
     if (rc != HF_OK) {
         vmdk_free(&v->sink);
         return rc;
     }
     *ret = &v->sink;
     return HF_OK;
+}
+
+hf_code hf_sink_vmdk_new(hf_out *out, const hf_codec *codec, int64_t size_bytes, const char *extent_name, hf_sink **ret,
+                         hf_err *reterr) {
+    return vmdk_new(out, codec, size_bytes, extent_name, NULL, ret, reterr);
+}
+
+hf_code hf_sink_vmdk_resume(hf_out *out, const hf_codec *codec, int64_t size_bytes, const char *extent_name,
+                            const hf_sink_mark *mark, hf_sink **ret, hf_err *reterr) {
+    return vmdk_new(out, codec, size_bytes, extent_name, mark, ret, reterr);
 }
 
 hf_code hf_vmdk_check_end(int fd, int64_t base, int64_t len, hf_err *reterr) {

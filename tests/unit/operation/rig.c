@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 
 #include "schemas/base/buf.h"
@@ -50,11 +51,11 @@ bool rig_have(const char *program) {
     return system(command) == 0;
 }
 
-void rig_open(rig *r) {
+static void open_in(rig *r, const char *parent) {
     hf_err err;
     char set[128];
     memset(r, 0, sizeof *r);
-    snprintf(r->dir, sizeof r->dir, "/tmp/hf-operation-XXXXXX");
+    snprintf(r->dir, sizeof r->dir, "%s/hf-operation-XXXXXX", parent);
     assert_non_null(mkdtemp(r->dir));
     hf_arena_init(&r->arena, 64 << 20);
     r->config = hf_config_new();
@@ -65,6 +66,15 @@ void rig_open(rig *r) {
     assert_int_equal(hf_roots_open(r->config, false, &r->roots, &err), HF_OK);
     r->threads = 2;
     assert_int_equal(rig_sh(r, "mkdir in out"), 0);
+}
+
+void rig_open(rig *r) { open_in(r, "/tmp"); }
+
+void rig_open_fast(rig *r) {
+    struct statvfs fs;
+    bool room =
+        statvfs("/dev/shm", &fs) == 0 && fs.f_bavail * fs.f_frsize > (1ULL << 30) && access("/dev/shm", W_OK) == 0;
+    open_in(r, room ? "/dev/shm" : "/tmp");
 }
 
 void rig_close(rig *r) {

@@ -159,7 +159,7 @@ static int run_direct(rig *r, const hf_spec *spec, const char *out) {
     if (pid == 0) {
         if (!freopen(rig_path(r, "%s", out), "w", stdout) || !freopen("/dev/null", "w", stderr))
             _exit(99);
-        int status = hf_operation_run_direct(HF_STR("direct-1"), spec, r->config, &r->roots, 2);
+        int status = hf_operation_run_direct(HF_STR("direct-1"), 1, spec, r->config, &r->roots, 2);
         fflush(NULL);
         _exit(status);
     }
