@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "consumer/operation/direct.h"
+#include "consumer/operation/endpoint_cli.h"
 #include "consumer/operation/operation.h"
 #include "consumer/operation/ova/cli.h"
 #include "consumer/worker/capabilities.h"
@@ -26,6 +27,7 @@ enum { SETTINGS_MAX = 64 };
 typedef struct command_line {
     const char *command, *file, *config_file, *job_id;
     int32_t attempt;
+    const char *verb, *endpoint; /* of the command endpoint */
     const char *settings[SETTINGS_MAX];
     char *runner_arguments[2 * SETTINGS_MAX + 4]; /* the configuration options again, for the runners */
     size_t setting_count, runner_count;
@@ -33,7 +35,7 @@ typedef struct command_line {
 } command_line;
 
 static const char HELP[] =
-    "Usage: hyperworker [run | capabilities | run-job FILE | ova COMMAND] [OPTION]...\n"
+    "Usage: hyperworker [run | capabilities | run-job FILE | endpoint VERB | ova COMMAND] [OPTION]...\n"
     "\n"
     "Claims jobs of a Hyperfleet fleet, runs each in a child process, and reports what becomes of them.\n"
     "\n"
@@ -41,13 +43,16 @@ static const char HELP[] =
     "  capabilities    say what this machine and this configuration can do\n"
     "  run-job FILE    run one job here and now, without Kafka; progress on stderr, the result on stdout\n"
     "                  (FILE: a job in JSON as for `hyperctl submit`; `-` reads stdin)\n"
+    "  endpoint check NAME\n"
+    "                  say step by step what of an endpoint of the configuration works\n"
+    "  endpoint list   list the endpoints of the configuration\n"
     "  ova COMMAND     create, extract, validate, info or ls of an OVA, without a fleet; see `hyperworker ova --help`\n"
     "\n"
     "  --config FILE   read this YAML file; HF_... environment variables and --set go before it\n"
     "  --set KEY=VALUE set one key; may be repeated\n"
     "  --job-id ID     of run-job: the job's id, instead of its own or a new one\n"
     "  --attempt N     of run-job: which attempt this is (1); a later one goes on where a killed one had got to\n"
-    "  --output FORMAT of capabilities: table (the default) or json\n"
+    "  --output FORMAT of capabilities and endpoint: table (the default) or json\n"
     "  --help, --version\n"
     "\n"
     "Examples:\n"
@@ -109,6 +114,10 @@ static hf_code take_words(command_line *c, int argc, char **argv, hf_err *reterr
         if (optind >= argc)
             return hf_fail(reterr, HF_E_USAGE, "run-job needs a FILE, or `-` for stdin");
         c->file = argv[optind++];
+    }
+    if (!strcmp(word, "endpoint")) {
+        c->verb = optind < argc ? argv[optind++] : "";
+        c->endpoint = optind < argc ? argv[optind++] : NULL;
     }
     if (optind < argc)
         return hf_fail(reterr, HF_E_USAGE, "\"%s\" is one word too many; see `hyperworker --help`", argv[optind]);
@@ -285,6 +294,13 @@ static int run(const command_line *line, const hf_config *config) {
     return hf_code_exit_status(code);
 }
 
+static int endpoint(const command_line *line, const hf_config *config) {
+    hf_err err;
+    hf_code code = hf_endpoint_command(config, line->verb, line->endpoint, line->json, &err);
+    bool told = line->endpoint && !strcmp(line->verb, "check"); /* as the last line of the check */
+    return code && !told ? failed(&err) : hf_code_exit_status(code);
+}
+
 static int command(const command_line *line, const hf_config *config) {
     hf_err err;
     hf_code code = HF_OK;
@@ -292,10 +308,13 @@ static int command(const command_line *line, const hf_config *config) {
         return run(line, config);
     if (!strcmp(line->command, "run-job"))
         return run_job(line, config);
+    if (!strcmp(line->command, "endpoint"))
+        return endpoint(line, config);
     if (!strcmp(line->command, "capabilities"))
         code = capabilities(line, config, &err);
     else
-        code = hf_fail(&err, HF_E_USAGE, "there is no command \"%s\"; there are run, capabilities and run-job FILE",
+        code = hf_fail(&err, HF_E_USAGE,
+                       "there is no command \"%s\"; there are run, capabilities, run-job FILE, endpoint and ova",
                        line->command);
     return code ? failed(&err) : 0;
 }

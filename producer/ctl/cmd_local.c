@@ -40,14 +40,32 @@ hf_code hf_cmd_not_built(hf_ctl *ctl, hf_err *reterr) {
                    ctl->args.command->name, HF_VERSION);
 }
 
-/* argv of the sibling: the command's own name, then what followed it. */
+/* execv takes its arguments as if it wrote to them; it does not. */
+static char *word(const char *text) { return (char *)(uintptr_t)text; }
+
+/* --config and --set that stood before the arguments. */
+static size_t hand_settings_on(const hf_ctl *ctl, char **argv, size_t n) {
+    for (size_t i = 0; i < ctl->args.option_count; i++) {
+        const hf_option_given *given = &ctl->args.options[i];
+        if (given->id != HF_OPT_CONFIG && given->id != HF_OPT_SET)
+            continue;
+        argv[n++] = word(given->id == HF_OPT_SET ? "--set" : "--config");
+        argv[n++] = word(given->value);
+    }
+    return n;
+}
+
+/* argv of the sibling: the command's own name, then what followed it; what stood before the command as well. */
 static hf_code hand_on(hf_ctl *ctl, hf_err *reterr) {
-    hf_auto_free char **argv = hf_alloc(((size_t)ctl->args.rest_count + 4) * sizeof *argv);
+    hf_auto_free char **argv = hf_alloc(((size_t)ctl->args.rest_count + 2 * ctl->args.option_count + 4) * sizeof *argv);
     if (!argv)
         return hf_fail(reterr, HF_E_NO_MEMORY, "arguments");
-    static char capabilities[] = "capabilities", ova[] = "ova", output[] = "--output", json[] = "json";
+    static char output[] = "--output", json[] = "json";
+    const hf_command *command = ctl->args.command;
     size_t n = 0;
-    argv[n++] = ctl->args.command->id == HF_CMD_OVA ? ova : capabilities;
+    argv[n++] = word(command->name);
+    if (command->id != HF_CMD_OVA) /* which needs no configuration */
+        n = hand_settings_on(ctl, argv, n);
     for (int i = 0; i < ctl->args.rest_count; i++)
         argv[n++] = ctl->args.rest[i];
     if (ctl->json) {
@@ -59,6 +77,7 @@ static hf_code hand_on(hf_ctl *ctl, hf_err *reterr) {
 }
 
 hf_code hf_cmd_ova(hf_ctl *ctl, hf_err *reterr) { return hand_on(ctl, reterr); }
+hf_code hf_cmd_endpoint(hf_ctl *ctl, hf_err *reterr) { return hand_on(ctl, reterr); }
 hf_code hf_cmd_capabilities(hf_ctl *ctl, hf_err *reterr) { return hand_on(ctl, reterr); }
 
 /* ---- config -------------------------------------------------------------------------------------- */

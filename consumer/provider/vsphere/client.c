@@ -208,7 +208,7 @@ static void init_libraries(void) {
     xmlInitParser();
 }
 
-hf_code hf_vsphere_open(const hf_endpoint *endpoint, const atomic_bool *cancel, hf_vsphere **ret, hf_err *reterr) {
+hf_code hf_vsphere_begin(const hf_endpoint *endpoint, const atomic_bool *cancel, hf_vsphere **ret, hf_err *reterr) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, init_libraries);
     hf_vsphere_session *s = hf_alloc(sizeof *s);
@@ -223,11 +223,19 @@ hf_code hf_vsphere_open(const hf_endpoint *endpoint, const atomic_bool *cancel, 
     hf_code code = new_handle(s, cancel, &v, reterr);
     if (atomic_fetch_sub(&s->refs, 1) == 1) /* there is no handle */
         free_session(s);
+    if (!code && (code = retrieve_content(v, reterr)))
+        hf_vsphere_close(v);
     if (!code)
-        code = retrieve_content(v, reterr);
-    if (!code)
-        code = log_in(v, reterr);
+        *ret = v;
+    return code;
+}
+
+hf_code hf_vsphere_open(const hf_endpoint *endpoint, const atomic_bool *cancel, hf_vsphere **ret, hf_err *reterr) {
+    hf_vsphere *v = NULL;
+    hf_code code = hf_vsphere_begin(endpoint, cancel, &v, reterr);
     if (code)
+        return code;
+    if ((code = log_in(v, reterr)))
         hf_vsphere_close(v);
     else
         *ret = v;

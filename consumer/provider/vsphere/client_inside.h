@@ -15,6 +15,7 @@ typedef struct hf_vsphere_session {
     char cookie[HF_COOKIE_MAX];
     hf_endpoint endpoint;       /* not changed after open */
     hf_vsphere_content content; /* likewise */
+    char key[64];               /* of the session on the server, for calls that name it */
     char action[64];            /* "urn:vim25/8.0.1.0" */
 } hf_vsphere_session;
 
@@ -49,6 +50,8 @@ void hf_vsphere_log_out(hf_vsphere *v);
 void hf_vsphere_use_session(hf_vsphere *v);
 
 /* ---- client.c */
+/* The first half of hf_vsphere_open: connected, the ServiceContent known, nobody logged in. */
+hf_code hf_vsphere_begin(const hf_endpoint *endpoint, const atomic_bool *cancel, hf_vsphere **ret, hf_err *reterr);
 /* One exchange: body goes out in an envelope, with header in it (may be NULL), the answer comes back or its fault as an error. */
 hf_code hf_vsphere_exchange(hf_vsphere *v, const hf_buf *body, const char *header, int64_t timeout_ms,
                             hf_soap_answer *ret, hf_err *reterr);

@@ -72,6 +72,9 @@ static hf_code send_login(hf_vsphere *v, const hf_secret *secret, hf_buf *body, 
     v->cookie[0] = 0;
     code =
         hf_vsphere_exchange(v, body, e->token ? (const char *)header->data : NULL, e->call_timeout_ms, &answer, reterr);
+    if (!code)
+        hf_xml_copy(hf_xml_child(hf_xml_child(answer.response, "returnval"), "key"), v->session->key,
+                    sizeof v->session->key);
     hf_soap_answer_done(&answer);
     if (!code && !v->cookie_seen[0])
         code = hf_fail(reterr, HF_E_PROTOCOL, "the login was answered without a session cookie");

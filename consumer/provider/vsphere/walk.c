@@ -155,3 +155,18 @@ hf_code hf_walk(hf_vsphere *v, const hf_moref *container, const hf_property_quer
     hf_arena_done(&list.arena);
     return code;
 }
+
+hf_code hf_walk_count(hf_vsphere *v, const hf_moref *container, size_t *ret_count, hf_moref *ret_first,
+                      hf_err *reterr) {
+    vm_list list = {.endpoint = v->session->endpoint.name};
+    hf_arena_init(&list.arena, (size_t)HF_VSPHERE_VMS_MAX * 256);
+    hf_code code = list_vms(v, container, &list, reterr);
+    if (!code) {
+        *ret_count = list.count;
+        *ret_first = (hf_moref){.type = "VirtualMachine"};
+        snprintf(ret_first->value, sizeof ret_first->value, "%s", list.count ? list.values[0] : "");
+    }
+    free(list.values);
+    hf_arena_done(&list.arena);
+    return code;
+}

@@ -11,3 +11,5 @@ hf_code hf_walk(hf_vsphere *v, const hf_moref *container, const hf_property_quer
 hf_code hf_vm_of_object(hf_vsphere *v, const xmlNode *object, hf_vsphere_vm *ret, hf_err *reterr);
 /* Whatever stands at an inventory path. */
 hf_code hf_find_by_path(hf_vsphere *v, hf_str path, hf_moref *ret, hf_err *reterr);
+/* How many VMs there are below container; *ret_first is one of them, empty where there is none. */
+hf_code hf_walk_count(hf_vsphere *v, const hf_moref *container, size_t *ret_count, hf_moref *ret_first, hf_err *reterr);
