@@ -6,6 +6,7 @@
 
 #include "consumer/provider/vsphere/client_inside.h"
 #include "consumer/provider/vsphere/names.h"
+#include "schemas/base/log.h"
 #include "schemas/base/mem.h"
 
 enum { TRIES = 3, FIRST_PAUSE_MS = 500 };
@@ -218,6 +219,9 @@ hf_code hf_vsphere_begin(const hf_endpoint *endpoint, const atomic_bool *cancel,
         return hf_fail(reterr, HF_E_NO_MEMORY, "a session of endpoint %s", endpoint->name);
     }
     s->endpoint = *endpoint;
+    if (endpoint->tls.insecure)
+        HF_LOG(WARN, "insecure-endpoint", {"endpoint", HF_V_Z(endpoint->name)}, {"host", HF_V_Z(endpoint->authority)},
+               {"meaning", HF_V_Z("whoever answers there is trusted with the password; give ca_file or thumbprint")});
     snprintf(s->action, sizeof s->action, "urn:vim25/6.5");
     atomic_init(&s->refs, 1); /* ours, until the handle has it */
     hf_code code = new_handle(s, cancel, &v, reterr);

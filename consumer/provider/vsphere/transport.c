@@ -1,5 +1,6 @@
 /* curl: one handle, one connection kept open, driven so that a cancel is heard within HF_POLL_MS. */
 #include <stdio.h>
+#include <string.h>
 #include <strings.h>
 
 #include "consumer/provider/vsphere/client_inside.h"
@@ -92,7 +93,8 @@ hf_code hf_vsphere_transport(const hf_endpoint *e, CURLcode code, const hf_tls_s
 
 static hf_code judge_status(const hf_vsphere *v, long status, hf_err *reterr) {
     const hf_endpoint *e = &v->session->endpoint;
-    if (status == 200 || (status == 500 && v->answer.len > 0))
+    /* A fault is a 500 with an envelope; without one it is a proxy's, or a server's that is about to start. */
+    if (status == 200 || (status == 500 && v->answer.len && memmem(v->answer.data, v->answer.len, "Envelope", 8)))
         return HF_OK;
     hf_code code = status == 404                    ? HF_E_NOT_FOUND
                    : status == 401                  ? HF_E_UNAUTHORIZED
