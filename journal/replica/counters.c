@@ -1,5 +1,6 @@
 #include "journal/replica/counters.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <strings.h>
@@ -17,6 +18,7 @@ static const char *const operations[HF_OPERATIONS] = {
     "other"};
 static const char *const oses[HF_OSES] = {"linux", "windows", "bsd", "unknown", "other"};
 static const char *const sizes[HF_SIZES] = {"small", "medium", "large", "xlarge", "xxlarge"};
+static const char *const powers[HF_POWERS] = {"poweredOn", "poweredOff", "suspended", "unknown", "other"};
 static const hf_state ended[3] = {HF_S_COMPLETED, HF_S_FAILED, HF_S_CANCELLED};
 
 static uint32_t index_of(const char *const *names, uint32_t count, hf_str name) {
@@ -92,6 +94,10 @@ static const char *label_os(uint32_t i, char *text) {
 static const char *label_size(uint32_t i, char *text) {
     (void)text;
     return sizes[i];
+}
+static const char *label_power(uint32_t i, char *text) {
+    (void)text;
+    return powers[i];
 }
 static const char *label_error(uint32_t i, char *text) {
     (void)text;
@@ -190,9 +196,58 @@ void hf_counters_done(hf_counters *k) {
     free(k->stored);
     *k = (hf_counters){0};
 }
+
+/* ---- what was discovered -------------------------------------------------------------------------------------- */
+typedef struct discovered {
+    int64_t at, by, vms[HF_POWERS];
+} discovered;
+
+static discovered discovered_of(const hf_counters *k, uint32_t provider) {
+    discovered d = {
+        k->now[cell(HF_N_DISCOVERED_AT, provider, 0, 0)], k->now[cell(HF_N_DISCOVERED_BY, provider, 0, 0)], {0}};
+    for (uint32_t i = 0; i < HF_POWERS; i++)
+        d.vms[i] = k->now[cell(HF_N_DISCOVERED, provider, i, 0)];
+    return d;
+}
+
+/* A job that ended later takes the place of an earlier one; two in one millisecond are told apart by where they stand. */
+static void keep_latest(hf_counters *k, uint32_t provider, const discovered *d) {
+    discovered now = discovered_of(k, provider);
+    if (d->at < now.at || (d->at == now.at && d->by <= now.by))
+        return;
+    k->now[cell(HF_N_DISCOVERED_AT, provider, 0, 0)] = d->at;
+    k->now[cell(HF_N_DISCOVERED_BY, provider, 0, 0)] = d->by;
+    for (uint32_t i = 0; i < HF_POWERS; i++)
+        k->now[cell(HF_N_DISCOVERED, provider, i, 0)] = d->vms[i];
+}
+
+static bool is_latest(size_t i) { return i >= base_of(HF_N_DISCOVERED) && i < bases[HF_N_DISCOVERED_BY + 1]; }
+
+/* power_states of the report of `discover`; another program of that name may say nothing we know. */
+static void count_discovered(hf_counters *k, const hf_job *job) {
+    hf_str report = job->result->report;
+    json_t *json = report.len ? json_loadb(report.p, report.len, 0, NULL) : NULL, *value;
+    json_t *states = json_object_get(json, "power_states");
+    const char *said = json_string_value(json_object_get(json, "provider")), *state;
+    hf_str provider = job->spec->provider.len ? job->spec->provider : hf_str_of(said);
+    discovered d = {.at = job->finished_at, .by = (int64_t)hf_position_key(job->last)};
+    if (json_is_object(states) && json_object_size(states) <= 64) {
+        json_object_foreach(states, state, value) {
+            json_int_t n = json_integer_value(value);
+            d.vms[index_of(powers, HF_POWERS, hf_str_of(state))] += n > 0 && n < INT32_MAX ? n : 0;
+        }
+        keep_latest(k, index_of(providers, HF_PROVIDERS, provider), &d);
+    }
+    json_decref(json);
+}
+
 void hf_counters_add(hf_counters *k, const hf_counters *from) {
     for (size_t i = 0; i < k->cells; i++)
-        k->now[i] += from->now[i];
+        k->now[i] += is_latest(i) ? 0 : from->now[i];
+    for (uint32_t provider = 0; provider < HF_PROVIDERS; provider++) {
+        discovered d = discovered_of(from, provider);
+        keep_latest(k, provider, &d);
+    }
 }
 
 /* ---- what a record adds ------------------------------------------------------------------------------------ */
@@ -208,6 +263,8 @@ static void count_end(hf_counters *k, const hf_job *job) {
     int64_t ms = job->finished_at > from ? job->finished_at - from : 0; /* clocks of two machines may disagree */
     observe(k, HF_N_DURATION, HF_D_B_SECONDS, status, provider, (double)ms / 1000, ms);
     const hf_result *r = job->result;
+    if (job->state == HF_S_COMPLETED && r && hf_str_eqz(job->spec->operation, "discover"))
+        count_discovered(k, job);
     if (job->state != HF_S_COMPLETED || !r || !hf_str_eqz(job->spec->operation, "export"))
         return;
     bump(k, HF_N_VMS_EXPORTED, provider, os_of(r->os_type), 0, 1);

@@ -1,9 +1,9 @@
-/* Named numbers folded with the jobs (counters.def). Sums of what each partition brought, so the order in which
- * partitions are read does not show, and partitions may be counted apart and added up (rebuild). */
+/* Named numbers folded with the jobs (counters.def). Sums of what each partition brought, or the latest by time, so the order in
+ * which partitions are read does not show, and partitions may be counted apart and added up (rebuild). */
 #pragma once
 #include "journal/replica/layout.h"
 
-enum { HF_PROVIDERS = 14, HF_OPERATIONS = 16, HF_OSES = 5, HF_SIZES = 5 };
+enum { HF_PROVIDERS = 14, HF_OPERATIONS = 16, HF_OSES = 5, HF_SIZES = 5, HF_POWERS = 5 };
 
 typedef enum hf_dim {
 #define HF_DIM(id, count, label) HF_D_##id,
@@ -28,7 +28,7 @@ void hf_counters_change(hf_counters *counters, const hf_record *record, hf_verdi
                         const hf_job *after);
 void hf_counters_record(hf_counters *counters, hf_topic topic);
 void hf_counters_unreadable(hf_counters *counters, hf_topic topic);
-/* Adds what `from` holds. */
+/* Adds what `from` holds; of the latest, the later one stays. */
 void hf_counters_add(hf_counters *counters, const hf_counters *from);
 /* Bytes that hf_counters_put may take in a batch. */
 size_t hf_counters_room(const hf_counters *counters);
