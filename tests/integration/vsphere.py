@@ -38,15 +38,15 @@ def make_disk(dir, n, mib=8, seed=0):
 class VSphere:
     """The simulator, a directory with an endpoint's configuration, and the jobs run against it.
 
-    disks: how many each VM has; mib: the size of each. Further arguments are the simulator's."""
+    disks: how many each VM has; mib: the size of each; served: a VMDK to serve instead. Further arguments are the simulator's."""
 
-    def __init__(self, *args, disks=1, mib=8, seed=0, vms=2, **trust):
+    def __init__(self, *args, disks=1, mib=8, seed=0, vms=2, served=None, **members):
         program = build()
         self.dir = tempfile.mkdtemp(prefix="hf-vsphere-")
         self.out = self.path("out")
         os.mkdir(self.out)
         os.mkdir(self.path("tmp"))
-        self.disks = [make_disk(self.dir, n, mib, seed) for n in range(disks)]
+        self.disks = [(None, served)] if served else [make_disk(self.dir, n, mib, seed) for n in range(disks)]
         self.said = []  # everything programs of ours have written
         command = [program, "-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-vms", str(vms), "-user", "exporter", "-password", PASSWORD]
         for _, vmdk in self.disks:
@@ -61,7 +61,7 @@ class VSphere:
             f.write(self.get("/ca", raw=True))
         self.write("password", PASSWORD + "\n", 0o600)
         self.config_path = self.path("hyperfleet.yaml")
-        self.configure(**trust)
+        self.configure(**members)
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)
