@@ -19,6 +19,9 @@ static const hf_export_format formats[] = {
 /* ---- what the writers share ---------------------------------------------------------------------- */
 hf_code hf_export_run_disk(hf_export *x, uint32_t i, int fd, hf_sink *sink, hf_err *reterr) {
     hf_source *source = x->vm.disks[i].source;
+    if (x->streams.on)
+        return hf_export_stream_run(x, i, sink, reterr);
+    int64_t began = hf_mono_ns();
     x->reporter.current = x->disks[i].file_name;
     x->resume.fd = fd;
     hf_code rc = hf_resume_run(x, i, sink, reterr);
@@ -32,6 +35,7 @@ hf_code hf_export_run_disk(hf_export *x, uint32_t i, int fd, hf_sink *sink, hf_e
     if (rc != HF_OK)
         return hf_context(reterr, "%.*s", HF_STR_ARG(x->vm.disks[i].path));
     x->disks[i].populated_bytes = hf_pipeline_populated(x->pipeline);
+    x->disks[i].seconds = (double)(hf_mono_ns() - began) * 1e-9;
     x->reporter.files_done++;
     return HF_OK;
 }
@@ -131,7 +135,9 @@ static void choose_names(hf_export *x) {
 
 static hf_code check_place(hf_export *x, hf_err *reterr) {
     int64_t needed = 0;
-    for (uint32_t i = 0; i < x->vm.disk_count; i++) {
+    if (x->streams.on)
+        hf_export_streams_sizes(x, &x->flow.bytes_total, &needed);
+    for (uint32_t i = 0; !x->streams.on && i < x->vm.disk_count; i++) {
         const hf_source *s = x->vm.disks[i].source;
         /* Data that does not compress grows by its markers and padding; tables are a thousandth. */
         needed += s->allocated_bytes + s->allocated_bytes / 64 + (1 << 20);
@@ -150,10 +156,14 @@ static hf_code prepare(hf_export *x, const char *default_format, hf_err *reterr)
     hf_code rc = choose_format(x, default_format, reterr);
     if (rc != HF_OK || (rc = choose_codec(x, reterr)) != HF_OK ||
         (rc = hf_vm_open(x->run->spec, &opener, &x->flow, &x->vm, reterr)) != HF_OK ||
-        (rc = read_parameters(x, reterr)) != HF_OK)
+        (rc = hf_export_streams_begin(x, reterr)) != HF_OK || (rc = read_parameters(x, reterr)) != HF_OK)
         return rc;
     choose_names(x);
     x->reporter.files_total = (int32_t)x->vm.disk_count;
+    if (x->streams.on) {
+        rc = hf_stage_open(x->run, &x->stage, reterr);
+        return rc == HF_OK ? check_place(x, reterr) : rc;
+    }
     for (uint32_t i = 0; i < x->vm.disk_count; i++)
         x->flow.bytes_total += x->vm.disks[i].source->allocated_bytes;
     if ((rc = hf_stage_open_or_adopt(x->run, &x->stage, reterr)) != HF_OK ||
@@ -176,15 +186,19 @@ static char *report_text(const hf_export *x) {
     json_t *disks = json_array();
     for (uint32_t i = 0; i < x->vm.disk_count; i++) {
         const hf_vm_disk *d = &x->vm.disks[i];
-        json_array_append_new(disks,
-                              json_pack("{s:s%, s:s, s:s, s:I, s:I, s:I, s:s}", "source", d->path.p,
-                                        (size_t)d->path.len, "source_format", hf_format_name(d->probe.format), "file",
-                                        x->disks[i].file_name, "capacity_bytes", (json_int_t)d->source->size_bytes,
-                                        "populated_bytes", (json_int_t)x->disks[i].populated_bytes, "file_bytes",
-                                        (json_int_t)x->disks[i].file_bytes, "sha256", x->disks[i].sha256));
+        json_array_append_new(disks, json_pack("{s:s%, s:s, s:s, s:I, s:I, s:I, s:s, s:f}", "source", d->path.p,
+                                               (size_t)d->path.len, "source_format", hf_format_name(d->probe.format),
+                                               "file", x->disks[i].file_name, "capacity_bytes",
+                                               (json_int_t)(d->source ? d->source->size_bytes : d->capacity_bytes),
+                                               "populated_bytes", (json_int_t)x->disks[i].populated_bytes, "file_bytes",
+                                               (json_int_t)x->disks[i].file_bytes, "sha256", x->disks[i].sha256,
+                                               "seconds", x->disks[i].seconds));
     }
-    json_t *report = json_pack("{s:s, s:s, s:I, s:o}", "format", x->format->name, "codec", x->codec->name,
-                               "resumed_from_bytes", (json_int_t)x->resume.from_bytes, "disks", disks);
+    json_t *report = json_pack("{s:s, s:s, s:I, s:f, s:o}", "format", x->format->name, "codec",
+                               hf_export_streams_kept(x) ? "as it came" : x->codec->name, "resumed_from_bytes",
+                               (json_int_t)x->resume.from_bytes, "ovf_seconds", x->ovf_seconds, "disks", disks);
+    if (report && x->vm.note[0])
+        json_object_set_new(report, "source", json_string(x->vm.note));
     char *text = report ? json_dumps(report, JSON_COMPACT) : NULL;
     json_decref(report);
     return text;
@@ -223,6 +237,8 @@ static hf_code run_all(hf_export *x, const char *default_format, hf_result *ret,
         if ((rc = hf_resume_start_over(x, why.detail, reterr)) == HF_OK)
             rc = x->format->write(x, reterr);
     }
+    if (rc == HF_OK)
+        rc = hf_export_streams_verify(x, reterr);
     if (rc != HF_OK)
         return rc;
     *ret_phase = HF_STR("finalize");
@@ -250,6 +266,7 @@ static hf_code run_export(hf_run *run, const char *default_format, hf_result *re
     hf_resume_done(&x->resume);
     hf_stage_close(&x->stage);
     hf_vm_close(&x->vm);
+    hf_export_streams_done(x);
     hf_flow_done(&x->flow);
     free(x);
     result.duration_ms = (hf_mono_ns() - start) / 1000000;

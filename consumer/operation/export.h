@@ -2,6 +2,7 @@
 #pragma once
 #include "consumer/operation/builtin.h"
 #include "consumer/operation/export_resume.h"
+#include "consumer/operation/export_stream.h"
 #include "consumer/operation/stage.h"
 #include "consumer/pipeline/ova_write.h"
 #include "consumer/pipeline/pipeline.h"
@@ -20,6 +21,8 @@ typedef struct hf_export_disk {
     char file_name[HF_TAR_NAME_ROOM];
     int64_t populated_bytes, file_bytes;
     char sha256[HF_DIGEST_HEX_MAX];
+    char manifest_hex[HF_DIGEST_HEX_MAX]; /* of the manifest's kind, where that is another */
+    double seconds;                       /* from the first byte asked for to the last one written */
 } hf_export_disk;
 
 struct hf_export {
@@ -33,6 +36,8 @@ struct hf_export {
     hf_stage stage;
     hf_pipeline *pipeline;
     hf_resume resume;
+    hf_export_streams streams;
+    double ovf_seconds;               /* writing the descriptor */
     char file_name[81], vm_name[256]; /* file_name: of outputs, without suffix */
     hf_machine machine;               /* as the descriptor says it; its name is vm_name */
     hf_machine_place places[HF_MAX_DISKS];

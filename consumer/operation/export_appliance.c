@@ -5,9 +5,12 @@
 #include <sys/stat.h>
 
 #include "consumer/operation/export.h"
+#include "schemas/base/clock.h"
 #include "schemas/base/mem.h"
 
 hf_code hf_export_stream_vmdk(hf_export *x, uint32_t i, hf_out *out, hf_err *reterr) {
+    if (x->streams.on)
+        return hf_export_stream_keep(x, i, out, reterr);
     hf_sink *sink = NULL;
     const hf_checkpoint_disk *whole = hf_resume_whole(x, i);
     const hf_sink_mark *mark = hf_resume_mark(x, i);
@@ -47,8 +50,11 @@ static hf_code ova_body(hf_export *x, hf_ova *ova, int fd, int64_t *ret_bytes, h
         rc = ova_disk(x, ova, fd, i, reterr);
     if (rc != HF_OK)
         return rc;
+    int64_t began = hf_mono_ns();
     hf_export_ovf(x, disks, &ovf);
-    return hf_ova_finish(ova, &ovf, ret_bytes, reterr);
+    rc = hf_ova_finish(ova, &ovf, ret_bytes, reterr);
+    x->ovf_seconds = (double)(hf_mono_ns() - began) * 1e-9;
+    return rc;
 }
 
 hf_code hf_export_write_ova(hf_export *x, hf_err *reterr) {
@@ -60,8 +66,11 @@ hf_code hf_export_write_ova(hf_export *x, hf_err *reterr) {
     snprintf(ovf_name, sizeof ovf_name, "%s.ovf", x->file_name);
     snprintf(mf_name, sizeof mf_name, "%s.mf", x->file_name);
     hf_export_ovf(x, disks, &plan);
-    for (uint32_t i = 0; i < plan.disk_count; i++) /* the longest they can print */
+    for (uint32_t i = 0; i < plan.disk_count; i++) { /* the longest they can print */
         disks[i].file_bytes = disks[i].populated_bytes = INT64_MAX;
+        if (x->streams.on) /* known when it has come */
+            disks[i].capacity_bytes = INT64_MAX;
+    }
     hf_auto_fd int fd = -1;
     hf_code rc = hf_resume_file(x, x->stage.dir_fd, x->entries[0], 0, &fd, reterr);
     if (rc == HF_OK && (rc = hf_ova_new(fd, ovf_name, mf_name, &plan, x->manifest, &x->flow, &ova, reterr)) == HF_OK)
@@ -76,26 +85,39 @@ hf_code hf_export_write_ova(hf_export *x, hf_err *reterr) {
 }
 
 /* ---- ovf: a directory ---------------------------------------------------------------------------------- */
-static hf_code ovf_disk(hf_export *x, int dir_fd, uint32_t i, hf_buf *manifest, hf_err *reterr) {
+typedef struct ovf_dir {
+    hf_export *x;
+    int fd;
+} ovf_dir;
+
+static hf_code ovf_disk(void *ctx, uint32_t i, hf_err *reterr) {
+    const ovf_dir *dir = ctx;
+    hf_export *x = dir->x;
     hf_export_disk *disk = &x->disks[i];
-    char path[2 * HF_TAR_NAME_ROOM + 1], other[HF_DIGEST_HEX_MAX];
     hf_out out;
     hf_auto_fd int fd = -1;
-    hf_code rc = hf_resume_file(x, dir_fd, disk->file_name, i, &fd, reterr);
+    hf_code rc = hf_resume_file(x, dir->fd, disk->file_name, i, &fd, reterr);
     if (rc != HF_OK || (rc = hf_out_init(&out, fd, 0, x->manifest, &x->flow, reterr)) != HF_OK)
         return rc;
     if ((rc = hf_export_stream_vmdk(x, i, &out, reterr)) == HF_OK &&
-        (rc = hf_out_end(&out, disk->sha256, other, reterr)) == HF_OK &&
+        (rc = hf_out_end(&out, disk->sha256, disk->manifest_hex, reterr)) == HF_OK &&
         (rc = hf_vmdk_check_end(fd, 0, out.len, reterr)) == HF_OK)
         rc = hf_export_seal(x, fd, out.len, NULL, reterr);
     disk->file_bytes = out.len;
     hf_out_done(&out);
+    return rc;
+}
+
+/* The disk among the artifacts, and its line of the manifest. */
+static hf_code ovf_list_disk(hf_export *x, uint32_t i, hf_buf *manifest, hf_err *reterr) {
+    const hf_export_disk *disk = &x->disks[i];
+    char path[2 * HF_TAR_NAME_ROOM + 1];
+    snprintf(path, sizeof path, "%s/%s", x->entries[0], disk->file_name);
+    hf_code rc = hf_export_add(x, path, "disk", disk->file_bytes, disk->sha256, reterr);
     if (rc != HF_OK)
         return rc;
-    snprintf(path, sizeof path, "%s/%s", x->entries[0], disk->file_name);
-    if ((rc = hf_export_add(x, path, "disk", disk->file_bytes, disk->sha256, reterr)) != HF_OK)
-        return rc;
-    return hf_manifest_add(manifest, x->manifest, disk->file_name, *other ? other : disk->sha256, reterr);
+    return hf_manifest_add(manifest, x->manifest, disk->file_name,
+                           disk->manifest_hex[0] ? disk->manifest_hex : disk->sha256, reterr);
 }
 
 /* A small text file in the directory, durable, and its artifact. */
@@ -141,12 +163,15 @@ hf_code hf_export_write_ovf(hf_export *x, hf_err *reterr) {
         return hf_fail_errno(reterr, errno, "opening the directory %s", x->entries[0]);
     hf_buf_init(&descriptor, HF_OVF_MAX_BYTES);
     hf_buf_init(&disk_lines, HF_OVF_MAX_BYTES);
-    hf_code rc = HF_OK;
+    ovf_dir dir = {x, dir_fd};
+    hf_code rc = hf_export_each_disk(x, ovf_disk, &dir, reterr);
     for (uint32_t i = 0; rc == HF_OK && i < x->vm.disk_count; i++)
-        rc = ovf_disk(x, dir_fd, i, &disk_lines, reterr);
+        rc = ovf_list_disk(x, i, &disk_lines, reterr);
     hf_report_phase(&x->reporter, "finalize");
+    int64_t began = hf_mono_ns();
     if (rc == HF_OK)
         rc = ovf_texts(x, dir_fd, &descriptor, &disk_lines, reterr);
+    x->ovf_seconds = (double)(hf_mono_ns() - began) * 1e-9;
     if (rc == HF_OK && fsync(dir_fd) != 0)
         rc = hf_fail_errno(reterr, errno, "making the directory %s durable", x->entries[0]);
     hf_buf_done(&descriptor);

@@ -5,7 +5,7 @@
 #include "consumer/operation/export.h"
 #include "schemas/base/mem.h"
 
-typedef hf_code (*write_one)(hf_export *x, uint32_t i, int fd, hf_err *reterr);
+typedef hf_export_write_one write_one;
 
 static hf_code write_vmdk(hf_export *x, uint32_t i, int fd, hf_err *reterr) {
     hf_out out;
@@ -54,25 +54,34 @@ static hf_code write_qcow2(hf_export *x, uint32_t i, int fd, hf_err *reterr) {
     return rc;
 }
 
-static hf_code write_file(hf_export *x, uint32_t i, write_one write, hf_err *reterr) {
+typedef struct writing {
+    hf_export *x;
+    write_one write;
+} writing;
+
+static hf_code write_file(void *ctx, uint32_t i, hf_err *reterr) {
+    const writing *w = ctx;
+    hf_export *x = w->x;
+    bool anew = x->streams.on && !hf_export_streams_kept(x);
     hf_export_disk *disk = &x->disks[i];
     struct stat st;
     hf_auto_fd int fd = -1;
     hf_code rc = hf_resume_file(x, x->stage.dir_fd, disk->file_name, i, &fd, reterr);
-    if (rc != HF_OK || (rc = write(x, i, fd, reterr)) != HF_OK)
+    if (rc == HF_OK)
+        rc = anew ? hf_export_stream_code(x, i, fd, w->write, reterr) : w->write(x, i, fd, reterr);
+    if (rc != HF_OK)
         return rc;
     if (fstat(fd, &st) != 0)
         return hf_fail_errno(reterr, errno, "%s", disk->file_name);
     disk->file_bytes = st.st_size;
-    if ((rc = hf_export_seal(x, fd, st.st_size, disk->sha256[0] ? NULL : disk->sha256, reterr)) != HF_OK)
-        return rc;
-    return hf_export_add(x, disk->file_name, "disk", disk->file_bytes, disk->sha256, reterr);
+    return hf_export_seal(x, fd, st.st_size, disk->sha256[0] ? NULL : disk->sha256, reterr);
 }
 
 static hf_code write_all(hf_export *x, write_one write, hf_err *reterr) {
-    hf_code rc = HF_OK;
+    writing w = {x, write};
+    hf_code rc = hf_export_each_disk(x, write_file, &w, reterr);
     for (uint32_t i = 0; rc == HF_OK && i < x->vm.disk_count; i++)
-        rc = write_file(x, i, write, reterr);
+        rc = hf_export_add(x, x->disks[i].file_name, "disk", x->disks[i].file_bytes, x->disks[i].sha256, reterr);
     return rc;
 }
 

@@ -17,6 +17,7 @@ typedef struct hf_vm_disk {
     hf_str path; /* as the job, or the provider, named it */
     hf_machine_place place;
     int64_t capacity_bytes; /* of a stream's disk; of a source: source->size_bytes */
+    bool hash_known;        /* of a stream: its source says its SHA-256 beforehand, and `verify` compares it */
     int64_t stream_bytes;   /* announced size of the stream's file, a hint; 0 or less: not known */
     /* Opens the download anew; closed before it is opened again, and before the VM is. May be called from a thread per disk. */
     hf_code (*open_stream)(struct hf_vm_disk *disk, hf_flow *flow, hf_stream **ret, hf_err *reterr);
