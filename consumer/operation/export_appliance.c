@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "consumer/operation/export.h"
+#include "consumer/pipeline/vmdk.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/mem.h"
 
@@ -69,7 +70,7 @@ hf_code hf_export_write_ova(hf_export *x, hf_err *reterr) {
     for (uint32_t i = 0; i < plan.disk_count; i++) { /* the longest they can print */
         disks[i].file_bytes = disks[i].populated_bytes = INT64_MAX;
         if (x->streams.on) /* known when it has come */
-            disks[i].capacity_bytes = INT64_MAX;
+            disks[i].capacity_bytes = HF_VMDK_CAPACITY_MAX;
     }
     hf_auto_fd int fd = -1;
     hf_code rc = hf_resume_file(x, x->stage.dir_fd, x->entries[0], 0, &fd, reterr);

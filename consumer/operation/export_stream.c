@@ -12,7 +12,7 @@
 #include "schemas/base/clock.h"
 #include "schemas/base/mem.h"
 
-enum { WAIT_FIRST_MS = 500, WAIT_MAX_MS = 8000, SLICE_MS = 50, WINDOW_BYTES = 4 << 20 };
+enum { WAIT_FIRST_MS = 250, WAIT_MAX_MS = 8000, SLICE_MS = 50, WINDOW_BYTES = 4 << 20 };
 
 /* ---- a stream that is counted, hashed where nobody else does, and whose errors are told from those of the output ---------- */
 typedef struct tap {
