@@ -102,7 +102,9 @@ hf_code hf_op_inspect(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_
     hf_reporter_flow(&reporter, &flow);
     *ret_phase = HF_STR("inspect");
     hf_report_phase(&reporter, "inspect");
-    hf_code rc = hf_vm_open(run->spec, &opener, &flow, &vm, reterr);
+    hf_code rc = hf_str_eqz(run->spec->provider, "vsphere")
+                     ? hf_fail(reterr, HF_E_UNSUPPORTED, "inspect reads disk images: export the VM, or discover it")
+                     : hf_vm_open(run->spec, &opener, &flow, &vm, reterr);
     hf_auto_free char *text = rc == HF_OK ? vm_report(&vm, reterr) : NULL;
     if (rc == HF_OK && !text)
         rc = reterr ? reterr->code : HF_E_INTERNAL;

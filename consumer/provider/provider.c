@@ -1,6 +1,7 @@
 #include "consumer/provider/provider.h"
 
 #include "consumer/provider/local.h"
+#include "consumer/provider/vsphere/vsphere.h"
 #include "schemas/base/mem.h"
 
 static const hf_provider providers[] = {
@@ -26,7 +27,7 @@ const hf_provider *hf_provider_find(hf_str name) {
 hf_code hf_vm_open(const hf_spec *spec, const hf_opener *opener, const hf_flow *flow, hf_vm *ret, hf_err *reterr) {
     const hf_provider *provider = hf_provider_find(spec->provider);
     if (!provider)
-        return hf_fail(reterr, HF_E_NOT_BUILT, "provider %.*s: this build has only local disk images",
+        return hf_fail(reterr, HF_E_NOT_BUILT, "provider %.*s: this build has local and vsphere",
                        HF_STR_ARG(spec->provider));
     return provider->open(spec, opener, flow, ret, reterr);
 }

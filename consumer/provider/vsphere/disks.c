@@ -97,8 +97,11 @@ static void fill_disk(hf_vsphere_export *x, uint32_t f, uint32_t i, hf_vm_disk *
                        .stream_bytes = file->size_bytes,
                        .open_stream = open_stream,
                        .stream_ctx = &x->streams[i]};
+    to->hash_known = file->sha256[0] != 0;
+    if (file->manifest_bytes > 0) /* that one is not a hint */
+        to->stream_bytes = file->manifest_bytes;
     to->probe.virtual_bytes = to->capacity_bytes;
-    x->total_bytes += file->size_bytes > 0 ? file->size_bytes : to->capacity_bytes;
+    x->total_bytes += to->stream_bytes > 0 ? to->stream_bytes : to->capacity_bytes;
 }
 
 /* A copy without one of its disks would pass for the whole. */

@@ -151,6 +151,11 @@ static hf_code take_lease(hf_vsphere_export *x, hf_err *reterr) {
     }
 }
 
+/* Some servers know sizes and hashes before anything is read, most do not. */
+static hf_code read_manifest(hf_vsphere_export *x, hf_err *reterr) {
+    return hf_lease_manifest(x->v, &x->lease, reterr) == HF_E_CANCELLED ? HF_E_CANCELLED : HF_OK;
+}
+
 static void say_how(const hf_vsphere_export *x, hf_vm *vm) {
     const char *power = hf_power_name(x->vm->power);
     if (x->vm->power == HF_POWER_OFF)
@@ -176,7 +181,7 @@ static hf_code open_vm(hf_vsphere_export *x, const hf_spec *spec, hf_vm *vm, hf_
         hf_vsphere_export_tell(x, "info", "%" PRIu32 " snapshots of earlier attempts were removed", removed);
     if ((code = take_lease(x, reterr)) != HF_OK ||
         (code = hf_lease_keep(x->v, &x->lease, &x->keeper, reterr)) != HF_OK ||
-        (code = hf_vsphere_export_disks(x, vm, reterr)) != HF_OK)
+        (code = read_manifest(x, reterr)) != HF_OK || (code = hf_vsphere_export_disks(x, vm, reterr)) != HF_OK)
         return code;
     vm->machine = x->vm->machine;
     vm->streams_max = x->endpoint.max_disks;
