@@ -7,7 +7,7 @@
 #include "journal/store/store.h"
 #include "schemas/job/fold.h"
 
-enum { HF_LAYOUT_VERSION = 1 };
+enum { HF_LAYOUT_VERSION = 2 };
 
 typedef enum hf_store_table_id {
 #define HF_STORE_TABLE(id, name, flags, doc) HF_TB_##id,
@@ -48,6 +48,15 @@ static inline uint64_t hf_by_state_job(hf_str key) {
     if (key.len == HF_BY_STATE_BYTES)
         memcpy(&job, key.p + 9, 8);
     return be64toh(job);
+}
+
+/* ---- by_created ---------------------------------------------------------------------------------------- */
+enum { HF_BY_CREATED_BYTES = 16 };
+static inline hf_str hf_by_created_key(int64_t created_at, uint64_t job_key, char key[HF_BY_CREATED_BYTES]) {
+    uint64_t at = htobe64((uint64_t)created_at), job = htobe64(job_key);
+    memcpy(key, &at, 8);
+    memcpy(key + 8, &job, 8);
+    return (hf_str){key, HF_BY_CREATED_BYTES};
 }
 
 /* ---- by_path ------------------------------------------------------------------------------------------ */

@@ -24,7 +24,7 @@ bool hf_replica_must_commit(const hf_replica *r) {
 
 /* ---- a job's rows ------------------------------------------------------------------------------------------ */
 static hf_code write_indexes(hf_replica *r, const hf_slot *slot, hf_err *reterr) {
-    char was[HF_BY_STATE_BYTES], is[HF_BY_STATE_BYTES], path[HF_BY_PATH_BYTES];
+    char was[HF_BY_STATE_BYTES], is[HF_BY_STATE_BYTES], path[HF_BY_PATH_BYTES], at[HF_BY_CREATED_BYTES];
     const hf_job *job = &slot->job;
     hf_table by_state = r->tables.of[HF_TB_BY_STATE];
     bool ok = true;
@@ -34,6 +34,11 @@ static hf_code write_indexes(hf_replica *r, const hf_slot *slot, hf_err *reterr)
     if (ok && !job->deleted)
         ok = hf_changes_put(r->open, by_state, hf_by_state_key(job->state, job->updated_at, slot->key, is), HF_STR_NONE,
                             0);
+    hf_str created = hf_by_created_key(job->created_at, slot->key, at);
+    if (ok && !slot->has_row && !job->deleted)
+        ok = hf_changes_put(r->open, r->tables.of[HF_TB_BY_CREATED], created, HF_STR_NONE, 0);
+    if (ok && slot->has_row && job->deleted)
+        ok = hf_changes_delete(r->open, r->tables.of[HF_TB_BY_CREATED], created);
     if (ok && !slot->has_row && job->spec->vm_path.len > 0)
         ok = hf_changes_put(r->open, r->tables.of[HF_TB_BY_PATH], hf_by_path_key(job->spec->vm_path, slot->key, path),
                             HF_STR_NONE, 0);
