@@ -5,6 +5,7 @@
 #include "journal/http/lookup.h"
 #include "journal/http/shapes.h"
 #include "journal/http/stream.h"
+#include "schemas/base/mem.h"
 #include "schemas/event/json.h"
 
 enum { ARENA_BYTES = 16 << 20, EVENTS_MAX = 10000 };
@@ -126,6 +127,73 @@ static bool add_log(void *ctx, const hf_query_event *event) {
     return json_array_size(l->list) < EVENTS_MAX;
 }
 
+/* A line that the job's attempts wrote, in between by its time. */
+static bool add_progress_line(void *ctx, hf_position position, const hf_progress *line) {
+    listing *l = ctx;
+    json_t *details = line->details.len ? json_loadb(line->details.p, line->details.len, JSON_DECODE_ANY, NULL) : NULL;
+    bool failed = hf_str_eqz(line->level, "error");
+    char level[16];
+    (void)position;
+    snprintf(level, sizeof level, "%.*s", HF_STR_ARG(line->level));
+    add_line(l->list, line->at, level, hf_shape_str(line->message), details,
+             failed ? hf_shape_str(line->message) : NULL);
+    return json_array_size(l->list) < EVENTS_MAX;
+}
+
+typedef struct timed {
+    json_t *line;
+    const char *at; /* RFC 3339 in UTC: its bytes sort as its time, but for the milliseconds that may be left out */
+    size_t index;
+} timed;
+
+static int by_time(const void *a, const void *b) {
+    const timed *x = a, *y = b;
+    int64_t s = 0, t = 0;
+    hf_time_parse(hf_str_of(x->at), &s);
+    hf_time_parse(hf_str_of(y->at), &t);
+    if (s != t)
+        return s < t ? -1 : 1;
+    return x->index < y->index ? -1 : 1;
+}
+
+/* New array; lines of one millisecond stay as they came. */
+static json_t *sorted_by_time(const json_t *list) {
+    size_t n = json_array_size(list);
+    timed *lines = hf_alloc((n + 1) * sizeof *lines);
+    json_t *sorted = json_array();
+    for (size_t i = 0; lines && i < n; i++) {
+        json_t *line = json_array_get(list, i);
+        const char *at = json_string_value(json_object_get(line, "timestamp"));
+        lines[i] = (timed){line, at ? at : "", i};
+    }
+    if (lines)
+        qsort(lines, n, sizeof *lines, by_time);
+    for (size_t i = 0; lines && i < n; i++)
+        json_array_append(sorted, lines[i].line);
+    free(lines);
+    return sorted;
+}
+
+static void reply_logs(hf_request *r, hf_read *read, hf_arena *arena) {
+    listing l = {.list = json_array(), .logs = true};
+    hf_err err;
+    hf_str id = hf_str_of(r->params[0]);
+    hf_code code = hf_lookup_events(r->http, read, id, (hf_position){0, -1}, EVENTS_MAX, add_log, &l, &err);
+    if (code == HF_OK)
+        code = hf_query_lines(hf_http_store(r->http), read, &r->http->tables, r->http->options.codec, id,
+                              (hf_position){0, -1}, EVENTS_MAX, arena, add_progress_line, &l, &err);
+    if (code != HF_OK)
+        hf_reply_err(r, &err);
+    else {
+        json_t *sorted = sorted_by_time(l.list);
+        json_int_t n = (json_int_t)json_array_size(sorted);
+        hf_reply_json(r, 200,
+                      json_pack("{s:s, s:o, s:I, s:o}", "job_id", r->params[0], "logs", sorted, "log_count", n,
+                                "timestamp", hf_json_now()));
+    }
+    json_decref(l.list);
+}
+
 void hf_handle_job_logs(hf_request *r) {
     hf_err err;
     hf_read *read = NULL;
@@ -136,7 +204,7 @@ void hf_handle_job_logs(hf_request *r) {
     if (code == HF_OK)
         code = hf_lookup_job(r->http, read, hf_str_of(r->params[0]), &arena, &job, &err);
     if (code == HF_OK)
-        reply_list(r, read, "logs", add_log, "log_count");
+        reply_logs(r, read, &arena);
     else
         hf_reply_err(r, &err);
     hf_read_end(read);

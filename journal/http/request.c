@@ -68,11 +68,20 @@ static bool more_literal(hf_route a, hf_route b) {
     return *y == '{';
 }
 
+/* A bit for each method that routes take. */
+static unsigned method_bit(const char *method) { return method[0] == 'G' ? 1 : method[0] == 'P' ? 2 : 4; }
+
+static const char *allow_of(unsigned methods) {
+    static const char *const allows[] = {
+        "OPTIONS",         "GET, HEAD, OPTIONS",         "POST, OPTIONS",         "GET, HEAD, POST, OPTIONS",
+        "DELETE, OPTIONS", "GET, HEAD, DELETE, OPTIONS", "POST, DELETE, OPTIONS", "GET, HEAD, POST, DELETE, OPTIONS"};
+    return allows[methods & 7];
+}
+
 int hf_route_find(hf_request *r) {
-    static const char *const allows[] = {"GET, HEAD, OPTIONS", "POST, OPTIONS", "GET, HEAD, POST, OPTIONS"};
     bool found = false, head = strcmp(r->method, "HEAD") == 0;
     hf_route best = HF_ROUTE_COUNT, any = HF_ROUTE_COUNT;
-    int methods = 0;
+    unsigned methods = 0;
     for (int i = 0; i < HF_ROUTE_COUNT; i++) {
         char params[HF_PATH_PARAMS][HF_ID_MAX_BYTES * 3 + 1] = {{0}};
         int m = match(HF_ROUTES[i].path, r->raw_path, params);
@@ -87,7 +96,7 @@ int hf_route_find(hf_request *r) {
             found = false;
         } else if (more_literal(any, route))
             continue;
-        methods |= HF_ROUTES[i].method[0] == 'G' ? 1 : 2;
+        methods |= method_bit(HF_ROUTES[i].method);
         if (strcmp(HF_ROUTES[i].method, head ? "GET" : r->method) == 0) {
             best = route;
             found = true;
@@ -97,7 +106,7 @@ int hf_route_find(hf_request *r) {
     if (any == HF_ROUTE_COUNT)
         return 404;
     r->route = found ? best : any;
-    r->allow = allows[methods - 1];
+    r->allow = allow_of(methods);
     return found ? 0 : 405;
 }
 

@@ -1,8 +1,8 @@
 /* POST /jobs/submit and POST /jobs/cancel: proposals, answered when they are folded. */
 #include "journal/http/inside.h"
 #include "journal/http/lookup.h"
+#include "journal/http/v1/v1.h"
 #include "schemas/base/mem.h"
-#include "schemas/base/yaml.h"
 #include "schemas/event/json.h"
 #include "schemas/event/json_submission.h"
 #include "schemas/job/intake.h"
@@ -11,18 +11,6 @@
 enum { ARENA_BYTES = 64 << 20 };
 
 /* ---- bodies ---------------------------------------------------------------------------------------------- */
-static bool is_yaml(const char *type) { return type && (strstr(type, "yaml") != NULL); }
-
-static json_t *body_of(hf_request *r) {
-    hf_err err;
-    hf_str text = hf_buf_str(&r->body);
-    json_t *json = is_yaml(hf_request_header(r, "Content-Type")) ? hf_yaml_parse(text, r->http->body_max, &err)
-                                                                 : hf_json_parse(text, r->http->body_max, &err);
-    if (!json)
-        hf_reply_error(r, 400, "the body cannot be read: %s", err.detail);
-    return json;
-}
-
 /* The jobs in a body: one, {jobs: […]} or an array. NULL: answered. Borrowed from json. */
 static json_t *jobs_of(hf_request *r, json_t *json) {
     json_t *list = json_is_object(json) ? json_object_get(json, "jobs") : json;
@@ -49,11 +37,21 @@ static void settle(hf_write_item *item, hf_code code, const char *text) {
     snprintf(item->error, sizeof item->error, "%.*s", (int)sizeof item->error - 1, text);
 }
 
-/* Who proposes: the one who asked, through this program. */
-static hf_str proposer(const hf_request *r, hf_arena *arena) {
-    hf_str me = hf_str_of(r->http->options.me);
-    hf_str both = *r->who.name ? hf_str_of(hf_arena_printf(arena, "%s via %.*s", r->who.name, HF_STR_ARG(me))) : me;
-    return both.p ? both : me;
+/* With an Idempotency-Key the ids of jobs that bring none come from it (and from who asks): sent again, they are the same jobs. */
+static hf_code derive_id(hf_write *w, uint32_t index, hf_arena *arena, hf_submission *sub, hf_err *reterr) {
+    const char *key = hf_request_header(w->request, "Idempotency-Key");
+    char id[HF_UUID_BYTES];
+    if (!key || sub->job_id.len > 0)
+        return HF_OK;
+    size_t len = strlen(key);
+    if (len == 0 || len > HF_MAX_TEXT)
+        return hf_fail(reterr, HF_E_INVALID, "Idempotency-Key must have 1 to %d bytes", HF_MAX_TEXT);
+    char *scope = hf_arena_printf(arena, "idempotency\n%s\n%s", w->request->who.name, key);
+    if (!scope)
+        return hf_fail(reterr, HF_E_NO_MEMORY, "too many jobs in one request");
+    sub->job_id = hf_arena_str(arena, hf_str_of(hf_id_from_position(hf_str_of(scope), (int32_t)index, 0, 0, id)));
+    snprintf(w->items[index].about, sizeof w->items[index].about, "%s", id);
+    return HF_OK;
 }
 
 static void submit_one(hf_write *w, uint32_t index, const json_t *json, hf_arena *arena) {
@@ -66,6 +64,8 @@ static void submit_one(hf_write *w, uint32_t index, const json_t *json, hf_arena
     hf_intake_errors *errors = hf_arena_alloc(arena, sizeof *errors);
     hf_code code = errors ? hf_submission_from_json(json, arena, &sub, &err)
                           : hf_fail(&err, HF_E_NO_MEMORY, "too many jobs in one request");
+    if (code == HF_OK && w->request->v1)
+        code = derive_id(w, index, arena, &sub, &err);
     if (code == HF_OK && sub.job_id.len == 0)
         sub.job_id = hf_arena_str(arena, hf_str_of(hf_id_new(http->clock, hf_random_system(), id)));
     if (code == HF_OK && !hf_id_valid(sub.job_id))
@@ -75,8 +75,8 @@ static void submit_one(hf_write *w, uint32_t index, const json_t *json, hf_arena
     if (code == HF_OK && sub.spec.audit.requested_by.len == 0)
         sub.spec.audit.requested_by = hf_str_of(w->request->who.name);
     if (code == HF_OK)
-        code = hf_intake(&sub, sub.job_id, HF_STR_NONE, proposer(w->request, arena), hf_wall_ms(http->clock), arena,
-                         &record, errors, &err);
+        code = hf_intake(&sub, sub.job_id, HF_STR_NONE, hf_request_proposer(w->request, arena), hf_wall_ms(http->clock),
+                         arena, &record, errors, &err);
     if (code == HF_OK && errors->count)
         code =
             hf_fail(&err, HF_E_INVALID, "%.*s%s", HF_STR_ARG(errors->text[0]), errors->count > 1 ? " (and more)" : "");
@@ -127,12 +127,49 @@ static void answer_submit(hf_request *r, hf_write *w) {
     hf_reply_json(r, status, o);
 }
 
-void hf_handle_jobs_submit(hf_request *r) {
-    json_t *json = body_of(r);
+/* The same, below /api/v1: an outcome for each job; that of a lone one is the request's own. */
+static bool repeated(const hf_write_item *item) {
+    return *item->about && item->code == HF_E_REFUSED && strcmp(item->error, hf_verdict_name(HF_V_JOB_EXISTS)) == 0;
+}
+
+static json_t *outcome_of(const hf_write_item *item) {
+    if (item->code == HF_OK || repeated(item))
+        return json_pack("{s:s, s:b}", "job_id", item->id, "accepted", 1);
+    bool exists = item->code == HF_E_REFUSED;
+    return json_pack("{s:s, s:b, s:o}", "job_id", item->id, "accepted", 0, "error",
+                     exists ? json_sprintf("job with ID %s already exists", item->id) : json_string(item->error));
+}
+
+static void answer_v1_submit(hf_request *r, hf_write *w) {
+    hf_err err;
+    if (w->late) {
+        answer_late(r);
+        return;
+    }
+    if (w->count == 1 && w->items[0].code != HF_OK && !repeated(&w->items[0])) {
+        hf_code code = w->items[0].code == HF_E_REFUSED ? HF_E_EXISTS : w->items[0].code;
+        hf_fail(&err, code, code == HF_E_EXISTS ? "job with ID %s already exists" : "%s",
+                code == HF_E_EXISTS ? w->items[0].id : w->items[0].error);
+        hf_reply_err(r, &err);
+        return;
+    }
+    json_t *items = json_array();
+    json_int_t accepted = 0;
+    for (uint32_t i = 0; i < w->count; i++) {
+        accepted += w->items[i].code == HF_OK || repeated(&w->items[i]);
+        json_array_append_new(items, outcome_of(&w->items[i]));
+    }
+    hf_reply_json(r, 200,
+                  json_pack("{s:o, s:I, s:I}", "items", items, "accepted", accepted, "rejected",
+                            (json_int_t)w->count - accepted));
+}
+
+static void submit(hf_request *r, void (*answer)(hf_request *, hf_write *)) {
+    json_t *json = hf_request_json(r);
     json_t *list = json ? jobs_of(r, json) : NULL;
     hf_arena arena;
     hf_arena_init(&arena, ARENA_BYTES);
-    hf_write *w = list ? hf_write_new(r, (uint32_t)json_array_size(list), answer_submit) : NULL;
+    hf_write *w = list ? hf_write_new(r, (uint32_t)json_array_size(list), answer) : NULL;
     if (list && !w)
         hf_reply_error(r, 503, "no memory for the request");
     for (uint32_t i = 0; w && i < w->count; i++) {
@@ -145,6 +182,9 @@ void hf_handle_jobs_submit(hf_request *r) {
     if (w)
         hf_write_begin(w);
 }
+
+void hf_handle_jobs_submit(hf_request *r) { submit(r, answer_submit); }
+void hf_handle_v1_submit(hf_request *r) { submit(r, answer_v1_submit); }
 
 /* ---- cancel ---------------------------------------------------------------------------------------------- */
 static void cancel_one(hf_write *w, uint32_t index, const char *id, const char *reason, hf_read *read,
@@ -165,8 +205,8 @@ static void cancel_one(hf_write *w, uint32_t index, const char *id, const char *
         settle(item, err.code, err.detail);
         return;
     }
-    hf_record *record =
-        hf_propose(arena, hf_str_of(item->id), job.attempt, hf_wall_ms(http->clock), proposer(w->request, arena));
+    hf_record *record = hf_propose(arena, hf_str_of(item->id), job.attempt, hf_wall_ms(http->clock),
+                                   hf_request_proposer(w->request, arena));
     hf_ev_cancel_requested *asked = record ? hf_propose_add(arena, record, HF_EV_CANCEL_REQUESTED) : NULL;
     if (!asked) {
         settle(item, HF_E_NO_MEMORY, "no memory for the request");
@@ -198,7 +238,7 @@ static void answer_cancel(hf_request *r, hf_write *w) {
 }
 
 void hf_handle_jobs_cancel(hf_request *r) {
-    json_t *json = body_of(r);
+    json_t *json = hf_request_json(r);
     if (!json)
         return;
     json_t *ids = json_object_get(json, "job_ids");

@@ -3,8 +3,9 @@
 #include "journal/http/request.h"
 
 typedef struct hf_write_item {
-    char id[HF_ID_MAX_BYTES + 1];
-    char *bytes; /* framed JobEvent; NULL: nothing to produce (error is set) */
+    char id[HF_ID_MAX_BYTES + 1];    /* of the job the record is about */
+    char about[HF_ID_MAX_BYTES + 1]; /* what the request named, where that is another */
+    char *bytes;                     /* framed JobEvent; NULL: nothing to produce (error is set) */
     uint32_t len;
     bool sent, reported, done;
     hf_position position; /* when acknowledged */

@@ -96,6 +96,17 @@ static inline bool hf_event_row_read(hf_str key, hf_str value, uint64_t *ret_job
     return true;
 }
 
+/* ---- logs -------------------------------------------------------------------------------------------------- */
+enum { HF_LOG_KEY_BYTES = HF_ID_MAX_BYTES + 1 + 8 };
+static inline hf_str hf_log_key(hf_str job_id, hf_position position, char key[HF_LOG_KEY_BYTES]) {
+    uint64_t at = htobe64(hf_position_key(position));
+    uint32_t len = job_id.len > HF_ID_MAX_BYTES ? HF_ID_MAX_BYTES : job_id.len;
+    memcpy(key, job_id.p, len);
+    key[len] = 0;
+    memcpy(key + len + 1, &at, 8);
+    return (hf_str){key, len + 9};
+}
+
 /* ---- orphans: verdict, refused, unreadable, text --------------------------------------------------------- */
 enum { HF_ORPHAN_HEAD = 3 };
 

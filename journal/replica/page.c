@@ -66,15 +66,14 @@ static bool has_tag(const hf_spec *spec, hf_str tag) {
 
 /* A job's worker is "id/incarnation". */
 static bool is_worker(hf_str wanted, hf_str has) {
-    return wanted.len == 0 ||
-           (hf_str_starts(has, wanted) && (has.len == wanted.len || has.p[wanted.len] == '/'));
+    return wanted.len == 0 || (hf_str_starts(has, wanted) && (has.len == wanted.len || has.p[wanted.len] == '/'));
 }
 
 bool hf_job_filter_takes(const hf_job_filter *f, const hf_job *job) {
     const hf_spec *spec = job->spec;
-    return !job->deleted && (!f->states || f->states & 1u << job->state) && is(f->operation, spec->operation, "export") &&
-           is(f->provider, spec->provider, "local") && is(f->endpoint, spec->endpoint, "") &&
-           hf_str_starts(spec->vm_path, f->vm_path) && has_tag(spec, f->tag) &&
+    return !job->deleted && (!f->states || f->states & 1u << job->state) &&
+           is(f->operation, spec->operation, "export") && is(f->provider, spec->provider, "local") &&
+           is(f->endpoint, spec->endpoint, "") && hf_str_starts(spec->vm_path, f->vm_path) && has_tag(spec, f->tag) &&
            is(f->requested_by, spec->audit.requested_by, "") && is_worker(f->worker, job->worker) &&
            job->created_at >= f->created_from_ms && (!f->created_until_ms || job->created_at < f->created_until_ms);
 }
@@ -212,8 +211,8 @@ static hf_code walk_page(walk *k, hf_read *read, const hf_tables *tables, const 
     return HF_OK;
 }
 
-hf_code hf_query_page(hf_read *read, const hf_tables *tables, const hf_job_filter *filter, hf_page *page, hf_arena *arena,
-                      hf_query_each_job each, void *ctx, hf_err *reterr) {
+hf_code hf_query_page(hf_read *read, const hf_tables *tables, const hf_job_filter *filter, hf_page *page,
+                      hf_arena *arena, hf_query_each_job each, void *ctx, hf_err *reterr) {
     walk k = {0};
     place from = start_of(filter, page->sort);
     hf_code rc = page->cursor.len ? cursor_read(page->sort, page->cursor, &from, reterr) : HF_OK;

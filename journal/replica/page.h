@@ -9,17 +9,22 @@
 
 enum { HF_PAGE_SCAN_MAX = 20000, HF_PAGE_CURSOR_BYTES = 48 };
 
-typedef enum hf_page_sort { HF_SORT_CREATED_DOWN, HF_SORT_CREATED_UP, HF_SORT_UPDATED_DOWN, HF_SORT_UPDATED_UP } hf_page_sort;
+typedef enum hf_page_sort {
+    HF_SORT_CREATED_DOWN,
+    HF_SORT_CREATED_UP,
+    HF_SORT_UPDATED_DOWN,
+    HF_SORT_UPDATED_UP
+} hf_page_sort;
 /* "-created", "created", "-updated", "updated" */
 bool hf_page_sort_parse(hf_str text, hf_page_sort *ret);
 
 /* Empty members let everything through. Strings are borrowed. */
 typedef struct hf_job_filter {
-    uint32_t states;                             /* bits 1u << hf_state; 0: all */
-    hf_str operation, provider, endpoint;        /* the same ("export" and "local" stand for jobs that named none) */
-    hf_str vm_path;                              /* its beginning */
-    hf_str tag, requested_by, worker;            /* worker: the id, without incarnation */
-    int64_t created_from_ms, created_until_ms;   /* [from, until); 0: open */
+    uint32_t states;                           /* bits 1u << hf_state; 0: all */
+    hf_str operation, provider, endpoint;      /* the same ("export" and "local" stand for jobs that named none) */
+    hf_str vm_path;                            /* its beginning */
+    hf_str tag, requested_by, worker;          /* worker: the id, without incarnation */
+    int64_t created_from_ms, created_until_ms; /* [from, until); 0: open */
 } hf_job_filter;
 bool hf_job_filter_takes(const hf_job_filter *filter, const hf_job *job);
 
@@ -34,5 +39,5 @@ typedef struct hf_page {
 
 /* Calls each(ctx, job) for at most page->limit jobs; `job` is valid during the call. The callback's false ends the page behind that job.
  * INVALID for a cursor that is none, or of another order. `read` from hf_read_begin. */
-hf_code hf_query_page(hf_read *read, const hf_tables *tables, const hf_job_filter *filter, hf_page *page, hf_arena *arena,
-                      hf_query_each_job each, void *ctx, hf_err *reterr);
+hf_code hf_query_page(hf_read *read, const hf_tables *tables, const hf_job_filter *filter, hf_page *page,
+                      hf_arena *arena, hf_query_each_job each, void *ctx, hf_err *reterr);

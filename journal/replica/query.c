@@ -234,3 +234,43 @@ hf_code hf_query_offsets(hf_read *read, const hf_tables *tables, hf_query_each_o
     hf_cursor_close(cursor);
     return rc == HF_E_NOT_FOUND ? HF_OK : rc;
 }
+
+/* ---- a job's log ------------------------------------------------------------------------------------------------------- */
+static hf_code read_line(hf_store *store, hf_read *read, hf_codec *codec, hf_position at, hf_arena *arena,
+                         hf_query_each_line each, void *ctx, bool *ret_more, hf_err *reterr) {
+    hf_log_record source;
+    hf_progress line;
+    hf_code rc = hf_query_log(store, read, HF_TOPIC_PROGRESS, at.partition, at.offset, &source, reterr);
+    if (rc == HF_E_NOT_FOUND)
+        return HF_OK; /* let go of with its topic's retention */
+    if (rc != HF_OK)
+        return rc;
+    hf_arena_reset(arena);
+    if (hf_decode(codec, HF_SCHEMA_PROGRESS, source.value, arena, &line, NULL) == HF_OK)
+        *ret_more = each(ctx, at, &line);
+    return HF_OK;
+}
+
+hf_code hf_query_lines(hf_store *store, hf_read *read, const hf_tables *tables, hf_codec *codec, hf_str job_id,
+                       hf_position after, size_t limit, hf_arena *arena, hf_query_each_line each, void *ctx,
+                       hf_err *reterr) {
+    char first[HF_LOG_KEY_BYTES];
+    hf_position from = after.offset < 0 ? (hf_position){0} : (hf_position){after.partition, after.offset + 1};
+    hf_str key = hf_log_key(job_id, from, first), value;
+    const hf_str front = {first, key.len - 8};
+    hf_cursor *cursor = NULL;
+    bool more = true;
+    hf_code rc = hf_cursor_open(read, tables->of[HF_TB_LOGS], &cursor, reterr);
+    hf_move move = HF_SEEK;
+    for (size_t n = 0; rc == HF_OK && more && n < limit; n++, move = HF_NEXT) {
+        uint64_t at;
+        rc = hf_cursor_move(cursor, move, &key, &value, reterr);
+        if (rc != HF_OK || key.len != front.len + 8 || memcmp(key.p, job_id.p, job_id.len) != 0 ||
+            key.p[job_id.len] != 0)
+            break;
+        memcpy(&at, key.p + front.len, 8);
+        rc = read_line(store, read, codec, hf_position_of_key(be64toh(at)), arena, each, ctx, &more, reterr);
+    }
+    hf_cursor_close(cursor);
+    return rc == HF_E_NOT_FOUND ? HF_OK : rc;
+}

@@ -32,6 +32,13 @@ hf_code hf_query_events(hf_store *store, hf_read *read, const hf_tables *tables,
                         hf_position from, size_t limit, hf_arena *arena, hf_query_each_event each, void *ctx,
                         hf_err *reterr);
 
+/* Lines of a job's log in the order of its partition, from behind `after` (offset -1: all); progress->level is never "". Lines whose
+ * record the copy no longer has are left out. `read` from hf_read_begin_all. */
+typedef bool (*hf_query_each_line)(void *ctx, hf_position position, const hf_progress *line);
+hf_code hf_query_lines(hf_store *store, hf_read *read, const hf_tables *tables, hf_codec *codec, hf_str job_id,
+                       hf_position after, size_t limit, hf_arena *arena, hf_query_each_line each, void *ctx,
+                       hf_err *reterr);
+
 /* One record of the log copy. NOT_FOUND when there is none. */
 hf_code hf_query_log(hf_store *store, hf_read *read, hf_topic topic, int32_t partition, int64_t offset,
                      hf_log_record *ret, hf_err *reterr);

@@ -308,6 +308,15 @@ static hf_code feed_event(hf_replica *r, hf_part *part, const hf_log_record *rec
 }
 
 /* ---- any other record ------------------------------------------------------------------------------------ */
+/* A line of a job's log: the copy has it, this says where. */
+static hf_code keep_line(hf_replica *r, const hf_log_record *record, hf_str job_id, hf_err *reterr) {
+    char key[HF_LOG_KEY_BYTES];
+    hf_str at = hf_log_key(job_id, (hf_position){record->partition, record->offset}, key);
+    return hf_changes_put(r->open, r->tables.of[HF_TB_LOGS], at, HF_STR_NONE, 0)
+               ? HF_OK
+               : hf_fail(reterr, HF_E_NO_MEMORY, "keeping a record");
+}
+
 /* The row to keep of a heartbeat or progress: what it can be read as, in the current schema. */
 static hf_code keep_last(hf_replica *r, const hf_log_record *record, bool *ret_unreadable, hf_err *reterr) {
     union {
@@ -333,6 +342,8 @@ static hf_code keep_last(hf_replica *r, const hf_log_record *record, bool *ret_u
         return HF_OK;
     if (rc == HF_OK && !hf_changes_put(r->open, table, key, hf_buf_str(&r->row), 0))
         rc = hf_fail(reterr, HF_E_NO_MEMORY, "keeping a record");
+    if (rc == HF_OK && !beat && what.progress.level.len > 0)
+        rc = keep_line(r, record, key, reterr);
     return rc;
 }
 

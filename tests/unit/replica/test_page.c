@@ -22,7 +22,10 @@ static bool keep(void *ctx, const hf_job *job) {
     rows *r = ctx;
     assert_true(r->count < JOBS_MAX);
     row *to = &r->of[r->count++];
-    *to = (row){.created = job->created_at, .updated = job->updated_at, .key = hf_position_key(job->created), .state = job->state};
+    *to = (row){.created = job->created_at,
+                .updated = job->updated_at,
+                .key = hf_position_key(job->created),
+                .state = job->state};
     snprintf(to->id, sizeof to->id, "%.*s", HF_STR_ARG(job->id));
     return true;
 }
@@ -99,11 +102,12 @@ static void pages_together_are_the_whole_list_in_order(void **state) {
     expected(&g, &(hf_job_filter){0}, HF_SORT_CREATED_UP, &want);
     assert_true(want.count > 20);
     int64_t middle = want.of[want.count / 2].created;
-    const hf_job_filter filters[] = {{0},
-                                     {.states = 1u << HF_S_QUEUED | 1u << HF_S_COMPLETED},
-                                     {.created_from_ms = middle},
-                                     {.created_until_ms = middle},
-                                     {.states = 1u << HF_S_FAILED, .created_from_ms = middle - 1000, .created_until_ms = middle + 1000}};
+    const hf_job_filter filters[] = {
+        {0},
+        {.states = 1u << HF_S_QUEUED | 1u << HF_S_COMPLETED},
+        {.created_from_ms = middle},
+        {.created_until_ms = middle},
+        {.states = 1u << HF_S_FAILED, .created_from_ms = middle - 1000, .created_until_ms = middle + 1000}};
     static const size_t limits[] = {1, 7, 100, JOBS_MAX};
     for (size_t f = 0; f < sizeof filters / sizeof *filters; f++)
         for (int sort = HF_SORT_CREATED_DOWN; sort <= HF_SORT_UPDATED_UP; sort++) {
@@ -200,7 +204,8 @@ static void cursors_that_no_page_gave_are_refused(void **state) {
         hf_page page = {.sort = HF_SORT_CREATED_DOWN, .cursor = hf_str_of(bad[i]), .limit = 10};
         hf_err err;
         size_t n = 0;
-        assert_int_equal(hf_query_page(read, &tables, &(hf_job_filter){0}, &page, &arena, count_job, &n, &err), HF_E_INVALID);
+        assert_int_equal(hf_query_page(read, &tables, &(hf_job_filter){0}, &page, &arena, count_job, &n, &err),
+                         HF_E_INVALID);
     }
     hf_read_end(read);
     hf_arena_done(&arena);

@@ -1,0 +1,98 @@
+#include "journal/http/v1/v1.h"
+#include "schemas/base/mem.h"
+#include "schemas/base/yaml.h"
+#include "schemas/event/json.h"
+
+bool hf_look_begin(hf_request *r, hf_look *l) {
+    *l = (hf_look){0};
+    hf_arena_init(&l->arena, HF_V1_ARENA_BYTES);
+    if (hf_read_begin_all(hf_http_store(r->http), &l->read, &l->err) == HF_OK)
+        return true;
+    hf_reply_err(r, &l->err);
+    return false;
+}
+
+void hf_look_end(hf_look *l) {
+    hf_read_end(l->read);
+    hf_arena_done(&l->arena);
+}
+
+bool hf_look_job(hf_request *r, hf_look *l, hf_job *ret) {
+    if (hf_lookup_job(r->http, l->read, hf_str_of(r->params[0]), &l->arena, ret, &l->err) == HF_OK)
+        return true;
+    hf_reply_err(r, &l->err);
+    return false;
+}
+
+json_t *hf_v1_job(const hf_job *job) {
+    json_t *o = hf_json_of(&HF_TYPE_JOB, job, 0);
+    if (o)
+        json_object_set_new(o, "status", json_string(hf_state_status((hf_state)job->state)));
+    return o;
+}
+
+json_t *hf_request_json(hf_request *r) {
+    hf_err err;
+    const char *type = hf_request_header(r, "Content-Type");
+    hf_str text = hf_buf_str(&r->body);
+    json_t *json = type && strstr(type, "yaml") ? hf_yaml_parse(text, r->http->body_max, &err)
+                                                : hf_json_parse(text, r->http->body_max, &err);
+    if (!json)
+        hf_reply_error(r, 400, "the body cannot be read: %s", err.detail);
+    return json;
+}
+
+/* ---- filters --------------------------------------------------------------------------------------------- */
+static void take_param(hf_job_filter *f, hf_param param, const hf_param_value *v) {
+    hf_str text = hf_str_of(v->text);
+    switch ((int)param) { /* the others are not about which jobs */
+    case HF_P_STATE:
+    case HF_P_STATUS: f->states = (uint32_t)v->number; break;
+    case HF_P_OPERATION: f->operation = text; break;
+    case HF_P_PROVIDER: f->provider = text; break;
+    case HF_P_ENDPOINT: f->endpoint = text; break;
+    case HF_P_VM_PATH: f->vm_path = text; break;
+    case HF_P_TAG: f->tag = text; break;
+    case HF_P_REQUESTER: f->requested_by = text; break;
+    case HF_P_WORKER: f->worker = text; break;
+    case HF_P_SINCE: f->created_from_ms = v->number; break;
+    case HF_P_UNTIL: f->created_until_ms = v->number; break;
+    default: break;
+    }
+}
+
+void hf_v1_filter_of_query(const hf_request *r, hf_job_filter *ret) {
+    *ret = (hf_job_filter){0};
+    for (int p = 0; p < HF_PARAM_COUNT; p++)
+        if (r->query[p].text)
+            take_param(ret, (hf_param)p, &r->query[p]);
+}
+
+#define FILTERS "state operation provider endpoint vm_path tag requested_by worker since until"
+
+hf_code hf_v1_filter_of_json(const json_t *object, int64_t now_ms, hf_job_filter *ret, hf_err *reterr) {
+    *ret = (hf_job_filter){0};
+    if (!json_is_object(object))
+        return hf_fail(reterr, HF_E_INVALID, "filter must be an object with some of: " FILTERS);
+    for (void *i = json_object_iter((json_t *)(uintptr_t)object); i;
+         i = json_object_iter_next((json_t *)(uintptr_t)object, i)) {
+        const char *name = json_object_iter_key(i), *text = json_string_value(json_object_iter_value(i));
+        hf_param param = hf_param_find(name);
+        hf_param_value value = {0};
+        if (param == HF_PARAM_COUNT || !hf_param_listed(FILTERS, param))
+            return hf_fail(reterr, HF_E_INVALID, "filter has no %.64s; there are " FILTERS, name);
+        if (!text)
+            return hf_fail(reterr, HF_E_INVALID, "filter.%s must be a text", name);
+        hf_code code = hf_param_read(param, text, now_ms, &value, reterr);
+        if (code != HF_OK)
+            return code;
+        take_param(ret, param, &value);
+    }
+    return HF_OK;
+}
+
+hf_str hf_request_proposer(const hf_request *r, hf_arena *arena) {
+    hf_str me = hf_str_of(r->http->options.me);
+    hf_str both = *r->who.name ? hf_str_of(hf_arena_printf(arena, "%s via %.*s", r->who.name, HF_STR_ARG(me))) : me;
+    return both.p ? both : me;
+}

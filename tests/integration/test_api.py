@@ -1,0 +1,112 @@
+"""/api/v1 on a real fleet: lists by pages, filters, changes to one job and to many, what a job logged, requests sent twice."""
+import json
+
+from fleet import Fleet, main, sleep_job, wait_for
+
+
+def pages(f, query=""):
+    """All items of a list, page by page."""
+    items, cursor = [], ""
+    while True:
+        status, page = f.request("GET", "/api/v1/jobs?limit=7%s%s" % (query, "&cursor=" + cursor if cursor else ""))
+        assert status == 200, (status, page)
+        assert len(page["items"]) <= 7
+        items += page["items"]
+        cursor = page.get("next_cursor")
+        if not cursor:
+            return items
+
+
+def lists_are_filtered_sorted_and_paged():
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        for i in range(40):
+            f.submit(sleep_job(60000, "list-%02d" % i, requested_by="ana" if i % 2 else "ben", tags=["wave-%d" % (i % 4)], priority=1 + i % 10))
+        everything = pages(f)
+        assert len(everything) == 40 and len({j["job_id"] for j in everything}) == 40
+        created = [j["created_at"] for j in everything]
+        assert created == sorted(created, reverse=True)
+        assert [j["job_id"] for j in pages(f, "&sort=created")] == [j["job_id"] for j in reversed(everything)]
+        assert {j["job_id"] for j in pages(f, "&requested_by=ana")} == {"list-%02d" % i for i in range(1, 40, 2)}
+        assert len(pages(f, "&tag=wave-3&requested_by=ana")) == 10
+        assert len(pages(f, "&operation=sleep&state=queued")) == 40 and pages(f, "&state=completed") == []
+        assert len(pages(f, "&since=%s" % everything[9]["created_at"])) >= 10
+        assert len(pages(f, "&until=%s" % everything[9]["created_at"])) <= 30
+        status, job = f.request("GET", "/api/v1/jobs/list-07")
+        assert status == 200 and job["state"] == "queued" and job["status"] == "pending" and job["spec"]["audit"]["requested_by"] == "ana", job
+        for bad in ("limit=0", "sort=name", "cursor=nonsense", "state=asleep", "since=yesterday", "limit=5&limit=6"):
+            status, problem = f.request("GET", "/api/v1/jobs?" + bad)
+            assert status == 400 and problem["code"] == "invalid" and bad.split("=")[0] in problem["detail"], (bad, problem)
+
+
+def many_jobs_are_changed_at_once_after_a_dry_run():
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        f.submit(*[sleep_job(60000, "many-%d" % i, tags=["old" if i < 5 else "new"]) for i in range(8)])
+        status, would = f.request("POST", "/api/v1/jobs/cancel", {"filter": {"tag": "old"}, "dry_run": True})
+        assert status == 200 and would["matched"] == 5 and would["dry_run"] is True, would
+        assert len(pages(f, "&state=queued")) == 8  # nothing happened
+        status, did = f.request("POST", "/api/v1/jobs/cancel", {"filter": {"tag": "old"}, "reason": "superseded"})
+        assert status == 200 and sorted(did["changed"]) == ["many-%d" % i for i in range(5)] and did["failed"] == {}, did
+        f.wait_job("many-0", ("cancelled",))
+        wait_for("all of them", lambda: len(pages(f, "&state=cancelled")) == 5)
+        status, did = f.request("POST", "/api/v1/jobs/delete", {"ids": ["many-0", "many-6", "nobody"]})
+        assert did["changed"] == ["many-0"] and "cannot be deleted" in did["failed"]["many-6"] and "not found" in did["failed"]["nobody"], did
+        assert f.request("GET", "/api/v1/jobs/many-0")[0] == 404 and len(pages(f)) == 7
+        status, did = f.request("POST", "/api/v1/jobs/many-1/retry")
+        assert status == 200 and did["job_id"] == "many-1", did
+        again = f.request("GET", "/api/v1/jobs/" + did["new_job_id"])[1]
+        assert again["spec"]["origin"] == "retry-of:many-1" and again["state"] == "queued", again
+        assert f.request("POST", "/api/v1/jobs/many-7/retry")[0] == 409
+        assert f.request("DELETE", "/api/v1/jobs/many-1")[0] == 200
+        assert f.request("POST", "/api/v1/jobs/many-7/cancel", {"reason": "enough"})[0] == 200
+        for body in ({}, {"ids": [], }, {"ids": ["a"], "filter": {}}, {"filter": {"colour": "blue"}}, {"filter": {}, "dryrun": True}):
+            status, problem = f.request("POST", "/api/v1/jobs/cancel", body)
+            assert status == 400 and problem["status"] == 400, (body, problem)
+
+
+def a_request_sent_twice_makes_its_jobs_once():
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        key = {"Idempotency-Key": "nightly-2026-01-17"}
+        body = [sleep_job(60000), sleep_job(60000)]
+        first = f.request("POST", "/api/v1/jobs", body, headers=key)
+        second = f.request("POST", "/api/v1/jobs", body, headers=key)
+        assert first == second and first[0] == 200 and first[1]["accepted"] == 2, (first, second)
+        assert len(pages(f)) == 2
+        assert f.request("POST", "/api/v1/jobs", body, headers={"Idempotency-Key": "another"})[1]["items"] != first[1]["items"]
+        status, problem = f.request("POST", "/api/v1/jobs", {"operation": "export"})
+        assert status == 400 and "vm_path" in problem["detail"], problem
+        f.submit(sleep_job(60000, "mine"))
+        status, problem = f.request("POST", "/api/v1/jobs", sleep_job(60000, "mine"))
+        assert status == 409 and problem["code"] == "exists", problem
+
+
+def what_a_job_did_and_said_is_told():
+    with Fleet() as f:
+        f.journal(), f.dispatch(), f.worker()
+        image = f.raw_image(mib=4)
+        f.submit({"job_id": "told", "vm_path": image, "output_dir": f.out, "format": "raw"})
+        f.wait_job("told")
+        status, events = f.request("GET", "/api/v1/jobs/told/events?limit=1")
+        assert status == 200 and len(events["items"]) == 1 and events["next_cursor"], events
+        names, cursor = [], None
+        while True:
+            page = f.request("GET", "/api/v1/jobs/told/events?limit=1" + ("&cursor=" + cursor if cursor else ""))[1]
+            names += [n for e in page["items"] for n in e["events"]]
+            cursor = page.get("next_cursor")
+            if not cursor:
+                break
+        assert names[0] == "Created" and names[-1] == "Completed", names
+        assert f.request("GET", "/api/v1/jobs/told/events?verdict=rejected")[1]["items"] == []
+        status, logs = f.request("GET", "/api/v1/jobs/told/logs")
+        assert status == 200 and all(line["level"] and line["job_id"] == "told" for line in logs["items"]), logs
+        older = f.request("GET", "/jobs/logs/told")[1]
+        assert older["log_count"] >= len(logs["items"]) + 3
+        stamps = [line["timestamp"] for line in older["logs"]]
+        assert stamps == sorted(stamps), stamps
+
+
+if __name__ == "__main__":
+    main(lists_are_filtered_sorted_and_paged, many_jobs_are_changed_at_once_after_a_dry_run, a_request_sent_twice_makes_its_jobs_once,
+         what_a_job_did_and_said_is_told)
