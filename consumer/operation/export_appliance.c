@@ -40,7 +40,7 @@ static hf_code ova_disk(hf_export *x, hf_ova *ova, int fd, uint32_t i, hf_err *r
         return rc;
     x->disks[i].file_bytes = hf_ova_disk_bytes(ova, i);
     snprintf(x->disks[i].sha256, sizeof x->disks[i].sha256, "%s", hf_ova_disk_sha256(ova, i));
-    return hf_vmdk_check_end(fd, hf_ova_disk_base(ova, i), x->disks[i].file_bytes, reterr);
+    return hf_export_check_end(x, fd, hf_ova_disk_base(ova, i), x->disks[i].file_bytes, reterr);
 }
 
 static hf_code ova_body(hf_export *x, hf_ova *ova, int fd, int64_t *ret_bytes, hf_err *reterr) {
@@ -102,7 +102,7 @@ static hf_code ovf_disk(void *ctx, uint32_t i, hf_err *reterr) {
         return rc;
     if ((rc = hf_export_stream_vmdk(x, i, &out, reterr)) == HF_OK &&
         (rc = hf_out_end(&out, disk->sha256, disk->manifest_hex, reterr)) == HF_OK &&
-        (rc = hf_vmdk_check_end(fd, 0, out.len, reterr)) == HF_OK)
+        (rc = hf_export_check_end(x, fd, 0, out.len, reterr)) == HF_OK)
         rc = hf_export_seal(x, fd, out.len, NULL, reterr);
     disk->file_bytes = out.len;
     hf_out_done(&out);

@@ -13,7 +13,7 @@ static hf_code write_vmdk(hf_export *x, uint32_t i, int fd, hf_err *reterr) {
     hf_code rc = hf_out_init(&out, fd, 0, HF_DIGEST_NONE, &x->flow, reterr);
     if (rc == HF_OK && (rc = hf_export_stream_vmdk(x, i, &out, reterr)) == HF_OK &&
         (rc = hf_out_end(&out, x->disks[i].sha256, other, reterr)) == HF_OK)
-        rc = hf_vmdk_check_end(fd, 0, out.len, reterr);
+        rc = hf_export_check_end(x, fd, 0, out.len, reterr);
     hf_out_done(&out);
     return rc;
 }

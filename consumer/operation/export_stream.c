@@ -221,6 +221,7 @@ hf_code hf_export_streams_begin(hf_export *x, hf_err *reterr) {
                        "%" PRIu32 " of %" PRIu32 " disks come as streams: all must, or none", streams,
                        x->vm.disk_count);
     x->streams.on = streams > 0;
+    x->streams.threads = x->run->threads > 0 ? x->run->threads : 1;
     x->flow.stop = &x->streams.stop;
     hf_flow_init(&x->streams.coding);
     x->streams.coding.cancel = x->flow.cancel;
@@ -245,6 +246,10 @@ void hf_export_streams_sizes(const hf_export *x, int64_t *ret_bytes, int64_t *re
         /* coded anew it may take all its capacity; as it comes what it says, which is a hint */
         *ret_needed += hf_export_streams_kept(x) || disk->capacity_bytes <= 0 ? bytes : disk->capacity_bytes;
     }
+}
+
+hf_code hf_export_check_end(const hf_export *x, int fd, int64_t base, int64_t len, hf_err *reterr) {
+    return x->streams.on ? HF_OK : hf_vmdk_check_end(fd, base, len, reterr);
 }
 
 hf_code hf_export_streams_verify(hf_export *x, hf_err *reterr) {
@@ -303,6 +308,7 @@ hf_code hf_export_each_disk(hf_export *x, hf_code (*one)(void *ctx, uint32_t i, 
     crew c = {.x = x, .one = one, .ctx = ctx, .lock = PTHREAD_MUTEX_INITIALIZER};
     pthread_t threads[HF_MAX_DISKS];
     unsigned size = crew_size(x), started = 0;
+    atomic_store(&x->streams.stop, false); /* an earlier round may have failed */
     x->streams.threads = x->run->threads / (int)size > 0 ? x->run->threads / (int)size : 1;
     while (started + 1 < size && pthread_create(&threads[started], NULL, crew_main, &c) == 0)
         started++;

@@ -38,6 +38,8 @@ hf_code hf_export_stream_code(hf_export *x, uint32_t i, int fd, hf_export_write_
 hf_code hf_export_stream_run(hf_export *x, uint32_t i, hf_sink *sink, hf_err *reterr);
 /* Whether they are kept as they come in the format that is asked for. */
 bool hf_export_streams_kept(const hf_export *x);
+/* hf_vmdk_check_end of a VMDK that this program wrote; one that was kept has been walked, and may end in ways of its own. */
+hf_code hf_export_check_end(const hf_export *x, int fd, int64_t base, int64_t len, hf_err *reterr);
 /* What came against what the source says it sent. */
 hf_code hf_export_streams_verify(hf_export *x, hf_err *reterr);
 /* Calls one(ctx, i) for every disk: several at a time where they are streams, else in order. The first error is everybody's. */
