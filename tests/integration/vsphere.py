@@ -253,6 +253,9 @@ def check_export(vs, outcome, format, disks=None):
         subprocess.check_call(["tar", "xf", os.path.join(vs.out, ova), "-C", at])
         names = subprocess.check_output(["tar", "tf", os.path.join(vs.out, ova)], text=True).split("\n")[:-1]
         assert names[0].endswith(".ovf") and names[1].endswith(".mf"), names
+    if format == "ovf":  # a directory of its own
+        at = os.path.join(at, os.path.dirname(next(n for n in names if n.endswith(".ovf"))))
+        names = [os.path.basename(n) for n in names]
     if format in ("ova", "ovf"):
         manifest = next(n for n in names if n.endswith(".mf"))
         sums = re.findall(r"^SHA256\((.*)\)= ([0-9a-f]{64})\s*$", open(os.path.join(at, manifest)).read(), re.M)
