@@ -43,6 +43,7 @@ typedef struct stream_source {
     bool over; /* the stream has ended, and was whole */
     hf_err error;
     int64_t next_disk;
+    int64_t wanted, told; /* the offset that was asked for last; what was told of ends here */
     uint8_t piece[PIECE];
     /* under the lock */
     pthread_mutex_t lock;
@@ -92,6 +93,9 @@ static hf_code keep(void *ctx, int64_t disk_offset, const uint8_t *data, uint32_
                        "the VMDK's grain for disk offset %" PRId64 " comes behind that for %" PRId64
                        ": it cannot be read while it comes; keep it as a file first",
                        disk_offset, s->next_disk);
+    s->next_disk = disk_offset + hf_vmdk_walk_grain_bytes(s->walk);
+    if (s->next_disk <= s->wanted)
+        return HF_OK; /* nobody will read it: a run that goes on from a later place */
     pthread_mutex_lock(&s->lock);
     bool room;
     while (!(room = find_room(s, len, &at)) && !s->stopped)
@@ -100,13 +104,26 @@ static hf_code keep(void *ctx, int64_t disk_offset, const uint8_t *data, uint32_
     if (!room)
         return hf_fail(reterr, HF_E_CANCELLED, "the run that reads the VMDK has ended");
     memcpy(s->ring + at % s->ring_bytes, data, len); /* nobody else writes, and nobody reads there yet */
-    s->next_disk = disk_offset + hf_vmdk_walk_grain_bytes(s->walk);
     pthread_mutex_lock(&s->lock);
     s->head = at + len;
     *grain_at(s, s->end) = (kept){.disk = disk_offset, .at = at, .len = len};
     s->end++;
     pthread_mutex_unlock(&s->lock);
     return HF_OK;
+}
+
+static void forget_done(stream_source *s) {
+    for (; s->first < s->end && grain_at(s, s->first)->done; s->first++)
+        s->forgotten = grain_at(s, s->first)->disk + s->grain_bytes;
+}
+
+/* Forgets the grains in the ring that were never told of and lie before offset. */
+static void skip_to(stream_source *s, int64_t offset) {
+    pthread_mutex_lock(&s->lock);
+    for (uint64_t n = find_behind(s, s->told); n < s->end && grain_at(s, n)->disk + s->grain_bytes <= offset; n++)
+        grain_at(s, n)->done = true;
+    forget_done(s);
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* Grains [from, to) that end before disk offset `read_to` have been read. */
@@ -117,8 +134,7 @@ static void release(stream_source *s, uint64_t from, uint64_t to, int64_t read_t
         if ((end < s->source.size_bytes ? end : s->source.size_bytes) <= read_to)
             grain_at(s, n)->done = true;
     }
-    for (; s->first < s->end && grain_at(s, s->first)->done; s->first++)
-        s->forgotten = grain_at(s, s->first)->disk + s->grain_bytes;
+    forget_done(s);
     pthread_cond_signal(&s->room);
     pthread_mutex_unlock(&s->lock);
 }
@@ -162,11 +178,16 @@ static bool known_extent(stream_source *s, int64_t offset, int64_t *ret_end, boo
 static hf_code stream_extent(hf_source *source, int64_t offset, int64_t *ret_end, bool *ret_data, hf_err *reterr) {
     stream_source *s = (stream_source *)source;
     hf_code rc = s->error.code;
+    s->wanted = offset;
+    if (offset > s->told)
+        skip_to(s, offset);
     while (rc == HF_OK && !known_extent(s, offset, ret_end, ret_data))
         rc = pull(s);
     /* Whoever gets to the disk's end has seen the stream's: what is left are tables, which take no room. */
     while (rc == HF_OK && *ret_end == source->size_bytes && !s->over)
         rc = pull(s);
+    if (rc == HF_OK && *ret_end > s->told)
+        s->told = *ret_end;
     if (rc != HF_OK && reterr)
         *reterr = s->error;
     return rc;

@@ -288,6 +288,32 @@ static void a_range_is_read_once(void **state) {
     close(disk);
 }
 
+static void a_run_may_begin_in_the_middle(void **state) {
+    (void)state;
+    int64_t size = 24 * MIB, from = 17 * MIB;
+    int disk = random_disk(size), ours = made_export(disk, size), fd = memfd_create("raw", MFD_CLOEXEC);
+    made_stream m = made_stream_of(ours, size_of(ours));
+    hf_source *source = NULL;
+    hf_sink *sink = NULL;
+    hf_pipeline *p = NULL;
+    hf_err err = {0};
+    hf_flow flow;
+    hf_flow_init(&flow);
+    assert_int_equal(hf_source_open_vmdk_stream(&m.stream, 0, &source, &err), HF_OK);
+    assert_int_equal(hf_sink_qcow2_new(fd, size, &flow, &sink, &err), HF_OK);
+    assert_int_equal(hf_pipeline_new(2, &flow, &p, &err), HF_OK);
+    assert_int_equal(hf_pipeline_run_from(p, source, sink, from, 0, &err), HF_OK);
+    assert_int_equal(m.at, m.len);
+    assert_int_equal(hf_pipeline_populated(p), size - from);
+    hf_pipeline_free(p);
+    hf_sink_free(sink);
+    hf_source_close(source);
+    hf_flow_done(&flow);
+    close(fd);
+    close(ours);
+    close(disk);
+}
+
 static void opening_survives_each_failed_allocation(void **state) {
     (void)state;
     made_vmdk v;
@@ -321,6 +347,7 @@ int main(void) {
         cmocka_unit_test(a_damaged_grain_is_named),
         cmocka_unit_test(grains_out_of_order_are_refused_by_name),
         cmocka_unit_test(a_range_is_read_once),
+        cmocka_unit_test(a_run_may_begin_in_the_middle),
         cmocka_unit_test(opening_survives_each_failed_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
