@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,7 +34,21 @@ static hf_code find_program(const char *name, char path[4096], hf_err *reterr) {
     return hf_fail(reterr, HF_E_NOT_FOUND, "program %s is not in %s", name, SEARCH_PATH);
 }
 
-/* In the child, between fork and exec: only calls that are safe there. */
+/* The rest runs in the child, between fork and exec: only calls that are safe there. */
+enum { PASSED = 3 };
+
+/* After every descriptor was marked to be closed: `fd` as number 3, open; *report_fd out of its way. */
+static bool pass_on(int fd, int *report_fd) {
+    if (*report_fd == PASSED && (*report_fd = fcntl(PASSED, F_DUPFD_CLOEXEC, PASSED + 1)) < 0)
+        return false;
+    return dup2(fd, PASSED) == PASSED && fcntl(PASSED, F_SETFD, 0) == 0;
+}
+
+static bool bound_memory(int64_t bytes) {
+    struct rlimit limit = {(rlim_t)bytes, (rlim_t)bytes};
+    return bytes == 0 || setrlimit(RLIMIT_AS, &limit) == 0;
+}
+
 _Noreturn static void become(const hf_child_options *o, const char *path, const int fds[3], int report_fd,
                              pid_t parent) {
     sigset_t none;
@@ -45,7 +60,8 @@ _Noreturn static void become(const hf_child_options *o, const char *path, const 
     for (int s = 1; s < NSIG; s++)
         signal(s, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (fine && close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+    fine = fine && close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0;
+    if (fine && (!o->pass_fd || pass_on(*o->pass_fd, &report_fd)) && bound_memory(o->memory_bytes))
         execve(path, o->argv, o->envp);
     int err = errno;
     (void)!write(report_fd, &err, sizeof err);

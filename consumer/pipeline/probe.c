@@ -82,6 +82,7 @@ static hf_code probe_qcow2(const image *m, hf_probe *ret, hf_err *reterr) {
         return hf_fail(reterr, HF_E_SOURCE_INVALID, "the qcow2 header says %" PRIu64 " bytes", size);
     ret->virtual_bytes = (int64_t)size;
     ret->snapshots = hf_be32(h + 60);
+    ret->cluster_bytes = hf_be32(h + 20) <= 21 ? 1u << hf_be32(h + 20) : 0;
     ret->detail = version == 3 ? "version 3" : "version 2";
     uint32_t header_len = version == 3 ? hf_be32(h + 100) : 72;
     if (version == 3 && hf_be64(h + 72) & QCOW2_DATA_FILE_BIT)
@@ -103,6 +104,9 @@ static hf_code probe_vmdk_sparse(const image *m, hf_probe *ret, hf_err *reterr) 
         return hf_fail(reterr, HF_E_SOURCE_INVALID, "the VMDK header says the disk has no sectors");
     ret->virtual_bytes = (int64_t)capacity * SECTOR;
     ret->detail = hf_le32(h + HF_VMDK_AT_FLAGS) & 0x20000 ? "streamOptimized" : "sparse";
+    ret->compression = hf_le16(h + HF_VMDK_AT_COMPRESS) == 1 ? "deflate" : "";
+    uint64_t grain = hf_le64(h + HF_VMDK_AT_GRAIN_SIZE);
+    ret->cluster_bytes = grain <= UINT32_MAX / SECTOR ? (uint32_t)grain * SECTOR : 0;
     if (at == 0)
         return HF_OK;
     if (sectors > HF_VMDK_DESCRIPTOR_MAX / SECTOR || at > (uint64_t)m->size / SECTOR ||
@@ -144,11 +148,23 @@ static hf_code probe_vdi(const image *m, hf_probe *ret, hf_err *reterr) {
     if (m->head_len < SECTOR || size > INT64_MAX)
         return hf_fail(reterr, HF_E_SOURCE_INVALID, "the VDI header says %" PRIu64 " bytes", size);
     ret->detail = type == 1 ? "dynamic" : "fixed";
+    ret->cluster_bytes = hf_le32(m->head + 376);
     ret->virtual_bytes = (int64_t)size;
     return HF_OK;
 }
 
-static hf_code probe_vhd(const uint8_t *footer, hf_probe *ret, hf_err *reterr) {
+/* The block's size stands in the dynamic header, which may be missing without harm here. */
+static hf_code read_vhd_block(const image *m, uint64_t at, hf_probe *ret, hf_err *reterr) {
+    uint8_t header[64];
+    if (at > (uint64_t)m->size || (uint64_t)m->size - at < sizeof header)
+        return HF_OK;
+    hf_code rc = m->read(m->ctx, header, sizeof header, (int64_t)at, reterr);
+    if (rc == HF_OK && memcmp(header, "cxsparse", 8) == 0)
+        ret->cluster_bytes = hf_be32(header + 32);
+    return rc;
+}
+
+static hf_code probe_vhd(const image *m, const uint8_t *footer, hf_probe *ret, hf_err *reterr) {
     uint32_t type = hf_be32(footer + 60);
     uint64_t size = hf_be64(footer + 48);
     ret->format = HF_F_VHD;
@@ -159,7 +175,7 @@ static hf_code probe_vhd(const uint8_t *footer, hf_probe *ret, hf_err *reterr) {
                        size);
     ret->detail = type == 2 ? "fixed" : "dynamic";
     ret->virtual_bytes = -1; /* QEMU takes it from the size or the geometry, by who wrote the image */
-    return HF_OK;
+    return type == 3 ? read_vhd_block(m, hf_be64(footer + 16), ret, reterr) : HF_OK;
 }
 
 /* ---- VHDX ------------------------------------------------------------------------------------------- */
@@ -201,6 +217,7 @@ static hf_code check_vhdx_metadata(const image *m, uint64_t region, uint8_t *tab
     if ((rc = read_within(m, item, sizeof item, region + parameters, reterr)) != HF_OK)
         return rc;
     uint32_t flags = hf_le32(item + 4);
+    ret->cluster_bytes = hf_le32(item);
     if (flags & 2)
         return refuse(reterr, "the VHDX image is a difference to another one");
     if ((rc = read_within(m, item, sizeof item, region + size_at, reterr)) != HF_OK)
@@ -243,9 +260,9 @@ static hf_code probe_image(const image *m, hf_probe *ret, hf_err *reterr) {
     if (hf_le32(h + 64) == 0xbeda107f)
         return probe_vdi(m, ret, reterr);
     if (memcmp(h, "conectix", 8) == 0)
-        return probe_vhd(h, ret, reterr);
+        return probe_vhd(m, h, ret, reterr);
     if (m->size >= SECTOR && memcmp(m->tail, "conectix", 8) == 0)
-        return probe_vhd(m->tail, ret, reterr);
+        return probe_vhd(m, m->tail, ret, reterr);
     if (hf_vmdk_is_descriptor((hf_str){(const char *)h, (uint32_t)(m->head_len < 4096 ? m->head_len : 4096)}))
         return probe_vmdk_descriptor(m, ret, reterr);
     ret->virtual_bytes = m->size;
@@ -261,7 +278,7 @@ hf_code hf_probe_with(hf_probe_read read, void *ctx, int64_t size_bytes, hf_prob
                .size = size_bytes,
                .head = head,
                .head_len = size_bytes < HEAD_BYTES ? (size_t)size_bytes : HEAD_BYTES};
-    hf_probe found = {.format = HF_F_RAW, .detail = "", .virtual_bytes = -1};
+    hf_probe found = {.format = HF_F_RAW, .detail = "", .compression = "", .virtual_bytes = -1};
     hf_code rc = m.head_len ? read(ctx, head, m.head_len, 0, reterr) : HF_OK;
     if (rc == HF_OK && size_bytes >= SECTOR)
         rc = read(ctx, m.tail, SECTOR, size_bytes - SECTOR, reterr);

@@ -17,7 +17,9 @@ typedef struct hf_probe {
     int64_t virtual_bytes; /* as the header says; -1: not in the header */
     bool flat;             /* a VMDK descriptor whose one extent is a flat file beside it: read flat_name as raw */
     char flat_name[256];
-    uint32_t snapshots; /* qcow2 */
+    uint32_t snapshots;      /* qcow2 */
+    uint32_t cluster_bytes;  /* the image's unit of allocation: cluster, grain, block; 0: none, or not in the header */
+    const char *compression; /* of a VMDK: "deflate"; "" */
 } hf_probe;
 
 const char *hf_format_name(hf_format format); /* "vhd" */
