@@ -54,10 +54,11 @@ typedef struct child {
     pthread_cond_t answered; /* an announcement was, or the job was cancelled */
     uint32_t announced;      /* serial of the last announcement; the answer to it is in announced_code */
     bool waiting;
+    bool ending; /* SIGTERM came: no other job is begun */
     hf_code announced_code;
 } child;
 
-static int parent_pid;
+static int parent_pid, term_pipe[2] = {-1, -1};
 
 static hf_str task_id(const task *t) { return (hf_str){t->bytes, t->id_len}; }
 
@@ -255,11 +256,13 @@ static task *next_task(child *c, task *done) {
     pthread_mutex_lock(&c->lock);
     c->running = NULL;
     free(done);
-    if (!c->queue) {
+    if (!c->queue || c->ending) {
         pthread_mutex_unlock(&c->lock);
         flush(c);
         pthread_mutex_lock(&c->lock);
     }
+    if (c->ending)
+        _exit(128 + SIGTERM);
     while (!c->queue)
         pthread_cond_wait(&c->more, &c->lock);
     task *t = c->running = c->queue;
@@ -374,15 +377,31 @@ static void flush_if_free(child *c) {
     pthread_mutex_unlock(&c->out_lock);
 }
 
+/* Nothing runs: it ends at once. */
+static void end_soon(child *c) {
+    pthread_mutex_lock(&c->lock);
+    c->ending = true;
+    atomic_store(&c->cancel, true);
+    pthread_cond_broadcast(&c->answered);
+    bool idle = !c->running;
+    pthread_mutex_unlock(&c->lock);
+    if (!idle)
+        return;
+    flush(c);
+    _exit(128 + SIGTERM);
+}
+
 static int listen_to_worker(child *c) {
     hf_buf in;
     hf_buf_init(&in, HF_FRAME_IN_MAX);
     for (;;) {
-        struct pollfd p = {.fd = c->o->fd, .events = POLLIN};
-        int n = poll(&p, 1, wait_ms(c));
+        struct pollfd p[2] = {{.fd = c->o->fd, .events = POLLIN}, {.fd = term_pipe[0], .events = POLLIN}};
+        int n = poll(p, c->ending ? 1 : 2, wait_ms(c));
         if (n == 0)
             flush_if_free(c);
-        if (n <= 0)
+        if (n > 0 && p[1].revents)
+            end_soon(c);
+        if (n <= 0 || !p[0].revents)
             continue;
         long got = hf_frame_read(c->o->fd, &in);
         if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN))
@@ -394,11 +413,15 @@ static int listen_to_worker(child *c) {
 }
 
 /* ---- beginning ---------------------------------------------------------------------------------------------------------- */
-/* Only the worker's SIGTERM counts: a service manager that signals the whole group means the worker, which drains. */
+/* Only the worker's SIGTERM counts: a service manager that signals the whole group means the worker, which drains.
+ * The first one cancels what runs, which may hold things elsewhere (leases, snapshots, sessions) that it has to give back; the runner
+ * ends when that is done, or by the worker's SIGKILL. */
 static void on_term(int number, siginfo_t *info, void *context) {
-    (void)context;
-    if (info->si_pid == parent_pid)
-        _exit(128 + number);
+    (void)context, (void)number;
+    int saved = errno;
+    if (info->si_pid == parent_pid && write(term_pipe[1], "", 1) < 0)
+        _exit(128 + SIGTERM);
+    errno = saved;
 }
 
 static void set_signals(void) {
@@ -421,6 +444,8 @@ int hf_runner_main(const hf_runner_child_options *options) {
         return 0;
     parent_pid = options->parent;
     fcntl(options->fd, F_SETFD, FD_CLOEXEC);
+    if (pipe2(term_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+        return hf_code_exit_status(HF_E_IO);
     set_signals();
     offer_to_oom_killer();
     static child c = {

@@ -143,7 +143,7 @@ hf_code hf_vsphere_export_disks(hf_vsphere_export *x, hf_vm *vm, hf_err *reterr)
 
 /* ---- the manifest --------------------------------------------------------------------------------------------------- */
 static hf_code compare(const hf_lease_file *file, const hf_vm_disk *disk, const hf_vm_received *came, hf_err *reterr) {
-    if (file->manifest_bytes >= 0 && file->manifest_bytes != came->bytes)
+    if (file->manifest_bytes > 0 && file->manifest_bytes != came->bytes)
         return hf_fail(reterr, HF_E_VERIFY_FAILED,
                        "%.*s: %" PRId64 " bytes came, and the lease's manifest says %" PRId64, HF_STR_ARG(disk->path),
                        came->bytes, file->manifest_bytes);

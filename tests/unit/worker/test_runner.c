@@ -55,6 +55,11 @@ hf_code hf_operation_run(hf_run *run, hf_result *ret_result, hf_str *ret_phase, 
         return hang(run, false, reterr);
     if (hf_str_eqz(what, "wait"))
         return hang(run, true, reterr);
+    if (hf_str_eqz(what, "tidy")) { /* what it holds elsewhere takes a while to give back */
+        hang(run, true, reterr);
+        nap(600);
+        return hf_fail(reterr, HF_E_CANCELLED, "tidied up");
+    }
     if (hf_str_eqz(what, "nap"))
         nap(100);
     if (hf_str_eqz(what, "flood"))
@@ -287,6 +292,23 @@ static void a_runner_that_does_not_stop_is_killed(void **state) {
     hf_runners_free(s.runners);
 }
 
+static void sigterm_leaves_time_to_tidy_up(void **state) {
+    seen s;
+    (void)state;
+    begin(&s, 1, 1000);
+    UNTIL(&s, s.usable);
+    int pid = hf_runners_pid(s.runners, 0);
+    give(&s, 0, "a", "tidy");
+    nap(30);
+    hf_runners_stop(s.runners, 0, HF_STR("a"), 1, 400, now()); /* asked now, SIGTERM at 400, SIGKILL at 800 */
+    UNTIL(&s, s.done == 1);
+    assert_int_equal(s.code, HF_E_CANCELLED);
+    assert_string_equal(s.message, "tidied up");
+    UNTIL(&s, s.usable == 2); /* it ended by itself, and another is there */
+    assert_int_not_equal(hf_runners_pid(s.runners, 0), pid);
+    hf_runners_free(s.runners);
+}
+
 static void a_flood_of_progress_is_bounded_and_harms_nobody(void **state) {
     seen s;
     (void)state;
@@ -467,6 +489,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_job_waits_until_its_announcement_is_on_record),
         cmocka_unit_test(a_cancel_ends_the_wait_for_a_record),
         cmocka_unit_test(a_runner_that_does_not_stop_is_killed),
+        cmocka_unit_test(sigterm_leaves_time_to_tidy_up),
         cmocka_unit_test(a_flood_of_progress_is_bounded_and_harms_nobody),
         cmocka_unit_test(jobs_behind_another_can_be_had_back),
         cmocka_unit_test(a_runner_is_replaced_after_its_number_of_jobs),
