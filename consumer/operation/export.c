@@ -13,7 +13,9 @@
 static const hf_export_format formats[] = {
     {"ova", ".ova", false, hf_export_write_ova},   {"ovf", "", false, hf_export_write_ovf},
     {"vmdk", ".vmdk", true, hf_export_write_vmdk}, {"qcow2", ".qcow2", true, hf_export_write_qcow2},
-    {"raw", ".raw", true, hf_export_write_raw},
+    {"raw", ".raw", true, hf_export_write_raw},    {"vmdk-sparse", ".vmdk", true, hf_export_write_vmdk_sparse},
+    {"vdi", ".vdi", true, hf_export_write_vdi},    {"vhd", ".vhd", true, hf_export_write_vhd},
+    {"vhdx", ".vhdx", true, hf_export_write_vhdx},
 };
 
 /* ---- what the writers share ---------------------------------------------------------------------- */
@@ -73,7 +75,8 @@ static hf_code choose_format(hf_export *x, const char *otherwise, hf_err *reterr
             x->format = &formats[i];
             return HF_OK;
         }
-    return hf_fail(reterr, HF_E_UNSUPPORTED, "output format %.*s: use one of ova, ovf, vmdk, qcow2, raw",
+    return hf_fail(reterr, HF_E_UNSUPPORTED,
+                   "output format %.*s: use one of ova, ovf, vmdk, vmdk-sparse, qcow2, raw, vdi, vhd, vhdx",
                    HF_STR_ARG(wanted));
 }
 

@@ -68,5 +68,16 @@ void hf_export_ovf(const hf_export *x, hf_ovf_disk *disks, hf_ovf *ret);
 hf_code hf_export_write_ova(hf_export *x, hf_err *reterr);
 hf_code hf_export_write_ovf(hf_export *x, hf_err *reterr);
 hf_code hf_export_write_vmdk(hf_export *x, hf_err *reterr);
-hf_code hf_export_write_qcow2(hf_export *x, hf_err *reterr);
 hf_code hf_export_write_raw(hf_export *x, hf_err *reterr);
+hf_code hf_export_write_qcow2(hf_export *x, hf_err *reterr);
+hf_code hf_export_write_vdi(hf_export *x, hf_err *reterr);
+hf_code hf_export_write_vhd(hf_export *x, hf_err *reterr);
+hf_code hf_export_write_vhdx(hf_export *x, hf_err *reterr);
+hf_code hf_export_write_vmdk_sparse(hf_export *x, hf_err *reterr);
+
+/* Disk i written into fd, by the last five. */
+hf_code hf_export_image_qcow2(hf_export *x, uint32_t i, int fd, hf_err *reterr);
+hf_code hf_export_image_vdi(hf_export *x, uint32_t i, int fd, hf_err *reterr);
+hf_code hf_export_image_vhd(hf_export *x, uint32_t i, int fd, hf_err *reterr);
+hf_code hf_export_image_vhdx(hf_export *x, uint32_t i, int fd, hf_err *reterr);
+hf_code hf_export_image_vmdk_sparse(hf_export *x, uint32_t i, int fd, hf_err *reterr);

@@ -1,4 +1,4 @@
-/* Formats vmdk, qcow2 and raw: each disk a file of its own. */
+/* Formats of one file a disk: vmdk, raw, and the images of export_image.c. */
 #include <errno.h>
 #include <sys/stat.h>
 
@@ -44,16 +44,6 @@ static hf_code write_raw(hf_export *x, uint32_t i, int fd, hf_err *reterr) {
     return rc;
 }
 
-/* Its hash is read back: header and L1 table, at the front, are known last. */
-static hf_code write_qcow2(hf_export *x, uint32_t i, int fd, hf_err *reterr) {
-    hf_sink *sink = NULL;
-    hf_code rc = hf_sink_qcow2_new(fd, x->vm.disks[i].source->size_bytes, &x->flow, &sink, reterr);
-    if (rc == HF_OK)
-        rc = hf_export_run_disk(x, i, fd, sink, reterr);
-    hf_sink_free(sink);
-    return rc;
-}
-
 typedef struct writing {
     hf_export *x;
     write_one write;
@@ -86,5 +76,11 @@ static hf_code write_all(hf_export *x, write_one write, hf_err *reterr) {
 }
 
 hf_code hf_export_write_vmdk(hf_export *x, hf_err *reterr) { return write_all(x, write_vmdk, reterr); }
-hf_code hf_export_write_qcow2(hf_export *x, hf_err *reterr) { return write_all(x, write_qcow2, reterr); }
+hf_code hf_export_write_qcow2(hf_export *x, hf_err *reterr) { return write_all(x, hf_export_image_qcow2, reterr); }
 hf_code hf_export_write_raw(hf_export *x, hf_err *reterr) { return write_all(x, write_raw, reterr); }
+hf_code hf_export_write_vdi(hf_export *x, hf_err *reterr) { return write_all(x, hf_export_image_vdi, reterr); }
+hf_code hf_export_write_vhd(hf_export *x, hf_err *reterr) { return write_all(x, hf_export_image_vhd, reterr); }
+hf_code hf_export_write_vhdx(hf_export *x, hf_err *reterr) { return write_all(x, hf_export_image_vhdx, reterr); }
+hf_code hf_export_write_vmdk_sparse(hf_export *x, hf_err *reterr) {
+    return write_all(x, hf_export_image_vmdk_sparse, reterr);
+}

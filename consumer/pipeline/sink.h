@@ -74,6 +74,20 @@ hf_code hf_sink_raw_resume(int fd, int64_t size_bytes, hf_flow *flow, const hf_s
                            hf_err *reterr);
 hf_code hf_sink_raw_sha256(hf_sink *sink, char sha256[HF_DIGEST_HEX_MAX], hf_err *reterr);
 
-/* qcow2 version 3, clusters of 64 KiB, not compressed, written front to back into the empty file fd; only the header and the
- * L1 table are written last. */
+/* qcow2 version 3, clusters of 64 KiB, written front to back into the empty file fd; only the header and the L1 table are
+ * written last. */
 hf_code hf_sink_qcow2_new(int fd, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr);
+/* The same, its clusters compressed by what hf_codec_for_clusters gives for codec. */
+hf_code hf_sink_qcow2_compressed_new(int fd, const hf_codec *codec, int64_t size_bytes, hf_flow *flow, hf_sink **ret,
+                                     hf_err *reterr);
+
+/* The formats of other hypervisors, each sparse, in the empty file fd, tables and header written last. `seed` gives the
+ * identifiers that VirtualBox and Hyper-V tell disks apart by: the same seed the same bytes. */
+typedef hf_code (*hf_sink_seeded_new)(int fd, const char *seed, int64_t size_bytes, hf_flow *flow, hf_sink **ret,
+                                      hf_err *reterr);
+hf_code hf_sink_vdi_new(int fd, const char *seed, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr);
+hf_code hf_sink_vhd_new(int fd, const char *seed, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr);
+hf_code hf_sink_vhdx_new(int fd, const char *seed, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr);
+/* monolithicSparse VMDK; `extent_name` is what its descriptor calls the file. */
+hf_code hf_sink_vmdk_sparse_new(int fd, const char *extent_name, int64_t size_bytes, hf_flow *flow, hf_sink **ret,
+                                hf_err *reterr);

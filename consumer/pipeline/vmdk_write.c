@@ -9,7 +9,7 @@
 #include "consumer/pipeline/bytes.h"
 #include "consumer/pipeline/sink.h"
 #include "consumer/pipeline/source.h"
-#include "schemas/base/buf.h"
+#include "consumer/pipeline/vmdk_text.h"
 #include "schemas/base/mem.h"
 
 static const int64_t table_bytes = (int64_t)HF_VMDK_GTES * HF_GRAIN_BYTES;
@@ -43,37 +43,14 @@ static void header_bytes(const vmdk_sink *v, uint64_t gd_sector, uint8_t h[HF_VM
     hf_put_le16(h + HF_VMDK_AT_COMPRESS, 1);
 }
 
-/* An id of the contents that a reader compares with a child's parentCID. Nothing of ours has children; it is derived from
- * what is known at the start, so that the same export gives the same bytes. 0xffffffff and 0xfffffffe mean something else. */
-static hf_code content_id(const vmdk_sink *v, const char *name, uint32_t *ret, hf_err *reterr) {
-    char seed[512], hex[HF_DIGEST_HEX_MAX];
-    int n = snprintf(seed, sizeof seed, "%s/%" PRId64, name, v->capacity_sectors);
-    hf_code rc =
-        hf_digest_bytes(HF_DIGEST_SHA256, seed, (size_t)n < sizeof seed ? (size_t)n : sizeof seed - 1, hex, reterr);
-    if (rc == HF_OK)
-        *ret = (uint32_t)strtoul((hex[8] = 0, hex), NULL, 16) & 0x7fffffff;
-    return rc;
-}
-
 static hf_code put_descriptor(vmdk_sink *v, const char *name, hf_err *reterr) {
-    uint32_t cid = 0;
-    hf_code rc = content_id(v, name, &cid, reterr);
-    if (rc != HF_OK)
-        return rc;
     size_t room = (HF_VMDK_OVERHEAD_SECTORS - 1) * HF_VMDK_SECTOR;
     hf_auto_free char *text = hf_alloc(room);
     if (!text)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a VMDK descriptor");
-    int64_t cylinders = v->capacity_sectors / (255 * 63);
-    int n = snprintf(
-        text, (size_t)HF_VMDK_DESCRIPTOR_SECTORS * HF_VMDK_SECTOR,
-        "# Disk DescriptorFile\nversion=1\nCID=%08" PRIx32 "\nparentCID=ffffffff\ncreateType=\"streamOptimized\"\n\n"
-        "# Extent description\nRDONLY %" PRId64 " SPARSE \"%s\"\n\n"
-        "# The Disk Data Base\n#DDB\n\nddb.adapterType = \"lsilogic\"\nddb.geometry.cylinders = \"%" PRId64 "\"\n"
-        "ddb.geometry.heads = \"255\"\nddb.geometry.sectors = \"63\"\nddb.virtualHWVersion = \"10\"\n",
-        cid, v->capacity_sectors, name, cylinders > 65535 ? (int64_t)65535 : cylinders);
-    if (n >= HF_VMDK_DESCRIPTOR_SECTORS * HF_VMDK_SECTOR)
-        return hf_fail(reterr, HF_E_LIMIT, "the VMDK's file name is too long for its descriptor");
+    hf_code rc = hf_vmdk_descriptor_text("streamOptimized", "RDONLY", name, v->capacity_sectors, text, reterr);
+    if (rc != HF_OK)
+        return rc;
     return hf_out_append(v->out, text, room, reterr);
 }
 

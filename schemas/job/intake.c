@@ -20,8 +20,8 @@ void hf_intake_add(hf_intake_errors *list, hf_arena *arena, const char *format, 
 }
 
 static const hf_intake_operation operations[] = {
-    {"export", true, true, " ova ovf vmdk qcow2 raw "},
-    {"convert", true, true, " qcow2 raw vmdk vhd vhdx vdi ova ovf "},
+    {"export", true, true, " ova ovf vmdk vmdk-sparse qcow2 raw vdi vhd vhdx "},
+    {"convert", true, true, " qcow2 raw vmdk vmdk-sparse vdi vhd vhdx ova ovf "},
     {"inspect", true, false, NULL},
     {"ova-create", true, true, " ova "},
     {"ova-extract", true, true, " vmdk raw qcow2 "},

@@ -102,7 +102,7 @@ typedef struct hf_spec {
     hf_str vm_path; /* inventory path, or path or file:// URL of a disk image */
     hf_list disks;  /* hf_disk; empty: vm_path is the one disk */
     hf_str output_dir;
-    hf_str format; /* of the result: ova, ovf, vmdk, qcow2, raw */
+    hf_str format; /* of the result: docs/jobs.md, "Formats" */
     hf_options options;
     hf_list requested_actions; /* hf_str, worker protocol v1 */
     hf_needs needs;

@@ -119,8 +119,8 @@ static void each_rule_has_its_error(void **state) {
     WITH(s.output_dir = S("out"), "output_dir: must be an absolute path");
     WITH(s.operation = S("Export!"), "operation: \"Export!\" is no name");
     WITH(s.operation = S("9lives"), "operation: ");
-    WITH(s.format = S("iso"), "format: \"iso\" is not one of: ova ovf vmdk qcow2 raw");
-    WITH(s.format = S("vdi"), "format: \"vdi\" is not one of");
+    WITH(s.format = S("iso"), "format: \"iso\" is not one of: ova ovf vmdk vmdk-sparse qcow2 raw vdi vhd vhdx");
+    WITH(s.format = S("vmdk-"), "format: \"vmdk-\" is not one of");
     WITH(s.format = S("ova ovf"), "format: ");
     WITH(s.provider = S("my cloud"), "provider: \"my cloud\"");
     WITH(s.endpoint = S("../x"), "endpoint: ");

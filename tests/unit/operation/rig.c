@@ -178,7 +178,11 @@ void rig_check_artifacts(rig *r) {
 
 /* Leaves the exported disk's path, and its format, in the arena. */
 const char *rig_unpack(rig *r, const char *format, const char **ret_qemu) {
-    *ret_qemu = strcmp(format, "qcow2") == 0 || strcmp(format, "raw") == 0 ? format : "vmdk";
+    static const char *const own[] = {"qcow2", "raw", "vdi", "vhdx"};
+    *ret_qemu = strcmp(format, "vhd") == 0 ? "vpc" : "vmdk";
+    for (size_t i = 0; i < HF_ARRAY_LEN(own); i++)
+        if (strcmp(format, own[i]) == 0)
+            *ret_qemu = own[i];
     if (strcmp(format, "ova") == 0) {
         assert_int_equal(
             rig_sh(

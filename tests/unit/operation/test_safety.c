@@ -382,7 +382,7 @@ static void bad_wishes(void **state) {
     rig *r = *state;
     rig_image(r, "base.raw", 1 << 20, 1);
     hf_spec spec = rig_spec(r, "export", "base.raw", "tar");
-    expect(r, &spec, HF_E_UNSUPPORTED, "ova, ovf, vmdk, qcow2, raw");
+    expect(r, &spec, HF_E_UNSUPPORTED, "ova, ovf, vmdk, vmdk-sparse, qcow2, raw, vdi, vhd, vhdx");
     spec = rig_spec(r, "export", "base.raw", "ova");
     spec.options.codec = HF_STR("best");
     expect(r, &spec, HF_E_INVALID, "fast, balanced, small");
