@@ -73,6 +73,32 @@ static void errors(void) {
         out);
 }
 
+/* ---- findings ------------------------------------------------------------------------------------------------ */
+#define ERROR "**error**"
+#define WARNING "warning"
+#define INFO "info"
+static void put_finding(const char *name, const char *severity, const char *sentence) {
+    fprintf(out, "| `%s` | %s | %s |\n", name, severity, cell(sentence));
+}
+
+static void findings(void) {
+    fputs(
+        "# Findings\n\n"
+        "Made from `consumer/pipeline/findings.def`. What `hyperctl ova validate` and the operation `ova-validate` can find in an OVA or\n"
+        "an OVF directory; all of it is listed, not only the first. The names are stable.\n\n"
+        "- **error**: damaged, incomplete or hostile. It is not extracted;\n"
+        "- warning: it can be used, but breaks a rule that some reader holds to (`--strict` minds them);\n"
+        "- info: worth knowing.\n\n"
+        "| name | severity | meaning |\n|---|---|---|\n",
+        out);
+#define HF_FINDING(id, name, severity, sentence) put_finding(name, severity, sentence);
+#include "consumer/pipeline/findings.def"
+#undef HF_FINDING
+}
+#undef ERROR
+#undef WARNING
+#undef INFO
+
 /* ---- events ------------------------------------------------------------------------------------------------------- */
 #define F(state) (1u << HF_S_##state)
 #define F_NONE 0u
@@ -286,6 +312,7 @@ static const struct page {
     void (*print)(void);
 } pages[] = {{"configuration.md", configuration},
              {"errors.md", errors},
+             {"findings.md", findings},
              {"events.md", events},
              {"metrics.md", metrics},
              {"http.md", http},

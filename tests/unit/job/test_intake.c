@@ -64,8 +64,8 @@ static void expect_error(hf_spec spec, const char *mentions) {
 
 static void provider_follows_from_the_text(void **state) {
     (void)state;
-    static const char *const images[] = {"file:///x", "/a/b.raw", "/a/b.img", "/a/b.QCOW2",
-                                         "b.vmdk",    "/b.vdi",   "/b.Vhd",   "/b.vhdx"};
+    static const char *const images[] = {"file:///x", "/a/b.raw", "/a/b.img", "/a/b.QCOW2", "b.vmdk",
+                                         "/b.vdi",    "/b.Vhd",   "/b.vhdx",  "/b.ova",     "/b.ovf"};
     for (size_t i = 0; i < sizeof images / sizeof *images; i++)
         assert_str(hf_intake_provider_of(S(images[i])), "local");
     static const char *const others[] = {"/dc/vm/web-01", "", "/a/raw", "/a/b.raw.gz", "https://x/y"};
@@ -103,6 +103,16 @@ static void what_was_left_out_is_filled_in(void **state) {
     spec.operation = S("sleep");
     expect_good(&spec);
     assert_str(spec.name, "sleep");
+    spec = spec_of("/exports/web-01", "/out"); /* a directory with a descriptor */
+    spec.operation = S("ova-create");
+    expect_good(&spec);
+    assert_str(spec.provider, "local");
+    assert_str(spec.format, "ova");
+    spec = spec_of("/exports/web-01.ova", "/out");
+    spec.operation = S("ova-extract");
+    expect_good(&spec);
+    assert_str(spec.format, "vmdk");
+    assert_str(spec.name, "web-01");
 }
 
 static void each_rule_has_its_error(void **state) {
@@ -122,6 +132,10 @@ static void each_rule_has_its_error(void **state) {
     WITH(s.format = S("iso"), "format: \"iso\" is not one of: ova ovf vmdk vmdk-sparse qcow2 raw vdi vhd vhdx");
     WITH(s.format = S("vmdk-"), "format: \"vmdk-\" is not one of");
     WITH(s.format = S("ova ovf"), "format: ");
+    WITH((s.operation = S("ova-extract"), s.format = S("ova")), "format: \"ova\" is not one of: vmdk raw qcow2");
+    WITH((s.operation = S("ova-extract"), s.output_dir = HF_STR_NONE),
+         "output_dir: required for operation ova-extract");
+    WITH((s.operation = S("ova-validate"), s.vm_path = HF_STR_NONE), "vm_path: required for operation ova-validate");
     WITH(s.provider = S("my cloud"), "provider: \"my cloud\"");
     WITH(s.endpoint = S("../x"), "endpoint: ");
     WITH(s.policy.retry_count = 6, "execution_policy.retry_count: 6 is out of range; give 0 to 5");
