@@ -7,6 +7,7 @@
 #include "consumer/operation/export.h"
 #include "consumer/pipeline/vmdk.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/fault.h"
 #include "schemas/base/mem.h"
 
 hf_code hf_export_stream_vmdk(hf_export *x, uint32_t i, hf_out *out, hf_err *reterr) {
@@ -173,7 +174,7 @@ hf_code hf_export_write_ovf(hf_export *x, hf_err *reterr) {
     if (rc == HF_OK)
         rc = ovf_texts(x, dir_fd, &descriptor, &disk_lines, reterr);
     x->ovf_seconds = (double)(hf_mono_ns() - began) * 1e-9;
-    if (rc == HF_OK && fsync(dir_fd) != 0)
+    if (rc == HF_OK && hf_fsync(dir_fd) != 0)
         rc = hf_fail_errno(reterr, errno, "making the directory %s durable", x->entries[0]);
     hf_buf_done(&descriptor);
     hf_buf_done(&disk_lines);

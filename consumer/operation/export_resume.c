@@ -158,7 +158,7 @@ typedef struct store {
 
 static hf_code store_run(void *arg, hf_err *reterr) {
     store *s = arg;
-    if (fdatasync(s->fd) != 0)
+    if (hf_fdatasync(s->fd) != 0)
         return hf_fail_errno(reterr, errno, "making the output durable for a checkpoint");
     hf_code rc = hf_checkpoint_store(s->dir_fd, &s->bytes, reterr);
     if (s->disk > 0)

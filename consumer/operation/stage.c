@@ -219,7 +219,7 @@ static hf_code mark_in_file(const hf_stage *stage, const struct stat *st, hf_err
     if (fd < 0 ||
         dprintf(fd, "%" PRId32 " %llu %llu\n", stage->attempt, (unsigned long long)st->st_dev,
                 (unsigned long long)st->st_ino) < 0 ||
-        fsync(fd) != 0)
+        hf_fsync(fd) != 0)
         return hf_fail_errno(reterr, errno, "marking what attempt %" PRId32 " publishes", stage->attempt);
     return HF_OK;
 }
@@ -232,7 +232,7 @@ static hf_code mark_entry(const hf_stage *stage, const char *name, hf_err *reter
     if (fd < 0 || fstat(fd, &st) != 0)
         return hf_fail_errno(reterr, errno, "%s", name);
     if (fsetxattr(fd, MARK_XATTR, mark, (size_t)n, 0) == 0)
-        return fsync(fd) == 0 ? HF_OK : hf_fail_errno(reterr, errno, "%s", name);
+        return hf_fsync(fd) == 0 ? HF_OK : hf_fail_errno(reterr, errno, "%s", name);
     return errno == EOPNOTSUPP ? mark_in_file(stage, &st, reterr) : hf_fail_errno(reterr, errno, "marking %s", name);
 }
 
@@ -349,14 +349,14 @@ hf_code hf_stage_publish(hf_stage *stage, const char *const *names, uint32_t cou
                                                          count, HF_STAGE_ENTRIES_MAX);
     for (uint32_t i = 0; rc == HF_OK && i < count; i++)
         rc = mark_entry(stage, names[i], reterr);
-    if (rc == HF_OK && fsync(stage->dir_fd) != 0)
+    if (rc == HF_OK && hf_fsync(stage->dir_fd) != 0)
         rc = hf_fail_errno(reterr, errno, "fsync of the private directory");
     if (rc != HF_OK)
         return rc;
     hf_fault_point("publish-before");
     for (uint32_t i = 0; rc == HF_OK && i < count; i++)
         rc = place(stage, names[i], &how[i], reterr);
-    if (rc == HF_OK && fsync(stage->out_fd) != 0)
+    if (rc == HF_OK && hf_fsync(stage->out_fd) != 0)
         rc = hf_fail_errno(reterr, errno, "fsync of %s", stage->out_path);
     for (uint32_t i = 0; rc != HF_OK && i < count; i++)
         take_back(stage, names[i], how[i]);

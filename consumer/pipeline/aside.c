@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "schemas/base/fault.h"
 #include "schemas/base/mem.h"
 
 enum { SLICE_NS = 20 * 1000 * 1000 };
@@ -118,7 +119,7 @@ void hf_aside_leave(hf_aside **aside) {
 
 /* ---- fsync ----------------------------------------------------------------------------------------------- */
 static hf_code fsync_run(void *arg, hf_err *reterr) {
-    return fsync(*(int *)arg) == 0 ? HF_OK : hf_fail_errno(reterr, errno, "making the output durable");
+    return hf_fsync(*(int *)arg) == 0 ? HF_OK : hf_fail_errno(reterr, errno, "making the output durable");
 }
 static void fsync_drop(void *arg, bool left) {
     (void)left;

@@ -78,7 +78,7 @@ hf_code hf_checkpoint_store(int dir_fd, const hf_buf *bytes, hf_err *reterr) {
     if (rc != HF_OK)
         return hf_context(reterr, "a checkpoint");
     hf_fault_point("checkpoint-written");
-    if (fsync(fd) != 0 || renameat(dir_fd, fresh, dir_fd, HF_CHECKPOINT_NAME) != 0 || fsync(dir_fd) != 0)
+    if (hf_fsync(fd) != 0 || renameat(dir_fd, fresh, dir_fd, HF_CHECKPOINT_NAME) != 0 || hf_fsync(dir_fd) != 0)
         return hf_fail_errno(reterr, errno, "making a checkpoint durable");
     hf_fault_point("checkpoint-durable");
     return HF_OK;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "consumer/pipeline/source.h"
+#include "schemas/base/fault.h"
 #include "schemas/base/mem.h"
 
 enum { FLUSH_EVERY = 32 << 20, HASH_BLOCK = 1 << 20 };
@@ -14,7 +15,7 @@ enum { FLUSH_EVERY = 32 << 20, HASH_BLOCK = 1 << 20 };
 hf_code hf_write_fully(int fd, const void *bytes, size_t len, int64_t offset, hf_err *reterr) {
     const char *p = bytes;
     while (len > 0) {
-        ssize_t n = pwrite(fd, p, len, offset);
+        ssize_t n = hf_pwrite(fd, p, len, offset);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)

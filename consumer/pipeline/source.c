@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "schemas/base/fault.h"
+
 #include "consumer/pipeline/vmdk_read.h"
 
 hf_code hf_source_identify(int fd, hf_source_id *ret_id, hf_err *reterr) {
@@ -66,7 +68,7 @@ void hf_source_close(hf_source *source) {
 hf_code hf_read_fully(int fd, void *to, size_t len, int64_t offset, hf_err *reterr) {
     char *p = to;
     while (len > 0) {
-        ssize_t n = pread(fd, p, len, offset);
+        ssize_t n = hf_pread(fd, p, len, offset);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
