@@ -38,6 +38,7 @@ struct hf_http {
     hf_write *waiting;
     uint64_t next_number;
     struct hf_streams *streams;
+    struct hf_samples *samples;
 };
 
 hf_store *hf_http_store(hf_http *http);

@@ -1,50 +1,10 @@
 #include "journal/http/stream.h"
 
 #include <stdio.h>
-#include <uthash.h>
 
-#include "journal/http/inside.h"
-#include "journal/http/lookup.h"
+#include "journal/http/stream_inside.h"
 #include "schemas/base/mem.h"
 #include "schemas/event/json.h"
-
-enum { ARENA_BYTES = 4 << 20 };
-
-typedef struct job_entry job_entry;
-typedef struct subscriber {
-    struct subscriber *next, *prev; /* of the same job */
-    job_entry *job;
-    hf_streams *streams;
-    struct MHD_Connection *connection;
-    /* under the lock: */
-    bool suspended, woken, ended;
-    int64_t beat_ms;
-    /* the server's thread only: */
-    hf_position last;    /* sent so far; offset -1 none */
-    int64_t progress_at; /* of the last progress sent */
-    bool over, beat_due;
-    hf_buf out;
-    size_t out_at;
-} subscriber;
-
-struct job_entry { /* a job somebody listens to */
-    UT_hash_handle hh;
-    subscriber *first;
-    bool changed;         /* since the last wake */
-    hf_position position; /* of the newest change; offset -1: progress, which waits a moment for more */
-    int64_t ready_ms;
-    char id[HF_ID_MAX_BYTES + 1];
-};
-
-struct hf_streams {
-    hf_http *http;
-    pthread_mutex_t lock; /* of all below; leaf: nothing is called under it but MHD_suspend/resume_connection */
-    job_entry *jobs;
-    uint32_t count;
-    bool stopping;
-    uint32_t changed; /* jobs with news */
-    int64_t next_beat_ms;
-};
 
 hf_code hf_streams_new(hf_http *http, hf_streams **ret, hf_err *reterr) {
     hf_streams *s = hf_alloc(sizeof *s);
@@ -63,74 +23,8 @@ void hf_streams_free(hf_streams *s) {
     free(s);
 }
 
-/* ---- what is sent ------------------------------------------------------------------------------------------ */
-static int append(const char *bytes, size_t len, void *ctx) { return hf_buf_put(ctx, bytes, len) ? 0 : -1; }
-
-static bool put_event(subscriber *b, const char *name, const hf_position *id, json_t *data) {
-    size_t before = b->out.len;
-    bool ok = data && hf_buf_printf(&b->out, "event: %s\n", name);
-    if (ok && id)
-        ok = hf_buf_printf(&b->out, "id: %d-%lld\n", id->partition, (long long)id->offset);
-    ok = ok && hf_buf_puts(&b->out, "data: ") && json_dump_callback(data, append, &b->out, JSON_COMPACT) == 0 &&
-         hf_buf_puts(&b->out, "\n\n");
-    json_decref(data);
-    if (!ok) { /* it did not fit: it comes with the next fill */
-        b->out.len = before;
-        b->out.failed = false;
-    }
-    return ok;
-}
-
-static bool put_row(void *ctx, const hf_query_event *event) {
-    subscriber *b = ctx;
-    if (!put_event(b, "transition", &event->row.position, hf_shape_event(event)) && b->out.len > 0)
-        return false;
-    b->last = event->row.position;
-    return b->out.len < HF_STREAM_BUFFER / 2;
-}
-
-static void put_progress(subscriber *b, hf_read *read, const hf_job *job, hf_arena *arena) {
-    hf_progress p;
-    hf_err err;
-    if (hf_lookup_progress(b->streams->http, read, job, arena, &p, &err) != HF_OK || p.at <= b->progress_at)
-        return;
-    if (put_event(b, "progress", NULL, hf_json_of(&HF_TYPE_PROGRESS, &p, 0)))
-        b->progress_at = p.at;
-}
-
-/* Puts what is new into b->out, in one read transaction. */
-static void fill(subscriber *b) {
-    hf_http *http = b->streams->http;
-    hf_read *read = NULL;
-    hf_arena arena;
-    hf_job job;
-    hf_err err;
-    hf_buf_clear(&b->out);
-    b->out_at = 0;
-    hf_arena_init(&arena, ARENA_BYTES);
-    hf_str id = hf_str_of(b->job->id);
-    if (hf_read_begin_all(hf_http_store(http), &read, &err) == HF_OK &&
-        hf_lookup_job(http, read, id, &arena, &job, &err) == HF_OK) {
-        put_progress(b, read, &job, &arena);
-        hf_lookup_events(http, read, id, b->last, SIZE_MAX, put_row, b, &err);
-        if (hf_state_terminal((hf_state)job.state) && b->out.len == 0 && !b->over) {
-            put_event(b, "end", NULL,
-                      json_pack("{s:s,s:s}", "job_id", b->job->id, "state", hf_state_name((hf_state)job.state)));
-            b->over = true;
-        }
-    } else if (!b->over) { /* deleted meanwhile, or the journal is stopping */
-        put_event(b, "end", NULL, json_pack("{s:s}", "job_id", b->job->id));
-        b->over = true;
-    }
-    hf_read_end(read);
-    hf_arena_done(&arena);
-    if (b->out.len == 0 && b->beat_due)
-        hf_buf_puts(&b->out, ": still here\n\n");
-    b->beat_due = false;
-}
-
 static ssize_t on_read(void *cls, uint64_t pos, char *to, size_t max) {
-    subscriber *b = cls;
+    hf_subscriber *b = cls;
     (void)pos;
     if (b->out_at == b->out.len) {
         bool over = b->over;
@@ -140,7 +34,7 @@ static ssize_t on_read(void *cls, uint64_t pos, char *to, size_t max) {
         pthread_mutex_unlock(&b->streams->lock);
         if (over || ended)
             return MHD_CONTENT_READER_END_OF_STREAM;
-        fill(b);
+        b->fill(b);
     }
     if (b->out_at == b->out.len) { /* nothing new: sleep until woken, unless that came in between */
         pthread_mutex_lock(&b->streams->lock);
@@ -159,8 +53,14 @@ static ssize_t on_read(void *cls, uint64_t pos, char *to, size_t max) {
 }
 
 /* ---- coming and going -------------------------------------------------------------------------------------- */
+static void free_subscriber(hf_subscriber *b) {
+    hf_buf_done(&b->out);
+    free(b->ahead);
+    free(b);
+}
+
 static void leave(void *cls) {
-    subscriber *b = cls;
+    hf_subscriber *b = cls;
     hf_streams *s = b->streams;
     pthread_mutex_lock(&s->lock);
     if (b->prev)
@@ -176,12 +76,11 @@ static void leave(void *cls) {
     }
     s->count--;
     pthread_mutex_unlock(&s->lock);
-    hf_buf_done(&b->out);
-    free(b);
+    free_subscriber(b);
 }
 
-static job_entry *entry_of(hf_streams *s, hf_str id) {
-    job_entry *e = NULL;
+static hf_stream_entry *entry_of(hf_streams *s, hf_str id) {
+    hf_stream_entry *e = NULL;
     HASH_FIND(hh, s->jobs, id.p, id.len, e);
     if (e)
         return e;
@@ -193,9 +92,9 @@ static job_entry *entry_of(hf_streams *s, hf_str id) {
     return e;
 }
 
-static bool join(hf_streams *s, subscriber *b, hf_str id) {
+static bool join(hf_streams *s, hf_subscriber *b, hf_str id) {
     pthread_mutex_lock(&s->lock);
-    job_entry *e = s->count < HF_STREAMS_MAX && !s->stopping ? entry_of(s, id) : NULL;
+    hf_stream_entry *e = s->count < HF_STREAMS_MAX && !s->stopping ? entry_of(s, id) : NULL;
     if (e) {
         b->job = e;
         b->next = e->first;
@@ -218,19 +117,23 @@ static hf_position position_of(const char *text) {
     return (hf_position){0, -1};
 }
 
-void hf_streams_open(hf_streams *s, hf_request *r, hf_str job_id, const char *last_event_id) {
-    subscriber *b = hf_alloc(sizeof *b);
+static hf_subscriber *new_subscriber(hf_streams *s, hf_request *r) {
+    hf_subscriber *b = hf_alloc(sizeof *b);
     if (!b) {
         hf_reply_error(r, 503, "no memory for another stream");
-        return;
+        return NULL;
     }
     b->streams = s;
     b->connection = r->connection;
-    b->last = position_of(last_event_id);
     hf_buf_init(&b->out, HF_STREAM_BUFFER);
-    if (!join(s, b, job_id)) {
-        free(b);
-        hf_reply_error(r, 503, "%d event streams are open already; poll /jobs/progress/{id} instead", HF_STREAMS_MAX);
+    return b;
+}
+
+/* Takes b over. */
+static void serve(hf_streams *s, hf_request *r, hf_subscriber *b, hf_str entry) {
+    if (!join(s, b, entry)) {
+        free_subscriber(b);
+        hf_reply_error(r, 503, "%d event streams are open already; poll instead", HF_STREAMS_MAX);
         return;
     }
     r->stream = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16 * 1024, on_read, b, leave);
@@ -243,12 +146,34 @@ void hf_streams_open(hf_streams *s, hf_request *r, hf_str job_id, const char *la
     r->content_type = "text/event-stream";
 }
 
+void hf_streams_open(hf_streams *s, hf_request *r, hf_str job_id, const char *last_event_id) {
+    hf_subscriber *b = new_subscriber(s, r);
+    if (!b)
+        return;
+    b->fill = hf_stream_fill_job;
+    b->last = position_of(last_event_id);
+    serve(s, r, b, job_id);
+}
+
+void hf_streams_open_fleet(hf_streams *s, hf_request *r, const char *last_event_id) {
+    hf_err err;
+    hf_subscriber *b = new_subscriber(s, r);
+    if (!b)
+        return;
+    b->fill = hf_stream_fill_fleet;
+    if (hf_stream_begin_fleet(b, last_event_id, &err) == HF_OK)
+        serve(s, r, b, HF_STR(HF_STREAM_FLEET));
+    else {
+        free_subscriber(b);
+        hf_reply_err(r, &err);
+    }
+}
+
 /* ---- waking --------------------------------------------------------------------------------------------------- */
-void hf_streams_changed(hf_streams *s, hf_str job_id, hf_position position, int64_t mono_ms) {
-    pthread_mutex_lock(&s->lock);
-    job_entry *e = NULL;
+static void mark(hf_streams *s, hf_str entry, hf_position position, int64_t mono_ms) {
+    hf_stream_entry *e = NULL;
     if (s->jobs)
-        HASH_FIND(hh, s->jobs, job_id.p, job_id.len, e);
+        HASH_FIND(hh, s->jobs, entry.p, entry.len, e);
     if (e && !e->changed)
         s->changed++;
     if (e && (!e->changed || position.offset >= 0)) {
@@ -256,10 +181,21 @@ void hf_streams_changed(hf_streams *s, hf_str job_id, hf_position position, int6
         e->position = position;
         e->ready_ms = mono_ms + HF_STREAM_GATHER_MS;
     }
+}
+
+void hf_streams_changed(hf_streams *s, hf_str job_id, hf_position position, int64_t mono_ms) {
+    pthread_mutex_lock(&s->lock);
+    if (position.offset < 0 && job_id.len <= HF_ID_MAX_BYTES && s->count > 0) {
+        char *kept = s->progressed[s->progress_number++ % HF_STREAM_PROGRESS_KEPT];
+        memcpy(kept, job_id.p, job_id.len);
+        kept[job_id.len] = 0;
+    }
+    mark(s, job_id, position, mono_ms);
+    mark(s, HF_STR(HF_STREAM_FLEET), position, mono_ms);
     pthread_mutex_unlock(&s->lock);
 }
 
-static void wake(subscriber *b) {
+static void wake(hf_subscriber *b) {
     b->woken = true;
     if (!b->suspended)
         return;
@@ -267,16 +203,16 @@ static void wake(subscriber *b) {
     MHD_resume_connection(b->connection);
 }
 
-static bool has_news(hf_streams *s, const job_entry *e, int64_t mono_ms) {
+static bool has_news(hf_streams *s, const hf_stream_entry *e, int64_t mono_ms) {
     if (!e->changed || e->position.offset < 0)
         return e->changed && mono_ms >= e->ready_ms;
     hf_replica *replica = hf_follow_replica(s->http->options.follow);
     return hf_replica_committed_offset(replica, e->position.partition) > e->position.offset;
 }
 
-static void wake_job(hf_streams *s, job_entry *e, int64_t mono_ms) {
+static void wake_job(hf_streams *s, hf_stream_entry *e, int64_t mono_ms) {
     bool news = has_news(s, e, mono_ms);
-    for (subscriber *b = e->first; b; b = b->next) {
+    for (hf_subscriber *b = e->first; b; b = b->next) {
         bool beat = mono_ms >= b->beat_ms;
         if (beat && b->suspended)
             b->beat_due = true; /* nobody reads it while the connection is suspended */
@@ -298,7 +234,7 @@ int hf_streams_wake(hf_streams *s, int64_t mono_ms) {
     pthread_mutex_lock(&s->lock);
     if (s->jobs && (s->changed || mono_ms >= s->next_beat_ms)) {
         s->next_beat_ms = mono_ms + HF_STREAM_BEAT_MS;
-        job_entry *e, *after;
+        hf_stream_entry *e, *after;
         HASH_ITER(hh, s->jobs, e, after)
             wake_job(s, e, mono_ms);
     }
@@ -313,9 +249,9 @@ void hf_streams_stop(hf_streams *s) {
         return;
     pthread_mutex_lock(&s->lock);
     s->stopping = true;
-    job_entry *e, *after;
+    hf_stream_entry *e, *after;
     HASH_ITER(hh, s->jobs, e, after)
-        for (subscriber *b = e->first; b; b = b->next) {
+        for (hf_subscriber *b = e->first; b; b = b->next) {
             b->ended = true;
             wake(b);
         }

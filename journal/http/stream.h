@@ -1,4 +1,4 @@
-/* Server-sent events (WHATWG HTML, section "Server-sent events") of one job: what happened so far, then what happens.
+/* Server-sent events (WHATWG HTML, section "Server-sent events") of one job: what happened so far, then what happens; or of the fleet.
  *
  *   event: transition   id: <partition>-<offset>   every proposal with its verdict
  *   event: progress     the last ProgressEvent, when it is newer than the one sent before
@@ -19,6 +19,9 @@ void hf_streams_stop(hf_streams *s); /* wakes and ends all; before the daemon st
 void hf_streams_free(hf_streams *s);
 /* Answers `r` with the stream of that job, from behind the position in `last_event_id` (NULL: from the start). */
 void hf_streams_open(hf_streams *s, hf_request *r, hf_str job_id, const char *last_event_id);
+/* Answers `r` with the stream of the whole fleet: every proposal of every job, and progress. An event's id says for each partition up to where
+ * was sent ("0-17,1-4"): as Last-Event-ID it goes on without a gap or a repeat. Without one the stream begins with what comes next. */
+void hf_streams_open_fleet(hf_streams *s, hf_request *r, const char *last_event_id);
 /* The loop's thread: the record at `position` of job-events was folded and concerns that job; or (offset -1) its progress came.
  * Whoever listens is woken by the first hf_streams_wake that finds it committed. */
 void hf_streams_changed(hf_streams *s, hf_str job_id, hf_position position, int64_t mono_ms);

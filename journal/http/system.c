@@ -116,6 +116,16 @@ void hf_handle_workers(hf_request *r) {
                             "timestamp", hf_json_now()));
 }
 
+void hf_handle_v1_workers(hf_request *r) {
+    hf_err err;
+    each_worker e = {.r = r, .each = list_worker, .list = json_array()};
+    if (walk_workers(&e, &err) == HF_OK)
+        hf_reply_json(r, 200, json_pack("{s:O, s:I}", "items", e.list, "alive", (json_int_t)e.alive));
+    else
+        hf_reply_err(r, &err);
+    json_decref(e.list);
+}
+
 static void join_names(json_t *into, const hf_list *names) {
     for (uint32_t i = 0; i < names->count; i++) {
         char name[HF_ID_MAX_BYTES + 1];

@@ -4,6 +4,7 @@
 
 #include "journal/http/inside.h"
 #include "journal/http/lookup.h"
+#include "journal/http/samples.h"
 #include "journal/http/stream.h"
 #include "schemas/base/log.h"
 #include "schemas/base/mem.h"
@@ -186,6 +187,7 @@ int hf_http_step(hf_http *http) {
         at = &w->next;
     }
     hf_read_end(read);
-    int beat = hf_streams_wake(http->streams, now);
-    return next_ms < 0 || (beat >= 0 && beat < next_ms) ? beat : next_ms;
+    int beat = hf_streams_wake(http->streams, now), sample = hf_samples_step(http->samples, http, now);
+    next_ms = next_ms < 0 || (beat >= 0 && beat < next_ms) ? beat : next_ms;
+    return next_ms < 0 || sample < next_ms ? sample : next_ms;
 }

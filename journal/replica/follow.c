@@ -420,6 +420,9 @@ void hf_follow_close(hf_follow *f) {
 }
 
 int hf_follow_fd(hf_follow *f) { return f->epoll_fd; }
+int64_t hf_follow_lag(const hf_follow *f, hf_topic topic, int32_t partition) {
+    return f->follower ? hf_follower_lag(f->follower, topic, partition) : -1;
+}
 bool hf_follow_caught_up(const hf_follow *f) { return f->caught_up; }
 hf_replica *hf_follow_replica(hf_follow *f) { return f->replica; }
 hf_store *hf_follow_store(hf_follow *f) { return f->store; }

@@ -30,6 +30,8 @@ int hf_follow_fd(hf_follow *follow);
 hf_code hf_follow_step(hf_follow *follow, size_t max_records, size_t *ret_fed, hf_err *reterr);
 /* Milliseconds until the next commit is due (-1: none): the poll loop's time-out. */
 int hf_follow_timeout_ms(const hf_follow *follow);
+/* Records behind the end of a partition; -1 where it is not followed or not known yet. The follow's own thread. */
+int64_t hf_follow_lag(const hf_follow *follow, hf_topic topic, int32_t partition);
 bool hf_follow_caught_up(const hf_follow *follow); /* every partition reached its end at open */
 hf_replica *hf_follow_replica(hf_follow *follow);
 hf_store *hf_follow_store(hf_follow *follow);

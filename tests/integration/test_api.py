@@ -1,5 +1,5 @@
 """/api/v1 on a real fleet: lists by pages, filters, changes to one job and to many, what a job logged, requests sent twice."""
-import json
+import json, threading, time, urllib.request
 
 from fleet import Fleet, main, sleep_job, wait_for
 
@@ -107,6 +107,79 @@ def what_a_job_did_and_said_is_told():
         assert stamps == sorted(stamps), stamps
 
 
+class Listener(threading.Thread):
+    """Reads the fleet's stream until told to stop; goes on from the last id, as a browser does."""
+
+    def __init__(self, url, last_id=None):
+        super().__init__(daemon=True)
+        self.url, self.last_id, self.events, self.progress, self.stopped = url, last_id, [], [], False
+        self.connected = threading.Event()
+
+    def run(self):
+        request = urllib.request.Request(self.url + "/api/v1/events", headers={"Accept": "text/event-stream", **({"Last-Event-ID": self.last_id} if self.last_id else {})})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            self.answer = answer
+            self.connected.set()
+            name, data, id = None, None, None
+            for line in answer:
+                if self.stopped:
+                    return
+                line = line.decode().rstrip("\n")
+                if line.startswith("event: "):
+                    name = line[7:]
+                elif line.startswith("id: "):
+                    id = line[4:]
+                elif line.startswith("data: "):
+                    data = json.loads(line[6:])
+                elif not line and data is not None:
+                    if name == "transition":
+                        self.events.append((data["partition"], data["offset"], data["job_id"]))
+                        self.last_id = id
+                    else:
+                        self.progress.append(data)
+                    name, data, id = None, None, None
+
+
+def the_fleet_is_followed_live_without_a_gap_or_a_repeat():
+    with Fleet() as f:
+        f.journal(), f.dispatch(), f.worker(id="w1", worker__slots=4)
+        f.submit(*[sleep_job(1, "before-%d" % i) for i in range(5)])
+        first = Listener(f.http)
+        first.start()
+        assert first.connected.wait(10)
+        time.sleep(0.3)
+        f.submit(*[sleep_job(5, "live-%d" % i) for i in range(30)])
+        wait_for("some events", lambda: len(first.events) >= 20)
+        first.stopped = True
+        seen = list(first.events)
+        last = first.last_id
+        f.submit(*[sleep_job(5, "meanwhile-%d" % i) for i in range(30)])
+        for i in range(30):
+            f.wait_job("meanwhile-%d" % i)
+        second = Listener(f.http, last)
+        second.start()
+        f.submit(sleep_job(200, "slow"))
+        f.wait_job("slow")
+        wait_for("the end", lambda: any(e[2] == "slow" for e in second.events))
+        time.sleep(0.5)
+        together = [e[:2] for e in first.events if (e[0], e[1]) in {x[:2] for x in seen}] + [e[:2] for e in second.events]
+        assert len(together) == len(set(together)), "an event came twice"
+        told = {e[:2] for e in first.events} | {e[:2] for e in second.events}
+        for id in ["live-%d" % i for i in range(30)] + ["meanwhile-%d" % i for i in range(30)] + ["slow"]:
+            for event in f.events(id):
+                assert (event["partition"], event["offset"]) in told, (id, event)
+        status, problem = f.request("GET", "/api/v1/events?last_event_id=nonsense", headers={"Accept": "text/event-stream"})
+        assert status == 400 and "Last-Event-ID" in problem["detail"], problem
+        partitions = f.request("GET", "/api/v1/partitions")[1]["items"]
+        mine = [p for p in partitions if p["topic"] == "job-events"]
+        assert len(mine) == 4 and sum(p["next_offset"] for p in mine) > 100, partitions
+        wait_for("no lag", lambda: all(p.get("lag") == 0 for p in f.request("GET", "/api/v1/partitions")[1]["items"] if p["topic"] == "job-events"))
+        workers = f.request("GET", "/api/v1/workers")[1]
+        assert workers["alive"] == 1 and workers["items"][0]["worker_id"] == "w1" and workers["items"][0]["alive"], workers
+        stats = f.request("GET", "/api/v1/statistics")[1]
+        assert stats["ended"]["completed"]["count"] == 66 and stats["jobs_by_state"]["completed"] == 66 and stats["minutes"], stats
+
+
 if __name__ == "__main__":
     main(lists_are_filtered_sorted_and_paged, many_jobs_are_changed_at_once_after_a_dry_run, a_request_sent_twice_makes_its_jobs_once,
-         what_a_job_did_and_said_is_told)
+         what_a_job_did_and_said_is_told, the_fleet_is_followed_live_without_a_gap_or_a_repeat)
