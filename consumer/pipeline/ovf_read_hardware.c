@@ -55,6 +55,22 @@ static hf_controller_kind controller_kind(int64_t type, const char *sub_type) {
     return type == SCSI ? HF_CTL_LSILOGIC : HF_CTL_NONE;
 }
 
+/* What the item says in Address, unless that is taken; else the lowest that is free. Controllers need not stand in order: VMware writes
+ * IDE 1 before IDE 0. */
+static int32_t bus_of(const hf_machine *m, hf_controller_kind kind, const xmlNode *item) {
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < m->controller_count; i++)
+        if (hf_controller_family_of(m->controllers[i].kind) == hf_controller_family_of(kind))
+            taken |= 1u << m->controllers[i].bus;
+    int64_t said = item_number(item, "Address", -1);
+    if (said >= 0 && said < HF_MACHINE_CONTROLLERS_MAX && !(taken >> said & 1))
+        return (int32_t)said;
+    int32_t bus = 0;
+    while (taken >> bus & 1)
+        bus++;
+    return bus;
+}
+
 static void take_controller(hardware *h, const xmlNode *item, int64_t type) {
     hf_machine *m = h->machine;
     char sub_type[64];
@@ -64,12 +80,7 @@ static void take_controller(hardware *h, const xmlNode *item, int64_t type) {
     hf_controller_kind kind = controller_kind(type, sub_type);
     if (kind == HF_CTL_NONE)
         return; /* 20 is also what USB controllers and others are */
-    int32_t bus = 0;
-    bool scsi = kind >= HF_CTL_LSILOGIC && kind <= HF_CTL_PVSCSI;
-    for (uint32_t i = 0; i < m->controller_count; i++) {
-        hf_controller_kind other = m->controllers[i].kind;
-        bus += other == kind || (scsi && other >= HF_CTL_LSILOGIC && other <= HF_CTL_PVSCSI);
-    }
+    int32_t bus = bus_of(m, kind, item);
     hf_ovf_read_text(hf_ovf_read_child(item, "InstanceID"), h->instance[m->controller_count], INSTANCE_MAX);
     m->controllers[m->controller_count++] = (hf_machine_controller){.kind = kind, .bus = bus};
 }

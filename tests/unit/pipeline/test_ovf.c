@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "consumer/pipeline/ovf.h"
+#include "consumer/pipeline/ovf_read.h"
 
 enum { DISKS_MAX = 64 };
 
@@ -237,6 +238,84 @@ static void any_machine_is_said_well(void **state) {
     }
 }
 
+/* ---- there and back ----------------------------------------------------------------------------------------------------- */
+static void same_controllers(const hf_machine *a, const hf_machine *b) {
+    assert_int_equal(a->controller_count, b->controller_count);
+    for (uint32_t i = 0; i < a->controller_count; i++) {
+        assert_int_equal(a->controllers[i].kind, b->controllers[i].kind);
+        assert_int_equal(a->controllers[i].bus, b->controllers[i].bus);
+    }
+}
+
+static void same_machine(const hf_machine *a, const hf_machine *b) {
+    assert_string_equal(a->name, b->name);
+    assert_string_equal(a->os_type, b->os_type);
+    assert_string_equal(a->os_name, b->os_name);
+    assert_int_equal(a->cpus, b->cpus);
+    assert_int_equal(a->cores_per_socket, b->cores_per_socket);
+    assert_int_equal(a->memory_mb, b->memory_mb);
+    assert_int_equal(a->firmware, b->firmware);
+    assert_int_equal(a->secure_boot, b->secure_boot);
+    assert_int_equal(a->cdrom, b->cdrom);
+    assert_int_equal(a->floppy, b->floppy);
+    assert_int_equal(a->hardware_version, b->hardware_version);
+    assert_int_equal(a->nic_count, b->nic_count);
+    for (uint32_t i = 0; i < a->nic_count; i++) {
+        assert_string_equal(a->nics[i].model, b->nics[i].model);
+        assert_string_equal(a->nics[i].network, b->nics[i].network);
+        assert_string_equal(a->nics[i].mac, b->nics[i].mac);
+    }
+    same_controllers(a, b);
+}
+
+static void same_disks(const hf_ovf *wrote, const hf_ovf_document *read) {
+    assert_int_equal(read->disk_count, wrote->disk_count);
+    for (uint32_t i = 0; i < wrote->disk_count; i++) {
+        const hf_ovf_read_disk *d = &read->disks[i];
+        assert_int_equal(d->capacity_bytes, wrote->disks[i].capacity_bytes);
+        assert_int_equal(d->populated_bytes, wrote->disks[i].populated_bytes);
+        assert_true(d->stream_vmdk);
+        assert_int_equal(d->file, i);
+        assert_string_equal(read->files[i].href, wrote->disks[i].file_name);
+        assert_int_equal(read->files[i].size_bytes, wrote->disks[i].file_bytes);
+        assert_int_equal(d->place.controller, wrote->disks[i].place.controller);
+        assert_int_equal(d->place.unit, wrote->disks[i].place.unit);
+    }
+}
+
+static void what_is_written_is_read_again(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 500; seed++) {
+        chance_state = seed * 77;
+        uint32_t count = 1 + chance(seed % 25 == 0 ? DISKS_MAX : 6);
+        hf_machine_place places[DISKS_MAX];
+        hf_ovf_disk disks[DISKS_MAX];
+        char files[DISKS_MAX][32];
+        hf_machine m = some_machine(places, count);
+        if (!m.name[0])
+            snprintf(m.name, sizeof m.name, "vm");
+        assert_int_equal(hf_machine_complete(&m, places, count, HF_CTL_NONE, NULL), HF_OK);
+        for (uint32_t i = 0; i < count; i++) {
+            snprintf(files[i], sizeof files[i], "disk%u.vmdk", i);
+            disks[i] = (hf_ovf_disk){files[i], 1000 + i, 4096 * (i + 1), 512 * i, places[i]};
+        }
+        hf_ovf ovf = {.name = m.name, .machine = &m, .disks = disks, .disk_count = count};
+        ovf.version = chance(2) ? HF_OVF_2_0 : HF_OVF_1_1;
+        hf_buf text = written(&ovf);
+        hf_findings findings;
+        hf_ovf_document *document = NULL;
+        hf_findings_init(&findings);
+        assert_int_equal(hf_ovf_read(hf_buf_str(&text), "x.ovf", &findings, &document, NULL), HF_OK);
+        if (findings.count > 0)
+            fail_msg("%s %s", hf_finding_name(findings.items[0].id), findings.items[0].detail);
+        same_machine(&m, &document->machine);
+        same_disks(&ovf, document);
+        hf_ovf_document_free(document);
+        hf_findings_done(&findings);
+        hf_buf_done(&text);
+    }
+}
+
 /* ---- single things ------------------------------------------------------------------------------------------------------ */
 static hf_machine plain_machine(hf_machine_place *place) {
     hf_machine m = {.cpus = 4, .cores_per_socket = 2, .memory_mb = 2048, .firmware = HF_FIRMWARE_EFI};
@@ -317,9 +396,8 @@ static void guests_have_their_numbers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_machine_is_said_well),
-        cmocka_unit_test(what_a_machine_is_stands_there),
-        cmocka_unit_test(a_kind_that_is_full_is_refused),
+        cmocka_unit_test(any_machine_is_said_well),       cmocka_unit_test(what_is_written_is_read_again),
+        cmocka_unit_test(what_a_machine_is_stands_there), cmocka_unit_test(a_kind_that_is_full_is_refused),
         cmocka_unit_test(guests_have_their_numbers),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
