@@ -24,7 +24,7 @@ static const hf_intake_operation operations[] = {
     {"convert", true, true, " qcow2 raw vmdk vmdk-sparse vdi vhd vhdx ova ovf "},
     {"inspect", true, false, NULL},
     {"ova-create", true, true, " ova "},
-    {"ova-extract", true, true, " vmdk raw qcow2 "},
+    {"ova-extract", true, true, " vmdk raw qcow2 vmdk-sparse vdi vhd vhdx "},
     {"ova-validate", true, false, NULL},
     {"offline_fix", true, false, NULL},
     {"boot_repair", true, false, NULL},

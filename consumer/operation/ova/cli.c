@@ -170,7 +170,8 @@ static const command commands[] = {
      "  hyperctl ova create --cpus 2 --memory 4096 root.qcow2 data.raw web-01.ova\n",
      2, OPERANDS_MAX, run_create},
     {"extract", "FILE.ova [DIRECTORY]", "Extract its files, or its disks in another format",
-     "  --format FORMAT  vmdk (files as they are, the default), raw or qcow2 (disks alone, inflated by all cores)\n",
+     "  --format FORMAT  vmdk (files as they are, the default), or disks alone, inflated by all cores, as\n"
+     "                   raw, qcow2, vmdk-sparse, vdi, vhd or vhdx\n",
      "Nothing appears in DIRECTORY (default: here) before the whole archive was read, every hash agreed and nothing\n"
      "was found that a hostile archive would do. What is there already is never replaced.",
      "  hyperctl ova extract web-01.ova /images/web-01\n"

@@ -144,10 +144,10 @@ static hf_code choose_sink(hf_extract *x, hf_str format, hf_err *reterr) {
     if (format.len == 0 || hf_str_eqz(format, "vmdk"))
         return HF_OK;
     x->sink = hf_extract_sink_find(format);
-    return x->sink
-               ? HF_OK
-               : hf_fail(reterr, HF_E_UNSUPPORTED,
-                         "format %.*s: disks are extracted as vmdk (as they are), raw or qcow2", HF_STR_ARG(format));
+    return x->sink ? HF_OK
+                   : hf_fail(reterr, HF_E_UNSUPPORTED,
+                             "format %.*s: use one of vmdk (as they are), raw, qcow2, vmdk-sparse, vdi, vhd, vhdx",
+                             HF_STR_ARG(format));
 }
 
 hf_code hf_ova_extract(hf_ova_work *w, hf_str format, hf_err *reterr) {

@@ -3,9 +3,10 @@
 #include "consumer/operation/ova/ova.h"
 #include "consumer/pipeline/sink.h"
 
+/* What a disk can become. `name` is the output's: formats that carry identifiers make them of it. */
 typedef struct hf_extract_sink {
     const char *format, *suffix;
-    hf_code (*make)(int fd, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr);
+    hf_code (*make)(int fd, const char *name, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr);
     /* The hash of what was written, where the sink knows it; else the file is read back. */
     hf_code (*sha256)(hf_sink *sink, char sha256[HF_DIGEST_HEX_MAX], hf_err *reterr);
 } hf_extract_sink;

@@ -13,9 +13,24 @@
 #include "consumer/pipeline/vmdk_read.h"
 #include "schemas/base/mem.h"
 
+static hf_code make_raw(int fd, const char *name, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr) {
+    (void)name;
+    return hf_sink_raw_new(fd, size_bytes, flow, ret, reterr);
+}
+
+/* Not compressed: what is extracted is to be run. */
+static hf_code make_qcow2(int fd, const char *name, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr) {
+    (void)name;
+    return hf_sink_qcow2_new(fd, size_bytes, flow, ret, reterr);
+}
+
 static const hf_extract_sink sinks[] = {
-    {"raw", ".raw", hf_sink_raw_new, hf_sink_raw_sha256},
-    {"qcow2", ".qcow2", hf_sink_qcow2_new, NULL},
+    {"raw", ".raw", make_raw, hf_sink_raw_sha256},
+    {"qcow2", ".qcow2", make_qcow2, NULL},
+    {"vmdk-sparse", ".vmdk", hf_sink_vmdk_sparse_new, NULL},
+    {"vdi", ".vdi", hf_sink_vdi_new, NULL},
+    {"vhd", ".vhd", hf_sink_vhd_new, NULL},
+    {"vhdx", ".vhdx", hf_sink_vhdx_new, NULL},
 };
 
 const hf_extract_sink *hf_extract_sink_find(hf_str format) {
@@ -88,11 +103,11 @@ static hf_code note_output(hf_extract *x, const char *name, const hf_member *m, 
     return json_array_append_new(w->outputs, output) == 0 ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "the report");
 }
 
-static hf_code write_disk(hf_extract *x, hf_pipeline *pipeline, hf_source *source, int fd, char *sha256,
-                          hf_err *reterr) {
+static hf_code write_disk(hf_extract *x, hf_pipeline *pipeline, hf_source *source, int fd, const char *name,
+                          char *sha256, hf_err *reterr) {
     hf_sink *sink = NULL;
     struct stat st;
-    hf_code rc = x->sink->make(fd, source->size_bytes, &x->work->flow, &sink, reterr);
+    hf_code rc = x->sink->make(fd, name, source->size_bytes, &x->work->flow, &sink, reterr);
     if (rc == HF_OK && (rc = hf_pipeline_run(pipeline, source, sink, reterr)) == HF_OK && x->sink->sha256)
         rc = x->sink->sha256(sink, sha256, reterr);
     hf_sink_free(sink);
@@ -115,7 +130,7 @@ static hf_code extract_disk(hf_extract *x, hf_pipeline *pipeline, const hf_membe
     if (rc != HF_OK || (rc = hf_source_open_vmdk(from, m->base, m->size_bytes, &source, reterr)) != HF_OK)
         return hf_context(reterr, "%s", m->name);
     if ((rc = hf_stage_create(w->stage.dir_fd, name, &to, reterr)) == HF_OK)
-        rc = write_disk(x, pipeline, source, to, sha256, reterr);
+        rc = write_disk(x, pipeline, source, to, name, sha256, reterr);
     if (rc == HF_OK && fstat(to, &st) != 0)
         rc = hf_fail_errno(reterr, errno, "%s", name);
     if (rc == HF_OK && (rc = hf_ova_add_artifact(w, name, "disk", st.st_size, sha256, reterr)) == HF_OK)

@@ -31,8 +31,8 @@ hf_code hf_ova_open(hf_ova_work *work, hf_err *reterr);
 
 /* Reads all of it; what is wrong is in work->findings. flags: hf_pass_flags. */
 hf_code hf_ova_validate(hf_ova_work *work, unsigned flags, hf_err *reterr);
-/* Into output_dir, by rename at the end; format "", "vmdk" (files as they are), "raw" or "qcow2". Any error among the findings: SOURCE_INVALID
- * and nothing is there. */
+/* Into output_dir, by rename at the end; format "", "vmdk" (files as they are), or what extract_disk.c has. Any error among the findings:
+ * SOURCE_INVALID and nothing is there. */
 hf_code hf_ova_extract(hf_ova_work *work, hf_str format, hf_err *reterr);
 /* Packs the descriptor and its files as output_dir/NAME.ova. */
 hf_code hf_ova_pack(hf_ova_work *work, hf_str name, hf_err *reterr);

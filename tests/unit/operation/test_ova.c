@@ -1,3 +1,4 @@
+/* labels: tsan */
 /* OVAs in and out: what export writes is sound; what is extracted is what was packed, whoever packed it; and what is wrong with an
  * archive leaves nothing behind, inside the target or outside. */
 #include <stdio.h>
@@ -116,6 +117,17 @@ static void disks_come_out_in_another_format(void **state) {
         rig_check_artifacts(&r);
         assert_int_equal(rig_sh(&r, "qemu-img compare -q out/web-disk1.qcow2 in/a.raw && qemu-img check -q "
                                     "out/web-disk1.qcow2 && qemu-img compare -q out/web-disk2.qcow2 in/b.raw"),
+                         0);
+    }
+    static const char *const others[][2] = {{"vmdk-sparse", "vmdk"}, {"vdi", "vdi"}, {"vhd", "vpc"}, {"vhdx", "vhdx"}};
+    for (size_t i = 0; i < HF_ARRAY_LEN(others) && rig_have("qemu-img"); i++) {
+        assert_int_equal(rig_sh(&r, "rm -rf out/*"), 0);
+        assert_int_equal(run_ova(&r, "ova-extract", "in/web.ova", others[i][0], ""), HF_OK);
+        rig_check_artifacts(&r);
+        assert_int_equal(rig_sh(&r,
+                                "for d in 1=a 2=b; do qemu-img compare -q -f %s -F raw out/web-disk${d%%=*}.* "
+                                "in/${d#*=}.raw || exit 1; done",
+                                others[i][1]),
                          0);
     }
     assert_int_equal(rig_sh(&r, "rm -rf out/*"), 0);
