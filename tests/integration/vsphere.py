@@ -23,7 +23,8 @@ def sha256(path):
 
 
 def make_disk(dir, n, mib=8, seed=0):
-    """A disk with data, text, zeros and holes, as raw and as the streamOptimized VMDK that a host would send."""
+    """A disk with data, text, zeros and holes, as raw and as a streamOptimized VMDK: even ones as hosts send them, with a footer and an
+    end-of-stream marker, odd ones as qemu-img lays them out, directory first."""
     raw, vmdk = os.path.join(dir, "disk%d.raw" % n), os.path.join(dir, "disk%d.vmdk" % n)
     rng = random.Random(seed * 100 + n)
     with open(raw, "wb") as f:
@@ -31,7 +32,14 @@ def make_disk(dir, n, mib=8, seed=0):
         for _ in range(max(2, mib // 2)):
             f.seek(rng.randrange(0, (mib << 20) - 500000) & ~511)
             f.write(rng.randbytes(350000) + (b"text of disk %d " % n) * 5000)
-    subprocess.check_call(["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", raw, vmdk])
+    if n % 2:
+        subprocess.check_call(["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", raw, vmdk])
+    else:
+        job = {"name": "made", "vm_path": raw, "output_dir": dir, "format": "vmdk"}
+        run = subprocess.run([os.path.join(BIN, "hyperworker"), "run-job", "-", "--set", "worker.roots=" + json.dumps([dir])], input=json.dumps(job),
+                             stdout=subprocess.PIPE, text=True, stderr=subprocess.PIPE)
+        assert run.returncode == 0, run.stderr
+        os.rename(json.loads(run.stdout)["artifacts"][0]["path"], vmdk)
     return raw, vmdk
 
 
@@ -132,11 +140,19 @@ class VSphere:
 
     # ---- what must hold afterwards
     def published(self):
-        """Files in the output directory, without what is still private."""
+        """Files in the output directory, without what is an attempt's own."""
         found = []
-        for at, _, names in os.walk(self.out):
+        for at, dirs, names in os.walk(self.out):
+            dirs[:] = [d for d in dirs if not (d.startswith(".hf-") and d.endswith(".partial"))]
             found += [os.path.relpath(os.path.join(at, n), self.out) for n in names]
         return sorted(found)
+
+    def private(self):
+        return [n for n in os.listdir(self.out) if n.startswith(".hf-")]
+
+    def empty(self):
+        shutil.rmtree(self.out)
+        os.mkdir(self.out)
 
     def clean(self, sessions=0, snapshots=0):
         """No lease, session, snapshot or download is left behind."""

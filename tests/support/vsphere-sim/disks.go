@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
@@ -99,7 +100,7 @@ func (s *server) serveDisk(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// began counts a download under way; the function it returns ends that.
+// began counts a download under way; the function it returns ends that, the first time it is called.
 func (s *server) began(r *http.Request) func() {
 	s.locked(func() {
 		s.count["downloads_started"]++
@@ -110,7 +111,7 @@ func (s *server) began(r *http.Request) func() {
 		}
 	})
 	s.logf("GET %s", r.URL.Path)
-	return func() { s.add("downloads_open", -1) }
+	return sync.OnceFunc(func() { s.add("downloads_open", -1) })
 }
 
 // cut is how many of the next n bytes go out before a fault that stops the stream acts, and which one it is.
@@ -132,7 +133,8 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, l *lease, d *dis
 		return
 	}
 	defer file.Close()
-	defer s.began(r)()
+	over := s.began(r)
+	defer over()
 	f := s.currentFaults()
 	size := d.Size
 	if f.TruncateAt > 0 && f.TruncateAt < size {
@@ -161,6 +163,9 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, l *lease, d *dis
 		}
 		if mid := d.Size / 2; f.Corrupt && sent <= mid && mid < sent+n {
 			buf[mid-sent] ^= 0xff
+		}
+		if sent+n == size {
+			over() // whoever has all of it may ask for the next before we are back here
 		}
 		if _, err = w.Write(buf[:n]); err != nil {
 			return
