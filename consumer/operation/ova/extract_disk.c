@@ -9,9 +9,12 @@
 #include <unistd.h>
 
 #include "consumer/operation/ova/extract.h"
+#include "consumer/pipeline/ova_stream.h"
 #include "consumer/pipeline/pipeline.h"
 #include "consumer/pipeline/vmdk_read.h"
 #include "schemas/base/mem.h"
+
+enum { STREAM_WINDOW_BYTES = 8 << 20 };
 
 static hf_code make_raw(int fd, const char *name, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr) {
     (void)name;
@@ -40,21 +43,30 @@ const hf_extract_sink *hf_extract_sink_find(hf_str format) {
     return NULL;
 }
 
-/* "web-disk1.vmdk" -> "web-disk1.raw" */
+/* "web-disk1.vmdk" (or "web-disk1.vmdk.gz") -> "web-disk1.raw" */
 static void output_name(const hf_extract *x, const hf_member *m, char *to, size_t size) {
-    size_t len = strlen(m->name);
-    if (len > 5 && strcasecmp(m->name + len - 5, ".vmdk") == 0)
-        len -= 5;
-    snprintf(to, size, "%.*s%s", (int)len, m->name, x->sink->suffix);
+    static const char *const suffixes[] = {".gz", ".vmdk"};
+    const char *href = x->work->appliance->ovf->files[m->file].href;
+    size_t len = strlen(href);
+    for (size_t i = 0; i < HF_ARRAY_LEN(suffixes); i++) {
+        size_t n = strlen(suffixes[i]);
+        if (len > n && strncasecmp(href + len - n, suffixes[i], n) == 0)
+            len -= n;
+    }
+    snprintf(to, size, "%.*s%s", (int)len, href, x->sink->suffix);
 }
 
-/* The member of disk i when it is the first disk with that file; NULL: nothing to do. */
+/* The member that disk i begins with, when it is the first disk with that file; NULL: nothing to do. */
 static const hf_member *member_of(const hf_extract *x, uint32_t i) {
-    const hf_ovf_document *ovf = x->work->appliance->ovf;
+    const hf_appliance *a = x->work->appliance;
+    int32_t file = a->ovf->disks[i].file;
     for (uint32_t former = 0; former < i; former++)
-        if (ovf->disks[former].file == ovf->disks[i].file)
+        if (a->ovf->disks[former].file == file)
             return NULL;
-    return hf_appliance_disk_member(x->work->appliance, i);
+    for (uint32_t m = 0; file >= 0 && m < a->member_count; m++)
+        if (a->members[m].file == file && a->members[m].chunk <= 0 && !a->members[m].refused)
+            return &a->members[m];
+    return NULL;
 }
 
 static hf_code check_disk(hf_extract *x, uint32_t i, int64_t *needed, hf_err *reterr) {
@@ -63,14 +75,10 @@ static hf_code check_disk(hf_extract *x, uint32_t i, int64_t *needed, hf_err *re
     char name[HF_MEMBER_NAME_MAX + 16];
     if (disk->file < 0)
         return HF_OK; /* an empty disk: there is nothing to extract */
-    const hf_ovf_file *file = &ovf->files[disk->file];
-    if (file->gzip || file->chunk_bytes > 0)
-        return hf_fail(reterr, HF_E_UNSUPPORTED,
-                       "%s is compressed or in chunks: extract it as it is, put it together, then convert it",
-                       file->href);
     if (!disk->stream_vmdk)
         return hf_fail(reterr, HF_E_UNSUPPORTED,
-                       "%s is not a streamOptimized VMDK: extract it as it is, then convert it", file->href);
+                       "%s is not a streamOptimized VMDK: extract it as it is, then convert it",
+                       ovf->files[disk->file].href);
     const hf_member *m = member_of(x, i);
     if (!m)
         return HF_OK;
@@ -118,24 +126,38 @@ static hf_code write_disk(hf_extract *x, hf_pipeline *pipeline, hf_source *sourc
     return rc;
 }
 
-static hf_code extract_disk(hf_extract *x, hf_pipeline *pipeline, const hf_member *m, hf_err *reterr) {
+/* Where a disk lies in one piece it is read at any place by all threads; else it comes as a stream. */
+static hf_code open_disk(hf_extract *x, uint32_t i, hf_stream **ret_stream, hf_source **ret, hf_err *reterr) {
+    const hf_appliance *a = x->work->appliance;
+    const hf_member *whole = hf_appliance_disk_member(a, i);
+    hf_auto_fd int fd = -1;
+    hf_code rc;
+    if (whole) {
+        rc = hf_member_open(a, whole, &fd, reterr);
+        return rc == HF_OK ? hf_source_open_vmdk(fd, whole->base, whole->size_bytes, ret, reterr) : rc;
+    }
+    rc = hf_appliance_open_stream(a, i, &x->work->flow, ret_stream, reterr);
+    return rc == HF_OK ? hf_source_open_vmdk_stream(*ret_stream, STREAM_WINDOW_BYTES, ret, reterr) : rc;
+}
+
+static hf_code extract_disk(hf_extract *x, hf_pipeline *pipeline, uint32_t i, const hf_member *m, hf_err *reterr) {
     hf_ova_work *w = x->work;
-    hf_auto_fd int from = -1, to = -1;
+    hf_auto_fd int to = -1;
     hf_source *source = NULL;
+    hf_stream *stream = NULL;
     char name[HF_MEMBER_NAME_MAX + 16], sha256[HF_DIGEST_HEX_MAX];
     struct stat st = {0};
     output_name(x, m, name, sizeof name);
     w->reporter.current = m->name;
-    hf_code rc = hf_member_open(w->appliance, m, &from, reterr);
-    if (rc != HF_OK || (rc = hf_source_open_vmdk(from, m->base, m->size_bytes, &source, reterr)) != HF_OK)
-        return hf_context(reterr, "%s", m->name);
-    if ((rc = hf_stage_create(w->stage.dir_fd, name, &to, reterr)) == HF_OK)
+    hf_code rc = open_disk(x, i, &stream, &source, reterr);
+    if (rc == HF_OK && (rc = hf_stage_create(w->stage.dir_fd, name, &to, reterr)) == HF_OK)
         rc = write_disk(x, pipeline, source, to, name, sha256, reterr);
     if (rc == HF_OK && fstat(to, &st) != 0)
         rc = hf_fail_errno(reterr, errno, "%s", name);
     if (rc == HF_OK && (rc = hf_ova_add_artifact(w, name, "disk", st.st_size, sha256, reterr)) == HF_OK)
         rc = note_output(x, name, m, source->size_bytes, hf_pipeline_populated(pipeline), reterr);
     hf_source_close(source);
+    hf_stream_close(stream);
     w->reporter.files_done++;
     return rc == HF_OK ? HF_OK : hf_context(reterr, "%s", m->name);
 }
@@ -147,7 +169,7 @@ static hf_code extract_all(hf_extract *x, hf_err *reterr) {
     for (uint32_t i = 0; rc == HF_OK && i < ovf->disk_count; i++) {
         const hf_member *m = member_of(x, i);
         if (m)
-            rc = extract_disk(x, pipeline, m, reterr);
+            rc = extract_disk(x, pipeline, i, m, reterr);
     }
     hf_pipeline_free(pipeline);
     return rc;

@@ -136,6 +136,41 @@ static void disks_come_out_in_another_format(void **state) {
     rig_close(&r);
 }
 
+/* Compressed and split as DSP0243 allows: validated, extracted as they are, and inflated all the same. */
+static void compressed_and_split_disks(void **state) {
+    (void)state;
+    rig r;
+    rig_open_fast(&r);
+    make_ova(&r);
+    assert_int_equal(
+        rig_sh(
+            &r,
+            "cd in/web && rm web.mf && gzip -n web-disk1.vmdk && mv web-disk1.vmdk.gz gz.tmp && "
+            "split -b 100000 -d -a 9 gz.tmp web-disk1.vmdk.gz. && S=$(stat -c %%s gz.tmp) && rm gz.tmp && "
+            "gzip -n web-disk2.vmdk && Z=$(stat -c %%s web-disk2.vmdk.gz) && "
+            "sed -i -E \"s/href=.web-disk1.vmdk. ovf:id=.file1. ovf:size=.[0-9]+./href='web-disk1.vmdk.gz' ovf:id='file1' "
+            "ovf:size='$S' ovf:chunkSize='100000' ovf:compression='gzip'/; "
+            "s/href=.web-disk2.vmdk. ovf:id=.file2. ovf:size=.[0-9]+./href='web-disk2.vmdk.gz' ovf:id='file2' "
+            "ovf:size='$Z' ovf:compression='gzip'/\" web.ovf && grep -q chunkSize web.ovf && sha256sum --tag * | "
+            "sed 's/^SHA256 (\\(.*\\)) = /SHA256(\\1)= /' >../web.mf && mv ../web.mf . && tar --format=ustar -cf ../odd.ova web.ovf web.mf web-*"),
+        0);
+    assert_int_equal(cli(&r, "validate --deep --strict in/odd.ova"), 0);
+    assert_int_equal(rig_sh(&r, "grep -q file-chunked said.txt && grep -q file-gzip said.txt"), 0);
+    assert_int_equal(run_ova(&r, "ova-extract", "in/odd.ova", "vmdk", ""), HF_OK);
+    assert_int_equal(rig_sh(&r, "diff -r in/web out && rm -rf out/*"), 0);
+    assert_int_equal(run_ova(&r, "ova-extract", "in/odd.ova", "raw", ""), HF_OK);
+    rig_check_artifacts(&r);
+    assert_int_equal(rig_sh(&r, "cmp out/web-disk1.raw in/a.raw && cmp out/web-disk2.raw in/b.raw && rm -rf out/*"), 0);
+    assert_int_equal(run_ova(&r, "ova-create", "in/web", "", "odd"), HF_OK);
+    assert_int_equal(rig_sh(&r, "mkdir t && tar -C t -xf out/odd.ova && diff -r -x web.mf in/web t && rm -r t"), 0);
+    assert_int_equal(cli(&r, "validate --strict out/odd.ova"), 0);
+    assert_int_equal(
+        rig_sh(&r, "rm -rf out/* && printf X | dd of=in/odd.ova bs=1 seek=300000 conv=notrunc status=none"), 0);
+    assert_int_equal(run_ova(&r, "ova-extract", "in/odd.ova", "raw", ""), HF_E_SOURCE_INVALID);
+    assert_true(rig_out_empty(&r));
+    rig_close(&r);
+}
+
 static void packing_is_canonical(void **state) {
     (void)state;
     rig r;
@@ -385,6 +420,7 @@ int main(void) {
         cmocka_unit_test(an_export_is_sound),
         cmocka_unit_test(archives_of_others_are_extracted),
         cmocka_unit_test(disks_come_out_in_another_format),
+        cmocka_unit_test(compressed_and_split_disks),
         cmocka_unit_test(packing_is_canonical),
         cmocka_unit_test(what_does_not_hold_is_not_packed),
         cmocka_unit_test(hostile_archives_leave_nothing),
