@@ -1,5 +1,5 @@
-"""Descriptors of exports, read by libraries that are not ours: govmomi, which is what govc and its simulator read with, takes them
-strictly and must understand the machine that the job described. Needs go (1.25 or newer, or one that may fetch it) and the Go module proxy.
+"""Descriptors of exports, read by programs that are not ours, which must understand the machine that the job described: govmomi, with
+which govc and its simulator read, strictly (needs go 1.25, or one that may fetch it, and the Go module proxy); and virt-v2v.
 """
 import json, os, shutil, subprocess, tempfile
 
@@ -92,6 +92,33 @@ def check_controllers(dir, program):
         assert ("cdrom" in kinds(said)) == (name == "ide"), (name, said)
 
 
+def v2v_says(path, kind):
+    run = subprocess.run(["virt-v2v", "-i", kind, "--print-source", path], capture_output=True, text=True, timeout=100)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return [line.strip() for line in run.stdout.splitlines()]
+
+
+def check_v2v(dir, controller, bus):
+    name = "v2v-" + controller
+    descriptor = export(dir, name, {
+        "cpus": 4, "cores_per_socket": 2, "memory_mb": 2048, "firmware": "efi", "controller": controller, "cdrom": True,
+        "floppy": True, "nics": [{"network": "lan & wan", "mac": "00:50:56:00:00:01"}]}, disks=2)
+    said = v2v_says(os.path.dirname(descriptor), "ova")
+    for line in ("source name: " + name, "memory: 2147483648 (bytes)", "nr vCPUs: 4", "firmware: uefi", "0 [%s]" % bus, "1 [%s]" % bus,
+                 "CPU topology: sockets: 2 cores/socket: 2 threads/core: 1", "Floppy in slot 0",
+                 "Bridge \"lan & wan\" mac: 00:50:56:00:00:01 [vmxnet3]"):
+        assert line in said, (controller, line, said)
+    assert any(line.startswith("CD-ROM [") for line in said), said
+
+
+def test_virt_v2v_understands_the_descriptor():
+    if not shutil.which("virt-v2v"):
+        skip("virt-v2v is not installed")
+    with tempfile.TemporaryDirectory(prefix="hf-ovf-") as dir:
+        for controller, bus in (("pvscsi", "scsi"), ("lsilogic", "scsi"), ("ide", "ide"), ("sata", "sata")):
+            check_v2v(dir, controller, bus)
+
+
 def test_govmomi_understands_the_descriptor():
     with tempfile.TemporaryDirectory(prefix="hf-ovf-") as dir:
         program = build_reader(dir)
@@ -101,4 +128,4 @@ def test_govmomi_understands_the_descriptor():
 
 
 if __name__ == "__main__":
-    main(test_govmomi_understands_the_descriptor)
+    main(test_govmomi_understands_the_descriptor, test_virt_v2v_understands_the_descriptor)

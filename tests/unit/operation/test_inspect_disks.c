@@ -348,6 +348,69 @@ static void a_long_report(void **state) {
     rig_close(&r);
 }
 
+/* Members of LVM and of a RAID, as their tools write them, which need block devices: made after the formats' descriptions, with the
+ * checksums libblkid asks for. */
+static const char *const members_script =
+    "import struct, zlib\n"
+    "def lvm_crc(b):\n"
+    "    crc = 0xf597a6cf\n"
+    "    for x in b:\n"
+    "        crc ^= x\n"
+    "        for _ in range(8): crc = crc >> 1 ^ (0xedb88320 if crc & 1 else 0)\n"
+    "    return crc\n"
+    "rest = struct.pack('<I8s32s', 32, b'LVM2 001', b'Abc123' + b'x' * 26).ljust(492, b'\\0')\n"
+    "f = open('in/pv.raw', 'wb'); f.truncate(8 << 20)\n"
+    "f.seek(512); f.write(b'LABELONE' + struct.pack('<QI', 1, lvm_crc(rest)) + rest)\n"
+    "sb = struct.pack('<IIII16s32sQIIQII', 0xa92b4efc, 1, 0, 0, bytes(range(16)), b'host:set', 0, 1, 0, 8192, 0, 2)\n"
+    "sb = bytearray(sb.ljust(256, b'\\0'))\n"
+    "struct.pack_into('<QQQ', sb, 128, 2048, 8192, 8)\n"
+    "struct.pack_into('<I', sb, 220, 2)\n"
+    "full = bytes(sb) + bytes(4)\n"
+    "total = sum(struct.unpack('<65I', full))\n"
+    "struct.pack_into('<I', sb, 216, (total & 0xffffffff) + (total >> 32) & 0xffffffff)\n"
+    "f = open('in/md.raw', 'wb'); f.truncate(8 << 20)\n"
+    "f.seek(4096); f.write(sb)\n";
+
+static void members_of_lvm_and_raid(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r);
+    SH("python3 -c \"%s\"", members_script);
+    json_t *disk = inspect(&r, "pv.raw");
+    IS(disk, "filesystem", "LVM2_member");
+    IS(disk, "usage", "raid");
+    IS(disk, "uuid", "Abc123-xxxx-xxxx-xxxx-xxxx-xxxx-xxxxxx");
+    json_decref(disk);
+    disk = inspect(&r, "md.raw");
+    IS(disk, "filesystem", "linux_raid_member");
+    IS(disk, "label", "host:set");
+    IS(disk, "uuid", "00010203-0405-0607-0809-0a0b0c0d0e0f");
+    json_decref(disk);
+    rig_close(&r);
+}
+
+/* Whichever allocation fails, the job fails by that name or does not need it. */
+static void no_memory_is_survived(void **state) {
+    (void)state;
+    rig r;
+    int failed = 0;
+    rig_open(&r);
+    SH("truncate -s 8M in/x.raw && mkswap -q -L sw in/x.raw");
+    for (uint64_t n = 1; n <= 60; n++) {
+        hf_spec spec = rig_spec(&r, "inspect", "x.raw", "");
+        spec.parameters = HF_STR("{\"allow_backing_chain\": true}");
+        hf_alloc_fail_after(n);
+        hf_code rc = rig_run(&r, "look", 1, &spec);
+        hf_alloc_fail_after(0);
+        if (rc != HF_OK && rc != HF_E_NO_MEMORY)
+            fail_msg("allocation %d: %s", (int)n, r.err.detail);
+        failed += rc == HF_E_NO_MEMORY;
+        SH("rm -rf out/* out/.hf-*");
+    }
+    assert_true(failed > 3);
+    rig_close(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(file_systems_are_told_as_blkid_tells_them),
@@ -358,6 +421,8 @@ int main(void) {
         cmocka_unit_test(other_formats_and_their_checks),
         cmocka_unit_test(a_chain_is_named_only_where_allowed),
         cmocka_unit_test(a_long_report),
+        cmocka_unit_test(members_of_lvm_and_raid),
+        cmocka_unit_test(no_memory_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
