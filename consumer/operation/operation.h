@@ -36,7 +36,10 @@ typedef struct hf_run {
      * die, before it is done. CANCELLED; TIMEOUT; LEASE_LOST: the attempt is not ours any more, so it must not be done. One at a
      * time; from any thread. NULL: nobody keeps a record. */
     hf_code (*announce)(void *ctx, hf_str text, hf_err *reterr);
-    void *report_ctx; /* of report and announce */
+    /* Whether a job has ended, by the fleet's log: OK, it has; CONFLICT, it lives; NOT_FOUND, this fleet never had it; else it could not be
+     * asked. Like announce. NULL: there is nobody to ask. */
+    hf_code (*job_ended)(void *ctx, hf_str job_id, hf_err *reterr);
+    void *report_ctx; /* of report, announce and job_ended */
 } hf_run;
 
 /* Fills *ret_result (strings in run->arena). On failure: reterr's code decides about retries; *ret_phase names the phase. */

@@ -16,11 +16,12 @@ typedef enum hf_frame_kind {
     HF_FRAME_RECALL = 'R',    /* head: give it back unless it began */
     HF_FRAME_CANCEL = 'C',    /* head: stop it */
     HF_FRAME_LIMIT = 'L',     /* head; bandwidth is the new limit */
-    HF_FRAME_ANNOUNCED = 'K', /* head: code says what came of announcement `serial` */
+    HF_FRAME_ANNOUNCED = 'K', /* head: code says what came of announcement `serial`, or answers question `serial` */
     /* runner to worker */
     HF_FRAME_HELLO = 'H',    /* head: it is ready */
     HF_FRAME_PROGRESS = 'P', /* head; ProgressEvent body */
     HF_FRAME_ANNOUNCE = 'A', /* head with serial; ProgressEvent body whose phase is to be on record before it goes on */
+    HF_FRAME_ASK = 'Q',      /* head with serial; ProgressEvent body whose phase is a job's id: has it ended? */
     HF_FRAME_DONE = 'D',     /* head; JobEvent body with Completed or Failed */
     HF_FRAME_RETURNED = 'B', /* head */
 } hf_frame_kind;
@@ -32,7 +33,7 @@ typedef struct hf_frame_head {
     int64_t bandwidth;   /* JOB, LIMIT: bytes/s */
     int64_t duration_us; /* DONE */
     int32_t code;        /* DONE, ANNOUNCED: hf_code */
-    uint32_t serial;     /* ANNOUNCE, ANNOUNCED */
+    uint32_t serial;     /* ANNOUNCE, ASK, ANNOUNCED */
     uint32_t id_len;     /* bytes of job id behind the head */
 } hf_frame_head;
 

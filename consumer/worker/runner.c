@@ -223,10 +223,11 @@ static hf_code on_progress(hf_runners *rs, const runner *r, const hf_frame *fram
 static hf_code on_announce(hf_runners *rs, const runner *r, const hf_frame *frame, hf_err *reterr) {
     hf_progress said;
     hf_code code = hf_decode_body(HF_SCHEMA_PROGRESS, frame->body, &rs->arena, &said, reterr);
-    if (!code)
-        rs->hooks.on_announce(rs->hooks.ctx, r->slot, frame->job_id, frame->head.attempt, frame->head.serial,
-                              said.phase);
-    return code;
+    if (code)
+        return code;
+    (frame->kind == HF_FRAME_ASK ? rs->hooks.on_ask : rs->hooks.on_announce)(
+        rs->hooks.ctx, r->slot, frame->job_id, frame->head.attempt, frame->head.serial, said.phase);
+    return HF_OK;
 }
 
 static hf_code on_frame(hf_runners *rs, runner *r, const hf_frame *frame, hf_err *reterr) {
@@ -239,6 +240,7 @@ static hf_code on_frame(hf_runners *rs, runner *r, const hf_frame *frame, hf_err
         }
         return HF_OK;
     case HF_FRAME_PROGRESS: return on_progress(rs, r, frame, reterr);
+    case HF_FRAME_ASK:
     case HF_FRAME_ANNOUNCE: return on_announce(rs, r, frame, reterr);
     case HF_FRAME_DONE: return on_done(rs, r, frame, reterr);
     case HF_FRAME_RETURNED:

@@ -17,6 +17,8 @@ typedef struct hf_runner_hooks {
     void (*on_progress)(void *ctx, int32_t slot, const hf_progress *progress); /* job_id and attempt filled in */
     /* It waits for hf_runners_announced with that serial before it goes on. */
     void (*on_announce)(void *ctx, int32_t slot, hf_str job_id, int32_t attempt, uint32_t serial, hf_str text);
+    /* It waits for hf_runners_announced, whose code says whether the job `asked` has ended (hf_run's job_ended). */
+    void (*on_ask)(void *ctx, int32_t slot, hf_str job_id, int32_t attempt, uint32_t serial, hf_str asked);
     void (*on_done)(void *ctx, int32_t slot, hf_str job_id, int32_t attempt, const hf_outcome *outcome);
     void (*on_returned)(void *ctx, int32_t slot, hf_str job_id, int32_t attempt);
     void (*on_crashed)(void *ctx, int32_t slot, const char *message);
@@ -46,7 +48,7 @@ void hf_runners_recall(hf_runners *runners, int32_t slot, hf_str job_id, int32_t
 void hf_runners_stop(hf_runners *runners, int32_t slot, hf_str job_id, int32_t attempt, int64_t grace_ms,
                      int64_t mono_ms);
 void hf_runners_limit(hf_runners *runners, int32_t slot, hf_str job_id, int32_t attempt, int64_t bytes_per_second);
-/* What came of an announcement. */
+/* What came of an announcement, or the answer to a question. */
 void hf_runners_announced(hf_runners *runners, int32_t slot, hf_str job_id, int32_t attempt, uint32_t serial,
                           hf_code code);
 void hf_runners_flush(hf_runners *runners);

@@ -87,7 +87,8 @@ static hf_code say(child *c, hf_frame_kind kind, hf_frame_head head, hf_str id, 
     if (c->out.len > OUT_MAX / 2)
         flush_locked(c);
     hf_code code = hf_frame_put(&c->out, kind, head, id, schema, record, reterr);
-    if (c->out.len >= OUT_FLUSH || kind == HF_FRAME_PROGRESS || kind == HF_FRAME_ANNOUNCE || kind == HF_FRAME_HELLO)
+    if (c->out.len >= OUT_FLUSH || kind == HF_FRAME_PROGRESS || kind == HF_FRAME_ANNOUNCE || kind == HF_FRAME_ASK ||
+        kind == HF_FRAME_HELLO)
         flush_locked(c);
     pthread_mutex_unlock(&c->out_lock);
     return code;
@@ -163,13 +164,13 @@ static hf_code wait_answer(child *c, uint32_t serial, hf_err *reterr) {
                        ANNOUNCE_MS / 1000);
     if (code == HF_E_CANCELLED)
         return hf_fail(reterr, code, "cancelled on request");
-    return code ? hf_fail(reterr, code, "the announcement could not be put on record") : HF_OK;
+    return code ? hf_fail(reterr, code, "the worker says no: %s", hf_code_name(code)) : HF_OK;
 }
 
-static hf_code announce(void *ctx, hf_str text, hf_err *reterr) {
-    child *c = ctx;
+static hf_code ask(child *c, hf_frame_kind kind, hf_str text, hf_err *reterr) {
     if (!text.len || text.len > HF_ID_MAX_BYTES)
-        return hf_fail(reterr, HF_E_LIMIT, "an announcement of %u bytes: 1 to %d", text.len, HF_ID_MAX_BYTES);
+        return hf_fail(reterr, HF_E_LIMIT, "an announcement or question of %u bytes: 1 to %d", text.len,
+                       HF_ID_MAX_BYTES);
     pthread_mutex_lock(&c->lock);
     const task *t = c->running;
     bool busy = c->waiting || !t;
@@ -177,10 +178,10 @@ static hf_code announce(void *ctx, hf_str text, hf_err *reterr) {
     c->waiting = c->waiting || !busy;
     pthread_mutex_unlock(&c->lock);
     if (busy)
-        return hf_fail(reterr, HF_E_BUSY, "another announcement of this job is under way");
+        return hf_fail(reterr, HF_E_BUSY, "another announcement or question of this job is under way");
     hf_frame_head head = {.attempt = t->head.attempt, .serial = serial};
     hf_progress p = {.phase = text};
-    hf_code code = say(c, HF_FRAME_ANNOUNCE, head, task_id(t), HF_SCHEMA_PROGRESS, &p, reterr);
+    hf_code code = say(c, kind, head, task_id(t), HF_SCHEMA_PROGRESS, &p, reterr);
     if (code == HF_OK)
         return wait_answer(c, serial, reterr);
     pthread_mutex_lock(&c->lock);
@@ -188,6 +189,9 @@ static hf_code announce(void *ctx, hf_str text, hf_err *reterr) {
     pthread_mutex_unlock(&c->lock);
     return code;
 }
+
+static hf_code announce(void *ctx, hf_str text, hf_err *reterr) { return ask(ctx, HF_FRAME_ANNOUNCE, text, reterr); }
+static hf_code job_ended(void *ctx, hf_str job_id, hf_err *reterr) { return ask(ctx, HF_FRAME_ASK, job_id, reterr); }
 
 /* Under the lock. */
 static void on_announced(child *c, const hf_frame *frame) {
@@ -216,6 +220,7 @@ static hf_code run(child *c, const task *t, hf_arena *arena, hf_result *ret_resu
                 .bandwidth_limit = &c->bandwidth,
                 .report = report,
                 .announce = announce,
+                .job_ended = job_ended,
                 .report_ctx = c};
     return hf_operation_run(&r, ret_result, ret_phase, reterr);
 }

@@ -47,6 +47,7 @@ void hf_shell_propose(hf_shell *s, const hf_action *action);
 void hf_shell_heartbeat(hf_shell *s, uint64_t tag, const hf_heartbeat *heartbeat);
 void hf_shell_progress(void *ctx, int32_t slot, const hf_progress *progress);
 void hf_shell_announce(void *ctx, int32_t slot, hf_str job_id, int32_t attempt, uint32_t serial, hf_str text);
+void hf_shell_ask(void *ctx, int32_t slot, hf_str job_id, int32_t attempt, uint32_t serial, hf_str asked);
 void hf_shell_on_report(void *ctx, uint64_t tag, const hf_report *report);
 void hf_shell_on_change(void *ctx, const hf_change *change);
 void hf_shell_on_record(void *ctx, const hf_log_record *record);

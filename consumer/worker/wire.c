@@ -76,6 +76,16 @@ void hf_shell_announce(void *ctx, int32_t slot, hf_str job_id, int32_t attempt, 
         hf_runners_announced(s->runners, slot, job_id, attempt, serial, code);
 }
 
+void hf_shell_ask(void *ctx, int32_t slot, hf_str job_id, int32_t attempt, uint32_t serial, hf_str asked) {
+    hf_shell *s = ctx;
+    hf_replica *replica = hf_follow_replica(s->follow);
+    const hf_job *job = hf_replica_job(replica, asked);
+    hf_code code = job && !hf_state_terminal((hf_state)job->state) ? HF_E_CONFLICT
+                   : hf_replica_id_known(replica, asked)           ? HF_OK
+                                                                   : HF_E_NOT_FOUND;
+    hf_runners_announced(s->runners, slot, job_id, attempt, serial, code);
+}
+
 void hf_shell_on_report(void *ctx, uint64_t tag, const hf_report *report) {
     hf_shell *s = ctx;
     if (tag >> HF_PROGRESS_TAG_BIT & 1 && !(tag >> 63))

@@ -302,6 +302,7 @@ static hf_code make_core(hf_shell *s, hf_err *reterr) {
                              .on_usable = on_usable,
                              .on_progress = hf_shell_progress,
                              .on_announce = hf_shell_announce,
+                             .on_ask = hf_shell_ask,
                              .on_done = on_done,
                              .on_returned = on_returned,
                              .on_crashed = on_crashed};

@@ -113,11 +113,12 @@ static const char *label_bucket(hf_dim dim, uint32_t i, char *text) {
         return "sum";
     if (i + 2 == count)
         return "inf";
-    snprintf(text, 32, "%.0f", hf_dim_bound(dim, i));
+    snprintf(text, 32, dim == HF_D_B_OVF ? "%g" : "%.0f", hf_dim_bound(dim, i));
     return text;
 }
 static const char *label_seconds(uint32_t i, char *text) { return label_bucket(HF_D_B_SECONDS, i, text); }
 static const char *label_speed(uint32_t i, char *text) { return label_bucket(HF_D_B_SPEED, i, text); }
+static const char *label_ovf(uint32_t i, char *text) { return label_bucket(HF_D_B_OVF, i, text); }
 static const char *label_transfer(uint32_t i, char *text) { return label_bucket(HF_D_B_TRANSFER, i, text); }
 
 /* ---- families and cells -------------------------------------------------------------------------------------- */
@@ -137,8 +138,13 @@ static const hf_counter_family families[HF_COUNTER_FAMILIES] = {
 const hf_counter_family *hf_counter_family_of(hf_counter counter) { return &families[counter]; }
 uint32_t hf_dim_count(hf_dim dim) { return dims[dim].count; }
 const char *hf_dim_label(hf_dim dim, uint32_t index, char text[32]) { return dims[dim].label(index, text); }
-bool hf_dim_is_histogram(hf_dim dim) { return dim == HF_D_B_SECONDS || dim == HF_D_B_SPEED || dim == HF_D_B_TRANSFER; }
+bool hf_dim_is_histogram(hf_dim dim) {
+    return dim == HF_D_B_SECONDS || dim == HF_D_B_SPEED || dim == HF_D_B_TRANSFER || dim == HF_D_B_OVF;
+}
 double hf_dim_bound(hf_dim dim, uint32_t index) {
+    static const double ovf[] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
+    if (dim == HF_D_B_OVF)
+        return index < HF_ARRAY_LEN(ovf) ? ovf[index] : INFINITY;
     double first = dim == HF_D_B_SECONDS ? 1 : dim == HF_D_B_SPEED ? 1048576 : 10;
     return index + 2 >= dims[dim].count ? INFINITY : ldexp(first, (int)index);
 }
@@ -172,14 +178,17 @@ static void bump(hf_counters *k, hf_counter n, uint32_t a, uint32_t b, uint32_t 
     k->now[cell(n, a, b, c)] += by;
 }
 
-/* Cells of the last dimension of `n`: the bucket of `value`, and the sum. */
+/* Cells of `n` in its dimension `dim`: the bucket of `value`, and the sum. a and b: the labels before it. */
 static void observe(hf_counters *k, hf_counter n, hf_dim dim, uint32_t a, uint32_t b, double value, int64_t as_sum) {
     uint32_t count = dims[dim].count, i = 0;
     while (i + 2 < count && value > hf_dim_bound(dim, i))
         i++;
-    bool last = families[n].dims[2] == dim;
-    bump(k, n, a, last ? b : i, last ? i : 0, 1);
-    bump(k, n, a, last ? b : count - 1, last ? count - 1 : 0, as_sum);
+    int at = families[n].dims[2] == dim ? 2 : families[n].dims[1] == dim ? 1 : 0;
+    uint32_t index[3] = {a, b, 0};
+    index[at] = i;
+    bump(k, n, index[0], index[1], index[2], 1);
+    index[at] = count - 1;
+    bump(k, n, index[0], index[1], index[2], as_sum);
 }
 
 hf_code hf_counters_init(hf_counters *k, hf_err *reterr) {
@@ -254,6 +263,36 @@ void hf_counters_add(hf_counters *k, const hf_counters *from) {
 void hf_counters_record(hf_counters *k, hf_topic topic) { bump(k, HF_N_RECORDS, topic, 0, 0, 1); }
 void hf_counters_unreadable(hf_counters *k, hf_topic topic) { bump(k, HF_N_UNREADABLE, topic, 0, 0, 1); }
 
+static bool seconds_of(const json_t *object, const char *name, double *ret) {
+    const json_t *value = json_object_get(object, name);
+    *ret = json_number_value(value);
+    return json_is_number(value) && *ret >= 0 && *ret < 1e7;
+}
+
+static int64_t as_ms(double seconds) { return (int64_t)(seconds * 1000 + 0.5); }
+
+/* How long each disk and the descriptor took, as the result's report says; another program's may say nothing of it. */
+static void count_disks(hf_counters *k, uint32_t provider, const hf_result *r) {
+    json_t *json = r->report.len ? json_loadb(r->report.p, r->report.len, 0, NULL) : NULL;
+    const json_t *disks = json_object_get(json, "disks");
+    double seconds;
+    size_t counted = 0;
+    for (size_t i = 0; i < json_array_size(disks) && i < HF_MAX_DISKS; i++) {
+        const json_t *disk = json_array_get(disks, i);
+        if (!seconds_of(disk, "seconds", &seconds))
+            continue;
+        uint32_t size = size_of(json_integer_value(json_object_get(disk, "capacity_bytes")));
+        observe(k, HF_N_TRANSFER, HF_D_B_TRANSFER, provider, size, seconds, as_ms(seconds));
+        counted++;
+    }
+    if (counted == 0)
+        observe(k, HF_N_TRANSFER, HF_D_B_TRANSFER, provider, size_of(r->bytes_read), (double)r->duration_ms / 1000,
+                r->duration_ms);
+    if (seconds_of(json, "ovf_seconds", &seconds) && seconds > 0)
+        observe(k, HF_N_OVF, HF_D_B_OVF, 0, 0, seconds, as_ms(seconds));
+    json_decref(json);
+}
+
 static void count_end(hf_counters *k, const hf_job *job) {
     uint32_t status = 0, provider = provider_of(job);
     while (status < 2 && ended[status] != (hf_state)job->state)
@@ -273,8 +312,7 @@ static void count_end(hf_counters *k, const hf_job *job) {
         return;
     double speed = (double)r->bytes_read * 1000 / (double)r->duration_ms;
     observe(k, HF_N_SPEED, HF_D_B_SPEED, provider, 0, speed, (int64_t)speed);
-    observe(k, HF_N_TRANSFER, HF_D_B_TRANSFER, provider, size_of(r->bytes_read), (double)r->duration_ms / 1000,
-            r->duration_ms);
+    count_disks(k, provider, r);
 }
 
 static void count_transition(hf_counters *k, hf_event event, const hf_job *after) {

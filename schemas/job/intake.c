@@ -33,6 +33,7 @@ static const hf_intake_operation operations[] = {
     {"fs_repair", true, false, NULL},
     {"initramfs_regenerate", true, false, NULL},
     {"discover", false, false, NULL},
+    {"sweep", false, false, NULL},
 };
 
 const hf_intake_operation *hf_intake_operation_find(hf_str name) {

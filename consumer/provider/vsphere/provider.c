@@ -42,7 +42,8 @@ static void end_snapshot(hf_vsphere_export *x) {
         return;
     if (hf_snapshots_remove(x->v, &x->vm->ref, x->job_id, x->opener.attempt, NULL, &err) != HF_OK)
         hf_vsphere_export_tell(
-            x, "warn", "%s: the next attempt removes it, or `hyperctl endpoint sweep %s` once the job has ended",
+            x, "warn",
+            "%s: the next attempt removes it, or a job of operation sweep on endpoint %s once this one has ended",
             err.detail, x->endpoint.name);
 }
 

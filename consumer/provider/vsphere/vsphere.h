@@ -3,7 +3,7 @@
  * A VM that is off is exported as it is (ExportVm); a running or suspended one by way of a snapshot, which is on the job's record before
  * it exists and is removed whatever happens. The lease is kept alive while disks come; hf_vm_close completes or aborts it, removes the
  * snapshot and logs out. What kill -9 leaves behind: the lease ends by itself after its time-out, the session after the server's; the
- * snapshot is removed by the next attempt, or by `hyperctl endpoint sweep`.
+ * snapshot is removed by the next attempt, or by a job of operation `sweep`.
  * parameters.allow_crash_consistent false: fail where the guest cannot be quiesced, whatever the endpoint's `quiesce` says.
  * Threads: one, except disks' streams, which may be opened and read by one each. */
 #pragma once

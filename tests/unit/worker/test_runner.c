@@ -69,6 +69,10 @@ hf_code hf_operation_run(hf_run *run, hf_result *ret_result, hf_str *ret_phase, 
         hf_code code = run->announce(run->report_ctx, HF_STR("snapshot x of vm-1"), reterr);
         return code ? code : run->announce(run->report_ctx, HF_STR("snapshot y of vm-1"), reterr);
     }
+    if (hf_str_eqz(what, "ask")) {
+        *ret_phase = HF_STR("ask");
+        return run->job_ended(run->report_ctx, HF_STR("job-7"), reterr);
+    }
     if (hf_str_eqz(what, "announce-long")) {
         static const char text[HF_ID_MAX_BYTES + 2] = {[0 ... HF_ID_MAX_BYTES] = 'x'};
         return run->announce(run->report_ctx, hf_str_of(text), reterr);
@@ -119,6 +123,12 @@ static void on_announce(void *ctx, int32_t slot, hf_str id, int32_t attempt, uin
     s->serial = serial;
     snprintf(s->announcement, sizeof s->announcement, "%.*s", HF_STR_ARG(text));
 }
+static void on_ask(void *ctx, int32_t slot, hf_str id, int32_t attempt, uint32_t serial, hf_str asked) {
+    seen *s = ctx;
+    snprintf(s->announcement, sizeof s->announcement, "%.*s", HF_STR_ARG(asked));
+    hf_runners_announced(s->runners, slot, id, attempt, serial, HF_E_CONFLICT);
+    hf_runners_flush(s->runners);
+}
 static void on_returned(void *ctx, int32_t slot, hf_str id, int32_t attempt) {
     seen *s = ctx;
     (void)slot, (void)attempt;
@@ -136,7 +146,7 @@ static int64_t now(void) { return hf_mono_ms(hf_clock_system()); }
 
 static void begin(seen *s, int32_t count, int64_t jobs) {
     *s = (seen){0};
-    hf_runner_hooks hooks = {s, on_usable, on_progress, on_announce, on_done, on_returned, on_crashed};
+    hf_runner_hooks hooks = {s, on_usable, on_progress, on_announce, on_ask, on_done, on_returned, on_crashed};
     hf_err err;
     assert_int_equal(hf_runners_new(&(hf_runner_options){.count = count, .threads = 3, .runner_jobs = jobs}, &hooks,
                                     &s->runners, &err),
@@ -258,6 +268,10 @@ static void a_job_waits_until_its_announcement_is_on_record(void **state) {
     give(&s, 0, "a", "announce-long");
     UNTIL(&s, s.done == 2);
     assert_int_equal(s.code, HF_E_LIMIT);
+    give(&s, 0, "a", "ask");
+    UNTIL(&s, s.done == 3);
+    assert_string_equal(s.announcement, "job-7");
+    assert_int_equal(s.code, HF_E_CONFLICT);
     hf_runners_free(s.runners);
 }
 
@@ -408,7 +422,7 @@ static void a_runner_whose_worker_died_before_it_looked_ends(void **state) {
 static void a_program_that_cannot_be_a_runner_is_tried_ever_more_slowly(void **state) {
     seen s = {0};
     (void)state;
-    hf_runner_hooks hooks = {&s, on_usable, on_progress, on_announce, on_done, on_returned, on_crashed};
+    hf_runner_hooks hooks = {&s, on_usable, on_progress, on_announce, on_ask, on_done, on_returned, on_crashed};
     hf_err err;
     assert_int_equal(hf_runners_new(&(hf_runner_options){.count = 1, .program = "/bin/false", .runner_jobs = 10},
                                     &hooks, &s.runners, &err),
