@@ -122,7 +122,10 @@ static hf_code new_handle(hf_vsphere_session *s, const atomic_bool *cancel, hf_v
     hf_buf_init(&v->envelope, HF_SOAP_REQUEST_MAX * 8);
     hf_buf_init(&v->answer, (size_t)HF_SOAP_PAGE_MAX + 1);
     atomic_fetch_add(&s->refs, 1);
-    hf_code code = hf_vsphere_transport_init(v, reterr);
+    /* at once: a request that fails later is one whose texts are none, or too long */
+    hf_code code = hf_buf_reserve(&v->request, HF_SOAP_REQUEST_MAX)
+                       ? hf_vsphere_transport_init(v, reterr)
+                       : hf_fail(reterr, HF_E_NO_MEMORY, "a request to endpoint %s", s->endpoint.name);
     if (code)
         hf_vsphere_close(v);
     else
