@@ -11,7 +11,7 @@
 #include "schemas/base/mem.h"
 
 enum { JOB_MAX = 60, JOB_HEAD = 40, JOB_HASH = 16, ATTEMPT_DIGITS = 7, FIND_MAX = HF_VSPHERE_SNAPSHOTS_MAX };
-enum { AGAIN_FIRST_MS = 250, AGAIN_MAX_MS = 1000 };
+enum { AGAIN_FIRST_MS = 250, AGAIN_MAX_MS = 1000, FAULT_TRIES = 4 };
 
 /* "hyperfleet-JOB-": what all attempts of a job begin with. */
 static hf_code prefix_of(hf_str job_id, char prefix[HF_SNAPSHOT_NAME_MAX + 1], hf_err *reterr) {
@@ -51,12 +51,15 @@ bool hf_snapshot_name_parse(hf_str name, hf_str *ret_job, int32_t *ret_attempt) 
     return true;
 }
 
-/* What another task of the VM holds now it may let go of in a moment. */
+/* What another task of the VM holds now it may let go of in a moment; a host's failure of its own is often its last. A job that has
+ * ended well has no next attempt to remove what stays behind. */
 static hf_code remove_patiently(hf_vsphere *v, const hf_moref *ref, hf_err *reterr) {
     int64_t end = hf_mono_ns() / 1000000 + hf_vsphere_endpoint(v)->task_wait_ms;
+    int failures = 0;
     for (int64_t wait = AGAIN_FIRST_MS;; wait = wait * 2 > AGAIN_MAX_MS ? AGAIN_MAX_MS : wait * 2) {
         hf_code code = hf_snapshot_remove(v, ref, reterr);
-        bool again = code == HF_E_BUSY || code == HF_E_UNREACHABLE;
+        bool again =
+            code == HF_E_BUSY || code == HF_E_UNREACHABLE || (code == HF_E_PROVIDER_FAULT && ++failures < FAULT_TRIES);
         if (!again || hf_mono_ns() / 1000000 + wait > end)
             return code;
         nanosleep(&(struct timespec){.tv_sec = wait / 1000, .tv_nsec = wait % 1000 * 1000000}, NULL);
