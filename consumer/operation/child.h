@@ -1,5 +1,5 @@
-/* A child process with pipes to its stdin, stdout and stderr, in a process group of its own, with the given environment and
- * directory and no other descriptor but one it may be given. The kernel kills it when the thread that started it ends (PR_SET_PDEATHSIG). */
+/* A child process with pipes to its stdin, stdout and stderr, in a process group of its own, with the given environment and directory
+ * and no other descriptor but one it may be given. The kernel kills it when the thread that started it ends (PR_SET_PDEATHSIG). */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

@@ -79,7 +79,8 @@ hf_controller_family hf_controller_family_of(hf_controller_kind kind);
  * whole before is not changed, so that a second call changes nothing. */
 hf_code hf_machine_complete(hf_machine *machine, hf_machine_place *places, uint32_t disk_count,
                             hf_controller_kind wanted, hf_err *reterr);
-/* Where the CD-ROM drive of a completed machine hangs: the first free unit of an IDE, else of a SATA controller. controller -1: none free. */
+/* Where the CD-ROM drive of a completed machine hangs: the first free unit of an IDE, else of a SATA controller. controller -1: none is
+ * free. */
 hf_machine_place hf_machine_cdrom_place(const hf_machine *machine, const hf_machine_place *places, uint32_t disk_count);
 /* What is known of the virtual hardware (vmx-NN), else 10 (ESXi 5.5), raised to what the machine's parts need. */
 uint32_t hf_machine_hardware(const hf_machine *machine);
