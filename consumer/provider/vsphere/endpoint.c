@@ -165,10 +165,11 @@ static hf_code take_trust(const reading *r) {
 
 /* ---- all of it ---------------------------------------------------------------------------------------------------------- */
 static hf_code check_members(const reading *r) {
-    static const char *const known[] = {"provider",   "url",        "username",      "password_file",   "password_env",
-                                        "credential", "token_file", "ca_file",       "thumbprint",      "insecure",
-                                        "max_disks",  "page_size",  "quiesce",       "connect_timeout", "call_timeout",
-                                        "lease_wait", "task_wait",  "stall_timeout", "lease_keepalive"};
+    static const char *const known[] = {"provider",     "url",        "username",        "password_file",
+                                        "password_env", "credential", "token_file",      "ca_file",
+                                        "thumbprint",   "insecure",   "max_disks",       "max_downloads",
+                                        "page_size",    "quiesce",    "connect_timeout", "call_timeout",
+                                        "lease_wait",   "task_wait",  "stall_timeout",   "lease_keepalive"};
     const char *key;
     json_t *value;
     union {
@@ -183,10 +184,11 @@ static hf_code check_members(const reading *r) {
             return bad(r, key,
                        "secrets do not stand in the configuration: give password_file, password_env or credential");
         if (!found)
-            return bad(r, key,
-                       "is not known; there are provider, url, username, password_file, password_env, credential, "
-                       "token_file, ca_file, thumbprint, insecure, quiesce, max_disks, page_size, connect_timeout, "
-                       "call_timeout, lease_wait, task_wait, stall_timeout, lease_keepalive");
+            return bad(
+                r, key,
+                "is not known; there are provider, url, username, password_file, password_env, credential, "
+                "token_file, ca_file, thumbprint, insecure, quiesce, max_disks, max_downloads, page_size, connect_timeout, "
+                "call_timeout, lease_wait, task_wait, stall_timeout, lease_keepalive");
     }
     return HF_OK;
 }
@@ -221,6 +223,7 @@ static hf_code take_limits(const reading *r) {
     e->stall_timeout_ms = 60 * SECOND;
     e->keepalive_ms = 10 * SECOND;
     e->max_disks = HF_ENDPOINT_DISKS_MAX;
+    e->max_downloads = 12;
     e->page_size = 100;
     hf_code code = take_duration(r, "connect_timeout", 100, 300 * SECOND, &e->connect_timeout_ms);
     if (!code)
@@ -235,6 +238,8 @@ static hf_code take_limits(const reading *r) {
         code = take_duration(r, "lease_keepalive", 100, 60 * SECOND, &e->keepalive_ms);
     if (!code)
         code = take_number(r, "max_disks", 1, HF_ENDPOINT_DISKS_MAX, &e->max_disks);
+    if (!code)
+        code = take_number(r, "max_downloads", 1, HF_ENDPOINT_DOWNLOADS_MAX, &e->max_downloads);
     return code ? code : take_number(r, "page_size", 1, HF_ENDPOINT_PAGE_MAX, &e->page_size);
 }
 

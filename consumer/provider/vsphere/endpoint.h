@@ -15,7 +15,12 @@
 #include "schemas/base/config.h"
 #include "schemas/base/id.h"
 
-enum { HF_ENDPOINT_SECRET_MAX = 64 * 1024, HF_ENDPOINT_DISKS_MAX = 3, HF_ENDPOINT_PAGE_MAX = 1000 };
+enum {
+    HF_ENDPOINT_SECRET_MAX = 64 * 1024,
+    HF_ENDPOINT_DISKS_MAX = 3,
+    HF_ENDPOINT_DOWNLOADS_MAX = 64,
+    HF_ENDPOINT_PAGE_MAX = 1000
+};
 
 typedef enum hf_secret_from { HF_SECRET_FILE, HF_SECRET_ENV, HF_SECRET_CREDENTIAL } hf_secret_from;
 /* Quiesced snapshots: fall back to a crash-consistent one, fail without, or never ask. */
@@ -39,6 +44,7 @@ typedef struct hf_endpoint {
     int64_t stall_timeout_ms;   /* stall_timeout, 60s: a download without a byte */
     int64_t keepalive_ms;       /* lease_keepalive, 10s */
     int32_t max_disks;          /* max_disks, 3: downloads at a time from one host */
+    int32_t max_downloads;      /* max_downloads, 12: downloads at a time from all hosts of the endpoint */
     int32_t page_size;          /* page_size, 100: objects in an inventory answer */
     hf_quiesce quiesce;         /* quiesce: preferred, required, never */
 } hf_endpoint;

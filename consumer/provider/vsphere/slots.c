@@ -65,7 +65,7 @@ hf_code hf_slots_take(const hf_config *config, const hf_endpoint *endpoint, hf_s
     if (code == HF_OK) /* always the host's first: whoever holds one of the endpoint's waits for nothing */
         code = take_one(dir, name[0] ? name : "_", endpoint->max_disks, flow, &held.host_fd, reterr);
     if (code == HF_OK)
-        code = take_one(dir, "endpoint", HF_SLOTS_ENDPOINT, flow, &held.endpoint_fd, reterr);
+        code = take_one(dir, "endpoint", endpoint->max_downloads, flow, &held.endpoint_fd, reterr);
     if (code != HF_OK) {
         hf_slots_give(&held);
         return hf_context(reterr, "endpoint %s", endpoint->name);

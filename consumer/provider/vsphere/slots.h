@@ -5,8 +5,6 @@
 #include "consumer/pipeline/flow.h"
 #include "consumer/provider/vsphere/endpoint.h"
 
-enum { HF_SLOTS_ENDPOINT = 12 }; /* downloads at a time from one endpoint, whatever its hosts */
-
 typedef struct hf_slots_held {
     int host_fd, endpoint_fd; /* -1: none */
 } hf_slots_held;

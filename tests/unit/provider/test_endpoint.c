@@ -33,6 +33,7 @@ static void an_endpoint_is_read_with_its_defaults(void **state) {
     assert_int_equal(e.tls.pin_len, 32);
     assert_int_equal(e.tls.pin[0], 0x4c);
     assert_int_equal(e.max_disks, 3);
+    assert_int_equal(e.max_downloads, 12);
     assert_int_equal(e.keepalive_ms, 10000);
     assert_int_equal(e.quiesce, HF_QUIESCE_PREFERRED);
     assert_false(e.token);
@@ -83,6 +84,7 @@ static void every_mistake_names_the_member_and_the_remedy(void **state) {
         {GOOD ", " SECRET ", ca_file: ca.pem", "endpoints.vc1.ca_file: must be an absolute path"},
         {GOOD ", " SECRET ", insecure: maybe", "endpoints.vc1.insecure: must be true or false"},
         {GOOD ", " SECRET ", max_disks: 4", "endpoints.vc1.max_disks: must be a number from 1 to 3"},
+        {GOOD ", " SECRET ", max_downloads: 0", "endpoints.vc1.max_downloads: must be a number from 1 to 64"},
         {GOOD ", " SECRET ", page_size: 0", "endpoints.vc1.page_size: must be a number from 1 to 1000"},
         {GOOD ", " SECRET ", call_timeout: 5", "endpoints.vc1.call_timeout: must be a duration"},
         {GOOD ", " SECRET ", connect_timeout: 2h", "endpoints.vc1.connect_timeout: must be a duration"},
