@@ -68,6 +68,27 @@ def endpoint_check_stops_at_what_does_not_work():
         vs.clean()
 
 
+SAML = """<?xml version="1.0"?>
+<saml2:Assertion xmlns:saml2="urn:oasis:names:tc:SAML:2.0:assertion"><saml2:Subject><saml2:NameID>%s</saml2:NameID></saml2:Subject></saml2:Assertion>
+"""
+
+
+def a_token_logs_in_where_there_is_no_password():
+    with VSphere(vms=3, mib=1) as vs:
+        vs.write("token", SAML % "exporter@vsphere.local", 0o600)
+        vs.configure(password_file=None, username=None, token_file=vs.path("token"))
+        run = check(vs)
+        assert run.returncode == 0 and "3 VMs" in run.stdout, run.stdout
+        assert vs.stats()["calls"]["LoginByToken"] == 1
+        vs.write("token", SAML % "", 0o600)
+        failed_at(vs, "login", 77, "InvalidLogin", "token")
+        vs.write("token", "no XML <", 0o600)
+        failed_at(vs, "login", 78, "SAML")
+        os.chmod(vs.path("token"), 0o644)
+        failed_at(vs, "secret", 78, "token_file", "chmod")
+        vs.clean()
+
+
 def endpoint_list_shows_them_without_secrets():
     with VSphere(mib=1) as vs:
         run = subprocess.run([os.path.join(BIN, "hyperctl"), "--config", vs.config_path, "endpoint", "list", "--output", "json"], stdout=subprocess.PIPE, text=True)
@@ -121,4 +142,4 @@ def a_fleet_discovers_and_remembers_what_was_found_last():
 
 if __name__ == "__main__":
     main(endpoint_check_tells_all_steps_of_an_endpoint_that_works, endpoint_check_stops_at_what_does_not_work,
-         endpoint_list_shows_them_without_secrets, a_fleet_discovers_and_remembers_what_was_found_last)
+         a_token_logs_in_where_there_is_no_password, endpoint_list_shows_them_without_secrets, a_fleet_discovers_and_remembers_what_was_found_last)
