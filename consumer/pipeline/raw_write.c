@@ -18,6 +18,8 @@ typedef struct raw_sink {
 
 static hf_code hash_zeros_to(raw_sink *r, int64_t end, hf_err *reterr) {
     hf_code rc = HF_OK;
+    if (!r->digest.ctx)
+        return HF_OK;
     while (rc == HF_OK && r->hashed < end) {
         int64_t n = end - r->hashed < ZERO_BLOCK ? end - r->hashed : ZERO_BLOCK;
         if ((rc = hf_flow_check(r->flow, reterr)) == HF_OK)
@@ -83,20 +85,27 @@ static const hf_sink_class raw_class = {.name = "raw",
                                         .finish = raw_finish,
                                         .free = raw_free};
 
-hf_code hf_sink_raw_new(int fd, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr) {
+static hf_code raw_new(int fd, int64_t size_bytes, hf_digest_kind kind, hf_flow *flow, hf_sink **ret, hf_err *reterr) {
     raw_sink *r = hf_alloc(sizeof *r);
     if (!r)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a raw writer");
     *r = (raw_sink){
         .sink.cls = &raw_class, .fd = fd, .size_bytes = size_bytes, .flow = flow, .zeros = hf_alloc(ZERO_BLOCK)};
-    hf_code rc = r->zeros ? hf_digest_init(&r->digest, HF_DIGEST_SHA256, reterr)
-                          : hf_fail(reterr, HF_E_NO_MEMORY, "a raw writer");
+    hf_code rc = r->zeros ? hf_digest_init(&r->digest, kind, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "a raw writer");
     if (rc != HF_OK) {
         raw_free(&r->sink);
         return rc;
     }
     *ret = &r->sink;
     return HF_OK;
+}
+
+hf_code hf_sink_raw_new(int fd, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr) {
+    return raw_new(fd, size_bytes, HF_DIGEST_SHA256, flow, ret, reterr);
+}
+
+hf_code hf_sink_raw_unhashed_new(int fd, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr) {
+    return raw_new(fd, size_bytes, HF_DIGEST_NONE, flow, ret, reterr);
 }
 
 hf_code hf_sink_raw_resume(int fd, int64_t size_bytes, hf_flow *flow, const hf_sink_mark *mark, hf_sink **ret,

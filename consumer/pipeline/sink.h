@@ -73,6 +73,8 @@ hf_code hf_sink_raw_new(int fd, int64_t size_bytes, hf_flow *flow, hf_sink **ret
 hf_code hf_sink_raw_resume(int fd, int64_t size_bytes, hf_flow *flow, const hf_sink_mark *mark, hf_sink **ret,
                            hf_err *reterr);
 hf_code hf_sink_raw_sha256(hf_sink *sink, char sha256[HF_DIGEST_HEX_MAX], hf_err *reterr);
+/* The same without its SHA-256, which takes more time than writing the file. */
+hf_code hf_sink_raw_unhashed_new(int fd, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr);
 
 /* qcow2 version 3, clusters of 64 KiB, written front to back into the empty file fd; only the header and the L1 table are
  * written last. */

@@ -19,7 +19,7 @@ typedef struct line { /* what was asked for */
     const command *command;
     const char *format, *name, *manifest, *codec, *os_type;
     long cpus, memory_mb;
-    bool json, deep, strict, quiet, help;
+    bool json, deep, strict, hash, quiet, help;
     char **operands;
     int count;
 } line;
@@ -83,6 +83,7 @@ static hf_code run_extract(session *s, hf_err *reterr) {
     hf_code rc = absolute(s, s->line.count > 1 ? s->line.operands[1] : ".", &s->spec.output_dir, reterr);
     if (rc != HF_OK || (rc = open_input(s, reterr)) != HF_OK)
         return rc;
+    s->work.hash_outputs = s->line.hash;
     rc = hf_ova_extract(&s->work, hf_str_of(s->line.format), reterr);
     s->result.artifacts = (hf_list){s->work.artifacts, s->work.artifact_count};
     return rc;
@@ -171,7 +172,8 @@ static const command commands[] = {
      2, OPERANDS_MAX, run_create},
     {"extract", "FILE.ova [DIRECTORY]", "Extract its files, or its disks in another format",
      "  --format FORMAT  vmdk (files as they are, the default), or disks alone, inflated by all cores, as\n"
-     "                   raw, qcow2, vmdk-sparse, vdi, vhd or vhdx\n",
+     "                   raw, qcow2, vmdk-sparse, vdi, vhd or vhdx\n"
+     "  --hash           tell the SHA-256 of such disks, too, which takes as long again\n",
      "Nothing appears in DIRECTORY (default: here) before the whole archive was read, every hash agreed and nothing\n"
      "was found that a hostile archive would do. What is there already is never replaced.",
      "  hyperctl ova extract web-01.ova /images/web-01\n"
@@ -239,6 +241,7 @@ static hf_code take_option(line *l, int option, const char *value, hf_err *reter
     case 'M': return take_count("memory", value, 64 << 20, &l->memory_mb, reterr);
     case 'd': l->deep = true; return HF_OK;
     case 's': l->strict = true; return HF_OK;
+    case 'H': l->hash = true; return HF_OK;
     case 'q': l->quiet = true; return HF_OK;
     case 'h': l->help = true; return HF_OK;
     case 'o':
@@ -251,13 +254,19 @@ static hf_code take_option(line *l, int option, const char *value, hf_err *reter
 }
 
 static hf_code read_line(line *l, int argc, char **argv, hf_err *reterr) {
-    static const struct option options[] = {
-        {"format", required_argument, NULL, 'f'}, {"manifest", required_argument, NULL, 'm'},
-        {"codec", required_argument, NULL, 'c'},  {"os-type", required_argument, NULL, 't'},
-        {"cpus", required_argument, NULL, 'C'},   {"memory", required_argument, NULL, 'M'},
-        {"deep", no_argument, NULL, 'd'},         {"strict", no_argument, NULL, 's'},
-        {"quiet", no_argument, NULL, 'q'},        {"help", no_argument, NULL, 'h'},
-        {"output", required_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"format", required_argument, NULL, 'f'},
+                                            {"manifest", required_argument, NULL, 'm'},
+                                            {"codec", required_argument, NULL, 'c'},
+                                            {"os-type", required_argument, NULL, 't'},
+                                            {"cpus", required_argument, NULL, 'C'},
+                                            {"memory", required_argument, NULL, 'M'},
+                                            {"deep", no_argument, NULL, 'd'},
+                                            {"strict", no_argument, NULL, 's'},
+                                            {"hash", no_argument, NULL, 'H'},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"output", required_argument, NULL, 'o'},
+                                            {NULL, 0, NULL, 0}};
     hf_code rc = HF_OK;
     int index = -1;
     optind = 0; /* glibc: start anew */

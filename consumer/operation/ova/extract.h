@@ -7,6 +7,9 @@
 typedef struct hf_extract_sink {
     const char *format, *suffix;
     hf_code (*make)(int fd, const char *name, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr);
+    /* The same where nobody wants the hash of what is written; NULL: make. */
+    hf_code (*make_unhashed)(int fd, const char *name, int64_t size_bytes, hf_flow *flow, hf_sink **ret,
+                             hf_err *reterr);
     /* The hash of what was written, where the sink knows it; else the file is read back. */
     hf_code (*sha256)(hf_sink *sink, char sha256[HF_DIGEST_HEX_MAX], hf_err *reterr);
 } hf_extract_sink;

@@ -21,6 +21,12 @@ static hf_code make_raw(int fd, const char *name, int64_t size_bytes, hf_flow *f
     return hf_sink_raw_new(fd, size_bytes, flow, ret, reterr);
 }
 
+static hf_code make_raw_unhashed(int fd, const char *name, int64_t size_bytes, hf_flow *flow, hf_sink **ret,
+                                 hf_err *reterr) {
+    (void)name;
+    return hf_sink_raw_unhashed_new(fd, size_bytes, flow, ret, reterr);
+}
+
 /* Not compressed: what is extracted is to be run. */
 static hf_code make_qcow2(int fd, const char *name, int64_t size_bytes, hf_flow *flow, hf_sink **ret, hf_err *reterr) {
     (void)name;
@@ -28,12 +34,12 @@ static hf_code make_qcow2(int fd, const char *name, int64_t size_bytes, hf_flow 
 }
 
 static const hf_extract_sink sinks[] = {
-    {"raw", ".raw", make_raw, hf_sink_raw_sha256},
-    {"qcow2", ".qcow2", make_qcow2, NULL},
-    {"vmdk-sparse", ".vmdk", hf_sink_vmdk_sparse_new, NULL},
-    {"vdi", ".vdi", hf_sink_vdi_new, NULL},
-    {"vhd", ".vhd", hf_sink_vhd_new, NULL},
-    {"vhdx", ".vhdx", hf_sink_vhdx_new, NULL},
+    {"raw", ".raw", make_raw, make_raw_unhashed, hf_sink_raw_sha256},
+    {"qcow2", ".qcow2", make_qcow2, NULL, NULL},
+    {"vmdk-sparse", ".vmdk", hf_sink_vmdk_sparse_new, NULL, NULL},
+    {"vdi", ".vdi", hf_sink_vdi_new, NULL, NULL},
+    {"vhd", ".vhd", hf_sink_vhd_new, NULL, NULL},
+    {"vhdx", ".vhdx", hf_sink_vhdx_new, NULL, NULL},
 };
 
 const hf_extract_sink *hf_extract_sink_find(hf_str format) {
@@ -112,16 +118,20 @@ static hf_code note_output(hf_extract *x, const char *name, const hf_member *m, 
 }
 
 static hf_code write_disk(hf_extract *x, hf_pipeline *pipeline, hf_source *source, int fd, const char *name,
-                          char *sha256, hf_err *reterr) {
+                          char sha256[HF_DIGEST_HEX_MAX], hf_err *reterr) {
+    const hf_extract_sink *kind = x->sink;
+    bool hashed = x->work->hash_outputs;
     hf_sink *sink = NULL;
     struct stat st;
-    hf_code rc = x->sink->make(fd, name, source->size_bytes, &x->work->flow, &sink, reterr);
-    if (rc == HF_OK && (rc = hf_pipeline_run(pipeline, source, sink, reterr)) == HF_OK && x->sink->sha256)
-        rc = x->sink->sha256(sink, sha256, reterr);
+    sha256[0] = 0;
+    hf_code rc = (hashed || !kind->make_unhashed ? kind->make : kind->make_unhashed)(fd, name, source->size_bytes,
+                                                                                     &x->work->flow, &sink, reterr);
+    if (rc == HF_OK && (rc = hf_pipeline_run(pipeline, source, sink, reterr)) == HF_OK && hashed && kind->sha256)
+        rc = kind->sha256(sink, sha256, reterr);
     hf_sink_free(sink);
     if (rc == HF_OK && (fsync(fd) != 0 || fstat(fd, &st) != 0))
         rc = hf_fail_errno(reterr, errno, "making the disk durable");
-    if (rc == HF_OK && !x->sink->sha256)
+    if (rc == HF_OK && hashed && !kind->sha256)
         rc = hf_hash_file(fd, st.st_size, &x->work->flow, sha256, reterr);
     return rc;
 }

@@ -16,6 +16,7 @@ typedef struct hf_ova_work {
     hf_appliance *appliance;
     char path[HF_MAX_PATH + 1]; /* of the appliance, for people */
     hf_stage stage;
+    bool hash_outputs;    /* disks made in another format: worth their SHA-256, which takes half of the time */
     json_t *parameters;   /* never NULL after begin */
     pthread_mutex_t lock; /* of artifacts and of the run's arena while two threads write */
     hf_artifact artifacts[HF_STAGE_ENTRIES_MAX];

@@ -122,6 +122,6 @@ void hf_ova_print_members(FILE *out, const hf_ova_work *w) {
 void hf_ova_print_artifacts(FILE *out, hf_list artifacts) {
     for (uint32_t i = 0; i < artifacts.count; i++) {
         const hf_artifact *a = HF_LIST_AT(artifacts, hf_artifact, i);
-        fprintf(out, "%.*s  %.*s\n", HF_STR_ARG(a->sha256), HF_STR_ARG(a->path));
+        fprintf(out, "%.*s%s%.*s\n", HF_STR_ARG(a->sha256), a->sha256.len ? "  " : "", HF_STR_ARG(a->path));
     }
 }

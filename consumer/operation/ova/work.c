@@ -9,7 +9,7 @@
 #include "schemas/base/mem.h"
 
 hf_code hf_ova_begin(hf_ova_work *w, hf_run *run, hf_err *reterr) {
-    *w = (hf_ova_work){.run = run, .stage = {.out_fd = -1, .dir_fd = -1}};
+    *w = (hf_ova_work){.run = run, .hash_outputs = true, .stage = {.out_fd = -1, .dir_fd = -1}};
     w->reporter = (hf_reporter){.run = run, .phase = "prepare", .current = ""};
     hf_reporter_flow(&w->reporter, &w->flow);
     hf_findings_init(&w->findings);

@@ -364,6 +364,8 @@ static void statuses_and_words(void **state) {
         {"ls --output json in/web", 0, "\"role\": \"manifest\"", NULL},
         {"extract in/cut.ova x", 65, NULL, "tar-truncated"},
         {"extract --output json in/web.ova y", 0, "\"artifacts\"", NULL},
+        {"extract --format raw --hash in/web.ova z", 0, "/z/web-disk1.raw", NULL},
+        {"extract --format raw in/web.ova w", 0, "/w/web-disk2.raw", NULL},
         {"create in/web/web.ovf in/new.ova --manifest sha1", 0, "in/new.ova", NULL},
         {"create in/web in/new.ova", 73, NULL, "is there already"},
         {"create in/web in/new.tar", 64, NULL, "ends in .ova"},
@@ -388,7 +390,8 @@ static void statuses_and_words(void **state) {
         assert_int_equal(status, runs[i].status);
         assert_int_equal(said + complained, 0);
     }
-    assert_int_equal(rig_sh(&r, "test ! -e x/web.ovf && diff -r in/web y"), 0);
+    assert_int_equal(
+        rig_sh(&r, "test ! -e x/web.ovf && diff -r in/web y && diff -r z w && cmp z/web-disk1.raw in/a.raw"), 0);
     rig_close(&r);
 }
 
