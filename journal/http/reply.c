@@ -59,7 +59,7 @@ bool hf_reply_acceptable(const hf_request *r) {
     const char *accept = hf_request_header(r, "Accept"), *answer = HF_ROUTES[r->route].answer;
     if (!r->v1 || !accept)
         return true;
-    if (strcmp(answer, "Page") == 0 || strcmp(answer, "Text") == 0)
+    if (strcmp(answer, "Page") == 0 || strcmp(answer, "Text") == 0 || strcmp(answer, "Download") == 0)
         return true;
     return wants(accept, "application/json", true) || wants(accept, "text/event-stream", false) ||
            wants(accept, "application/problem+json", false);

@@ -73,7 +73,7 @@ typedef struct hf_route_row {
     const char *body; /* name of its schema; NULL: none */
     hf_scope scope;
     const char *params; /* names, separated by spaces */
-    const char *answer; /* name of its schema, or Text, EventStream, Page */
+    const char *answer; /* name of its schema, or Text, EventStream, Download, Page */
     const char *summary;
 } hf_route_row;
 extern const hf_route_row HF_ROUTES[HF_ROUTE_COUNT];

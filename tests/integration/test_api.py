@@ -1,5 +1,7 @@
 """/api/v1 on a real fleet: lists by pages, filters, changes to one job and to many, what a job logged, requests sent twice."""
-import json, threading, time, urllib.request
+import csv, io, json, threading, time, urllib.request
+
+import fastavro
 
 from fleet import Fleet, main, sleep_job, wait_for
 
@@ -180,6 +182,50 @@ def the_fleet_is_followed_live_without_a_gap_or_a_repeat():
         assert stats["ended"]["completed"]["count"] == 66 and stats["jobs_by_state"]["completed"] == 66 and stats["minutes"], stats
 
 
+def download(f, path):
+    with urllib.request.urlopen(f.http + path, timeout=60) as answer:
+        return answer.headers["Content-Type"], answer.read()
+
+
+def the_auditor_sees_any_time_and_takes_it_all_along():
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        f.submit(*[sleep_job(60000, "audit-%03d" % i, name='=cmd "x", y') for i in range(450)])
+        time.sleep(0.1)
+        then = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + ".%03dZ" % (time.time() % 1 * 1000)
+        time.sleep(0.1)
+        f.request("POST", "/api/v1/jobs/cancel", {"ids": ["audit-000", "audit-001"], "reason": "audit"})
+        f.wait_job("audit-000", ("cancelled",)), f.wait_job("audit-001", ("cancelled",))
+        f.request("DELETE", "/api/v1/jobs/audit-001")
+        was = f.request("GET", "/api/v1/audit/jobs/audit-000?as_of=" + then)[1]["job"]
+        assert was["state"] == "queued", was
+        assert f.request("GET", "/api/v1/audit/jobs/audit-000")[1]["job"]["state"] == "cancelled"
+        assert f.request("GET", "/api/v1/audit/jobs/audit-000?as_of=2020-01-01T00:00:00Z")[1]["job"] is None
+        changed = f.request("GET", "/api/v1/audit/jobs/audit-000/changes?from=" + then)[1]["changes"]
+        assert changed["state"] == {"from": "queued", "to": "cancelled"} and "spec" not in changed, changed
+        items, cursor = [], ""
+        while True:
+            page = f.request("GET", "/api/v1/audit/jobs?limit=200&as_of=%s%s" % (then, cursor and "&cursor=" + cursor))[1]
+            items += page["items"]
+            cursor = page.get("next_cursor")
+            if not cursor:
+                break
+        assert len(items) == 450 and {j["state"] for j in items} == {"queued"}, len(items)  # also the one deleted since
+        heads = f.request("GET", "/api/v1/audit/chain")[1]["items"]
+        assert len(heads) == 4 and all(len(h["sha256"]) == 64 for h in heads), heads
+        # everything, as files
+        kind, text = download(f, "/api/v1/download/jobs?format=csv")
+        rows = list(csv.DictReader(io.StringIO(text.decode())))
+        assert kind.startswith("text/csv") and len(rows) == 449 and len({r["job_id"] for r in rows}) == 449
+        assert rows[5]["name"] == "'=cmd \"x\", y" and rows[5]["state"] == "queued", rows[5]
+        kind, text = download(f, "/api/v1/download/jobs?state=cancelled")
+        assert [json.loads(line)["job_id"] for line in text.decode().splitlines()] == ["audit-000"]
+        kind, data = download(f, "/api/v1/download/log.avro")
+        records = list(fastavro.reader(io.BytesIO(data)))
+        assert {r["job_id"] for r in records} == {"audit-%03d" % i for i in range(450)} and len(records) >= 450 + 2 + 2 + 1, len(records)
+
+
 if __name__ == "__main__":
     main(lists_are_filtered_sorted_and_paged, many_jobs_are_changed_at_once_after_a_dry_run, a_request_sent_twice_makes_its_jobs_once,
-         what_a_job_did_and_said_is_told, the_fleet_is_followed_live_without_a_gap_or_a_repeat)
+         what_a_job_did_and_said_is_told, the_fleet_is_followed_live_without_a_gap_or_a_repeat,
+         the_auditor_sees_any_time_and_takes_it_all_along)

@@ -123,6 +123,8 @@ static json_t *content_of(const char *answer) {
         return json_pack("{s:{s:{s:s}}}", "text/plain", "schema", "type", "string");
     if (strcmp(answer, "EventStream") == 0)
         return json_pack("{s:{s:{s:s}}}", "text/event-stream", "schema", "type", "string");
+    if (strcmp(answer, "Download") == 0)
+        return json_pack("{s:{}}", "*/*");
     if (strcmp(answer, "Page") == 0)
         return json_pack("{s:{s:{s:s}}}", "text/html", "schema", "type", "string");
     return json_pack("{s:{s:o}}", "application/json", "schema", reference(answer));
