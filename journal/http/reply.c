@@ -70,7 +70,7 @@ bool hf_reply_acceptable(const hf_request *r) {
 static bool etag_of(const hf_request *r, char etag[ETAG_BYTES]) {
     uint8_t hash[EVP_MAX_MD_SIZE];
     unsigned n = 0;
-    if (!r->v1 || r->stream || r->status != 200 || strcmp(HF_ROUTES[r->route].method, "GET") != 0 ||
+    if (!(r->v1 || r->page) || r->stream || r->status != 200 || strcmp(HF_ROUTES[r->route].method, "GET") != 0 ||
         EVP_Digest(r->reply.data, r->reply.len, hash, &n, EVP_sha256(), NULL) != 1)
         return false;
     int at = snprintf(etag, ETAG_BYTES, "W/\"");
@@ -147,8 +147,15 @@ static void add_headers(hf_request *r, struct MHD_Response *response, const char
     MHD_add_response_header(response, "Vary", "Accept-Encoding, Authorization, Origin");
     if (etag)
         MHD_add_response_header(response, "ETag", etag);
-    if (compressed)
+    if (compressed || r->encoded)
         MHD_add_response_header(response, "Content-Encoding", "gzip");
+    if (r->page) {
+        MHD_add_response_header(
+            response, "Content-Security-Policy",
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+        MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+    }
     if (r->allow && (r->status == 405 || r->status == 204))
         MHD_add_response_header(response, "Allow", r->allow);
     if (r->status == 401)

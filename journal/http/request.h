@@ -42,6 +42,7 @@ typedef struct hf_request {
     const char *content_type; /* default application/json */
     hf_buf reply;
     bool encoded;                /* the reply is compressed already */
+    bool page;                   /* it is a file of the page */
     struct MHD_Response *stream; /* instead of `reply` */
     const char *allow;
 } hf_request;
