@@ -61,6 +61,8 @@ hf_code hf_export_seal(const hf_export *x, int fd, int64_t size_bytes, char *sha
         rc = hf_hash_file(fd, size_bytes, &x->flow, sha256, reterr);
     if (rc == HF_OK)
         rc = hf_aside_wait(&sync, &x->flow, reterr);
+    if (rc == HF_OK)
+        hf_cache_drop(fd, size_bytes);
     hf_aside_leave(&sync);
     return rc;
 }

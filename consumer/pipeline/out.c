@@ -10,7 +10,7 @@
 #include "schemas/base/fault.h"
 #include "schemas/base/mem.h"
 
-enum { FLUSH_EVERY = 32 << 20, HASH_BLOCK = 1 << 20 };
+enum { HASH_BLOCK = 1 << 20 };
 
 hf_code hf_write_fully(int fd, const void *bytes, size_t len, int64_t offset, hf_err *reterr) {
     const char *p = bytes;
@@ -28,7 +28,7 @@ hf_code hf_write_fully(int fd, const void *bytes, size_t len, int64_t offset, hf
 }
 
 hf_code hf_out_init(hf_out *out, int fd, int64_t base, hf_digest_kind other, hf_flow *flow, hf_err *reterr) {
-    *out = (hf_out){.fd = fd, .base = base, .flow = flow};
+    *out = (hf_out){.fd = fd, .base = base, .flow = flow, .behind = {.sent = base, .dropped = base}};
     hf_code rc = hf_digest_init(&out->sha256, HF_DIGEST_SHA256, reterr);
     if (rc == HF_OK)
         rc = hf_digest_init(&out->other, other == HF_DIGEST_SHA256 ? HF_DIGEST_NONE : other, reterr);
@@ -50,18 +50,15 @@ hf_code hf_out_append(hf_out *out, const void *bytes, size_t len, hf_err *reterr
     out->len += (int64_t)len;
     if (out->flow)
         atomic_fetch_add_explicit(&out->flow->bytes_written, (long long)len, memory_order_relaxed);
-    if (out->len - out->flushed >= FLUSH_EVERY) {
-        /* Only starts the writing; an error shows at fsync. */
-        (void)sync_file_range(out->fd, out->base + out->flushed, out->len - out->flushed, SYNC_FILE_RANGE_WRITE);
-        out->flushed = out->len;
-    }
+    hf_write_behind_note(&out->behind, out->fd, out->base + out->len);
     return HF_OK;
 }
 
 hf_code hf_out_reset(hf_out *out, hf_err *reterr) {
     if (ftruncate(out->fd, out->base) != 0)
         return hf_fail_errno(reterr, errno, "starting over at offset %" PRId64, out->base);
-    out->len = out->flushed = 0;
+    out->len = 0;
+    out->behind.sent = out->behind.dropped = out->base;
     hf_code rc = hf_digest_reset(&out->sha256, reterr);
     return rc == HF_OK ? hf_digest_reset(&out->other, reterr) : rc;
 }
@@ -103,7 +100,8 @@ hf_code hf_rehash(int fd, int64_t base, int64_t len, const char *sha256, hf_dige
 hf_code hf_out_adopt(hf_out *out, int64_t len, const char *sha256, hf_err *reterr) {
     hf_code rc = hf_rehash(out->fd, out->base, len, sha256, &out->sha256, &out->other, out->flow, reterr);
     if (rc == HF_OK)
-        out->len = out->flushed = len;
+        out->len = len;
+    out->behind.sent = out->base + out->len;
     return rc;
 }
 

@@ -2,6 +2,7 @@
  * streams (a VMDK, a member of an OVA) is written through one. Dirty pages go to the disk every 32 MiB, so that the
  * fsync at the end has little left. One thread. */
 #pragma once
+#include "consumer/pipeline/cache.h"
 #include "consumer/pipeline/digest.h"
 #include "consumer/pipeline/flow.h"
 
@@ -11,7 +12,7 @@ typedef struct hf_out {
     int64_t len;
     hf_digest sha256, other; /* other: what a manifest of another kind wants */
     hf_flow *flow;           /* its bytes_written is advanced; may be NULL */
-    int64_t flushed;
+    hf_write_behind behind;
 } hf_out;
 
 hf_code hf_out_init(hf_out *out, int fd, int64_t base, hf_digest_kind other, hf_flow *flow, hf_err *reterr);

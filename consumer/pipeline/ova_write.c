@@ -70,8 +70,10 @@ hf_code hf_ova_new(int fd, const char *ovf_name, const char *mf_name, const hf_o
 
 hf_code hf_ova_disk_begin(hf_ova *ova, hf_out **ret_out, hf_err *reterr) {
     hf_code rc = hf_out_init(&ova->out, ova->fd, ova->end + HF_TAR_BLOCK, ova->kind, ova->flow, reterr);
-    if (rc == HF_OK)
+    if (rc == HF_OK) {
+        ova->out.behind.keep_bytes = HF_CACHE_READ_BACK;
         *ret_out = &ova->out;
+    }
     return rc;
 }
 

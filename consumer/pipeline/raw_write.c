@@ -14,6 +14,7 @@ typedef struct raw_sink {
     hf_flow *flow;
     hf_digest digest;
     uint8_t *zeros; /* ZERO_BLOCK of them */
+    hf_write_behind behind;
 } raw_sink;
 
 static hf_code hash_zeros_to(raw_sink *r, int64_t end, hf_err *reterr) {
@@ -39,6 +40,7 @@ static hf_code put_run(raw_sink *r, const hf_chunk *chunk, unsigned from, unsign
         (rc = hf_digest_add(&r->digest, chunk->data + at, len, reterr)) != HF_OK)
         return rc;
     r->hashed = offset + (int64_t)len;
+    hf_write_behind_note(&r->behind, r->fd, r->hashed);
     atomic_fetch_add_explicit(&r->flow->bytes_written, (long long)len, memory_order_relaxed);
     return HF_OK;
 }
