@@ -394,7 +394,7 @@ static void bad_wishes(void **state) {
     expect(r, &spec, HF_E_INVALID, "parameters.cpus");
     spec = rig_spec(r, "export", "base.raw", "ova");
     spec.provider = HF_STR("vsphere");
-    expect(r, &spec, HF_E_NOT_BUILT, "vsphere");
+    expect(r, &spec, HF_E_INVALID, "names no endpoint");
     spec = rig_spec(r, "export", "base.raw", "ova");
     spec.output_dir = HF_STR_NONE;
     expect(r, &spec, HF_E_INVALID, "output_dir");
