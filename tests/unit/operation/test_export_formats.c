@@ -59,13 +59,18 @@ static void expect_same(rig *r, const char *disk, const char *qemu, const char *
                          0);
 }
 
-static void round_trip(rig *r, const char *input, const struct output *o) {
+/* The first input's outputs are examined; of the others' it is seen that they hold the same disk. */
+static void round_trip(rig *r, const char *input, const struct output *o, bool first) {
     char job[96];
     const char *qemu;
     snprintf(job, sizeof job, "job-%s-%s-%s", input, o->format, o->codec);
     const char *disk = export_one(r, job, input, o, &qemu);
-    rig_check_artifacts(r);
-    expect_same(r, disk, qemu, "base.raw");
+    if (first) {
+        rig_check_artifacts(r);
+        expect_same(r, disk, qemu, "base.raw");
+    } else {
+        assert_int_equal(rig_sh(r, "qemu-img compare -q -f %s -F raw %s in/base.raw", qemu, disk), 0);
+    }
     assert_int_equal(rig_sh(r, "rm -rf x back.raw out/*"), 0);
     assert_true(rig_out_empty(r));
 }
@@ -83,10 +88,10 @@ static void every_input_to_every_output(void **state) {
         assert_int_equal(
             rig_sh(&r, "qemu-img convert -f raw -O %s %s in/base.raw in/%s", inputs[i].qemu, inputs[i].options, name),
             0);
-        /* What a codec makes of the bytes does not depend on who read them: all codecs from the first input only. */
+        /* What a codec makes of the bytes does not depend on who read them, nor what is put round a VMDK. */
         for (size_t o = 0; o < HF_ARRAY_LEN(outputs); o++)
-            if (i == 0 || (outputs[o].codec[0] == 0 && outputs[o].compress))
-                round_trip(&r, name, &outputs[o]);
+            if (i == 0 || (outputs[o].codec[0] == 0 && outputs[o].compress && outputs[o].format[0] != 'o'))
+                round_trip(&r, name, &outputs[o], i == 0);
     }
     rig_close(&r);
 }
@@ -132,7 +137,7 @@ static void bytes_do_not_depend_on_threads(void **state) {
     if (!rig_have("qemu-img"))
         skip();
     rig_open(&r);
-    rig_image(&r, "base.raw", 20 << 20, 3);
+    rig_image(&r, "base.raw", 9 << 20, 3);
     for (size_t o = 0; o < HF_ARRAY_LEN(outputs); o++) {
         const char *qemu;
         char first[HF_DIGEST_HEX_MAX] = "";
