@@ -22,18 +22,19 @@ const xmlNode *hf_ovf_read_child(const xmlNode *parent, const char *name) {
     return NULL;
 }
 
-/* Text nodes only, so that nothing is expanded; cut at the bound. */
+/* Text nodes only, so that nothing is expanded; cut at the bound, between characters. */
 static bool gather(const xmlNode *first, char *to, size_t size) {
     size_t at = 0;
     for (const xmlNode *n = first; n; n = n->next) {
         if ((n->type != XML_TEXT_NODE && n->type != XML_CDATA_SECTION_NODE) || !n->content)
             continue;
-        size_t len = strlen((const char *)n->content), room = size - 1 - at;
-        bool cut = len > room;
-        memcpy(to + at, n->content, cut ? room : len);
-        at += cut ? room : len;
+        size_t len = strlen((const char *)n->content), take = len < size - 1 - at ? len : size - 1 - at;
+        while (take < len && take > 0 && (n->content[take] & 0xc0) == 0x80)
+            take--;
+        memcpy(to + at, n->content, take);
+        at += take;
         to[at] = 0;
-        if (cut)
+        if (take < len)
             return false;
     }
     return true;

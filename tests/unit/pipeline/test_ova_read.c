@@ -635,6 +635,22 @@ static void what_a_descriptor_says(void **state) {
     made_appliance_free(&a);
 }
 
+static void a_long_name_is_cut_between_characters(void **state) {
+    (void)state;
+    char text[1024] = "<Envelope><VirtualSystem><Name>x";
+    hf_ovf_document *d = NULL;
+    for (int i = 0; i < 200; i++)
+        strcat(text, "\xc3\xa9");
+    strcat(text, "</Name></VirtualSystem></Envelope>");
+    assert_int_equal(hf_ovf_read(hf_str_of(text), "x.ovf", NULL, &d, NULL), HF_OK);
+    assert_int_equal(strlen(d->machine.name), 255);
+    hf_ovf_document_free(d);
+    memmove(strstr(text, "x\xc3"), strstr(text, "x\xc3") + 1, strlen(strstr(text, "x\xc3")));
+    assert_int_equal(hf_ovf_read(hf_str_of(text), "x.ovf", NULL, &d, NULL), HF_OK);
+    assert_int_equal(strlen(d->machine.name), 254);
+    hf_ovf_document_free(d);
+}
+
 static void units_of_capacity(void **state) {
     (void)state;
     static const struct {
@@ -734,6 +750,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_fault_is_found_and_nothing_else),
         cmocka_unit_test(what_a_descriptor_says),
+        cmocka_unit_test(a_long_name_is_cut_between_characters),
         cmocka_unit_test(units_of_capacity),
         cmocka_unit_test(nine_gibibytes),
         cmocka_unit_test(memory_runs_out),
