@@ -18,7 +18,10 @@ typedef struct hf_reporter {
     _Atomic(const char *) current; /* disks may be under way in several threads */
     atomic_int files_done;
     int32_t files_total;
-    atomic_llong own_limit; /* where the runner brings no bandwidth limit */
+    /* the disk under way, where they go one after another; disk 0: not so */
+    int32_t disk;
+    int64_t disk_from, disk_total; /* bytes_done at its beginning; its own */
+    atomic_llong own_limit;        /* where the runner brings no bandwidth limit */
 } hf_reporter;
 void hf_reporter_flow(hf_reporter *reporter, hf_flow *ret_flow);
 /* Says that a phase begins. */

@@ -270,6 +270,14 @@ hf_code hf_resume_run(hf_export *x, uint32_t i, hf_sink *sink, hf_err *reterr) {
     const hf_sink_mark *mark = hf_resume_mark(x, i);
     r->made.disk = i;
     r->unit = -1;
+    x->reporter.disk_from = hf_flow_bytes_done(&x->flow);
+    if (mark) { /* it began before this attempt did */
+        x->reporter.disk_from = 0;
+        for (uint32_t before = 0; before < i; before++)
+            x->reporter.disk_from += x->vm.disks[before].source->allocated_bytes;
+    }
+    x->reporter.disk = (int32_t)i + 1;
+    x->reporter.disk_total = x->vm.disks[i].source->allocated_bytes;
     hf_pipeline_watch(x->pipeline, before_chunk, x);
     hf_code rc = hf_pipeline_run_from(x->pipeline, x->vm.disks[i].source, sink, mark ? mark->next_offset : 0,
                                       mark ? r->found.disks[i].populated_bytes : 0, reterr);
@@ -277,5 +285,6 @@ hf_code hf_resume_run(hf_export *x, uint32_t i, hf_sink *sink, hf_err *reterr) {
         rc = hf_aside_wait(&r->aside, &x->flow, reterr);
     else
         hf_aside_leave(&r->aside);
+    x->reporter.disk = 0;
     return rc;
 }

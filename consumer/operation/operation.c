@@ -2,6 +2,7 @@
 #include "consumer/operation/operation.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -88,6 +89,16 @@ static void report(hf_reporter *r, const hf_flow_progress *p) {
                             .files_done = r->files_done,
                             .files_total = r->files_total,
                             .current = hf_str_of(r->current)};
+    char details[160];
+    if (p && r->disk > 0) {
+        int64_t done = p->bytes_done - r->disk_from;
+        done = done < 0 ? 0 : done > r->disk_total ? r->disk_total : done;
+        snprintf(details, sizeof details,
+                 "{\"disk\": %" PRId32 ", \"disks\": %" PRId32 ", \"disk_bytes_done\": %" PRId64
+                 ", \"disk_bytes_total\": %" PRId64 "}",
+                 r->disk, r->files_total, done, r->disk_total);
+        progress.details = hf_str_of(details);
+    }
     r->run->report(r->run->report_ctx, &progress);
 }
 

@@ -32,6 +32,11 @@ typedef struct hf_runner_options {
     int64_t runner_jobs, min_age_ms;
 } hf_runner_options;
 
+/* How many threads each of `slots` jobs at once may use: together no more than there are CPUs, but each one. */
+static inline int32_t hf_runner_threads(int32_t cpus, int32_t slots) {
+    return slots > 0 && cpus / slots > 0 ? cpus / slots : 1;
+}
+
 /* No runner is started yet: the first hf_runners_step does. */
 hf_code hf_runners_new(const hf_runner_options *options, const hf_runner_hooks *hooks, hf_runners **ret,
                        hf_err *reterr);

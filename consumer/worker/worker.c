@@ -292,10 +292,9 @@ static hf_code make_core(hf_shell *s, hf_err *reterr) {
     code = hf_worker_core_new(&o, s->now, &s->core, reterr);
     if (code)
         return code;
-    int32_t threads = capabilities.cpus / o.slots;
     hf_runner_options runner = {.count = o.slots,
                                 .arguments = s->o->runner_arguments,
-                                .threads = threads > 0 ? threads : 1,
+                                .threads = hf_runner_threads(capabilities.cpus, o.slots),
                                 .runner_jobs = hf_config_int(s->config, HF_C_WORKER_RUNNER_JOBS),
                                 .min_age_ms = RUNNER_MIN_AGE_MS};
     hf_runner_hooks hooks = {.ctx = s,

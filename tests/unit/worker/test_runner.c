@@ -60,6 +60,13 @@ hf_code hf_operation_run(hf_run *run, hf_result *ret_result, hf_str *ret_phase, 
         nap(600);
         return hf_fail(reterr, HF_E_CANCELLED, "tidied up");
     }
+    if (hf_str_eqz(what, "slow")) { /* until its bandwidth limit is changed */
+        long long began_with = atomic_load(run->bandwidth_limit);
+        while (atomic_load(run->bandwidth_limit) == began_with && !atomic_load(run->cancel))
+            nap(5);
+        ret_result->bytes_read = atomic_load(run->bandwidth_limit);
+        return HF_OK;
+    }
     if (hf_str_eqz(what, "nap"))
         nap(100);
     if (hf_str_eqz(what, "flood"))
@@ -176,6 +183,37 @@ static void give(seen *s, int32_t slot, const char *id, const char *operation) {
     hf_job job = {.id = hf_str_of(id), .attempt = 1, .spec = &spec};
     assert_int_equal(hf_runners_give(s->runners, slot, &job, &err), HF_OK);
     hf_runners_flush(s->runners);
+}
+
+static void a_limit_changes_while_the_job_runs(void **state) {
+    seen s;
+    (void)state;
+    begin(&s, 1, 1000);
+    UNTIL(&s, s.usable);
+    give(&s, 0, "a", "slow");
+    for (int i = 0; i < 5; i++) {
+        turn(&s);
+        nap(10);
+    }
+    assert_int_equal(s.done, 0);
+    hf_runners_limit(s.runners, 0, HF_STR("another"), 1, 5); /* not this job, not this attempt: nothing happens */
+    hf_runners_limit(s.runners, 0, HF_STR("a"), 2, 6);
+    hf_runners_limit(s.runners, 0, HF_STR("a"), 1, 7 << 20);
+    hf_runners_flush(s.runners);
+    UNTIL(&s, s.done == 1);
+    assert_int_equal(s.code, HF_OK);
+    assert_int_equal(s.threads, 7 << 20);
+    hf_runners_free(s.runners);
+}
+
+static void jobs_share_the_processors(void **state) {
+    (void)state;
+    for (int32_t cpus = 1; cpus <= 64; cpus++)
+        for (int32_t slots = 1; slots <= 256; slots++) {
+            int32_t threads = hf_runner_threads(cpus, slots);
+            assert_true(threads >= 1 && (threads == 1 || threads * slots <= cpus));
+            assert_true((threads + 1) * slots > cpus); /* and none is left idle that all could have had */
+        }
 }
 
 static void a_job_runs_and_the_runner_is_kept(void **state) {
@@ -498,6 +536,8 @@ int main(int argc, char **argv) {
         return hf_runner_main(&(hf_runner_child_options){.fd = atoi(argv[2]), .parent = atoi(argv[3])});
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_job_runs_and_the_runner_is_kept),
+        cmocka_unit_test(a_limit_changes_while_the_job_runs),
+        cmocka_unit_test(jobs_share_the_processors),
         cmocka_unit_test(a_crash_is_told_and_the_runner_replaced),
         cmocka_unit_test(a_cancel_is_heard_while_a_job_runs),
         cmocka_unit_test(a_job_waits_until_its_announcement_is_on_record),
