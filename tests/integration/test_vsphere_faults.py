@@ -218,7 +218,7 @@ def a_snapshot_that_cannot_be_made_or_removed_is_told():
         vs.empty()
         outcome = vs.run(vs.job())
         check_export(vs, outcome, "ova")  # the disks are there; what stays on the server is told with what to do
-        assert "GenericVmConfigFault" in outcome.err and "hyperctl endpoint sweep vc" in outcome.err, outcome.err
+        assert "GenericVmConfigFault" in outcome.err and "operation sweep on endpoint vc" in outcome.err, outcome.err
         left = vs.stats()["snapshots"]
         assert len(left) == 1 and left[0]["Name"].startswith("hyperfleet-") and left[0]["Name"] in outcome.err, left
 

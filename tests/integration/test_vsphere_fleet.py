@@ -3,7 +3,7 @@
 import json, os, re, time, urllib.request
 
 from fleet import Fleet, main, wait_for
-from vsphere import VSphere, check_export, kill_tree
+from vsphere import PASSWORD, VSphere, check_export, kill_tree
 
 RUNNING, OFF = "/DC0/vm/DC0_C0_RP0_VM0", "/DC0/vm/DC0_C0_RP0_VM1"
 
@@ -24,9 +24,23 @@ class Both:
 
     def __exit__(self, *how):
         try:
+            written = self.written()
             self.f.__exit__(*how)
         finally:
             self.vs.__exit__(*how)
+        assert len(written) > 5, "there are no logs to look at"
+        assert not any(written.values()), "the password stands in %s" % [path for path, found in written.items() if found]
+
+    def written(self):
+        """Every file of the fleet, with whether the password stands in it: logs, journals, the workers' stores, Kafka's own."""
+        found = {}
+        for at, _, names in os.walk(self.f.dir):
+            for path in (os.path.join(at, name) for name in names):
+                if os.path.isfile(path) and not os.path.islink(path):
+                    with open(path, "rb") as f:
+                        text = f.read()
+                    found[path] = PASSWORD.encode() in text or b"corr3ct-horse" in text
+        return found
 
     def worker(self, id="w1", **more):
         return self.f.worker(id, **self.settings, **more)
@@ -177,8 +191,43 @@ def a_cancel_is_heard_within_a_second():
         assert b.vs.published() == []
 
 
+def a_worker_killed_while_its_snapshot_is_being_made_leaves_it_to_another_one_to_remove():
+    with Both(disks=1) as b:
+        first = b.worker("w1")
+        b.vs.fault(slow_snapshot=1500)
+        id = b.submit(RUNNING)
+        wait_for("the snapshot to be begun", lambda: b.vs.stats()["calls"].get("CreateSnapshot_Task"), 30, 0.02)
+        kill_tree(first.process.pid)
+        first.process.wait()
+        wait_for("the snapshot nobody waits for any more", lambda: b.snapshots() == ["hyperfleet-%s-1" % id], 10)
+        b.vs.reset()
+        b.worker("w2")
+        b.whole(id)
+        stats = b.vs.clean(sessions=1)
+        assert stats["snapshots_created"] == stats["snapshots_removed"] == 2, stats
+
+
+def final_faults_fail_a_job_at_its_first_attempt_and_passing_ones_do_not():
+    with Both(disks=1, mib=2) as b:
+        b.worker()
+        b.vs.fault(fail="ExportVm:NoPermission")
+        job = b.f.wait_job(b.submit(OFF), ("failed",))
+        assert job["attempt"] == 1 and "NoPermission" in json.dumps(job), job
+        b.vs.reset()
+        b.vs.fault(lease_error="SystemError")
+        id = b.submit(OFF, "ovf", retry_count=5)
+        wait_for("an attempt to fail", lambda: "RetryScheduled" in b.f.accepted(id), 30)
+        b.vs.reset()
+        b.whole(id, "ovf")
+        b.vs.clean()
+        found = b.f.wait_job(b.f.submit({"operation": "discover", "provider": "vsphere", "endpoint": "vc"})["job_ids"][0])
+        assert found["result"]["report"]["total"] == 2, found
+        assert re.search(r'hypersdk_vms_discovered\{[^}]*power_state="poweredOn"[^}]*\} 1\b', metrics(b.f))
+
+
 main(a_snapshot_is_on_record_before_it_exists_and_gone_afterwards,
      a_runner_killed_in_the_middle_of_a_download_is_followed_by_an_attempt_that_cleans_up,
      a_whole_worker_killed_while_its_snapshot_exists_is_followed_by_another,
      a_sweep_removes_what_jobs_that_ended_left_and_nothing_else, a_worker_that_is_stopped_gives_back_what_it_holds,
-     a_cancel_is_heard_within_a_second)
+     a_cancel_is_heard_within_a_second, a_worker_killed_while_its_snapshot_is_being_made_leaves_it_to_another_one_to_remove,
+     final_faults_fail_a_job_at_its_first_attempt_and_passing_ones_do_not)
