@@ -27,9 +27,9 @@ static void setting(rig *r, const char *set) {
     assert_int_equal(hf_config_set(r->config, set, &err), HF_OK);
 }
 
+#ifdef HF_FAULT_POINTS
 static void clear_out(rig *r) { assert_int_equal(rig_sh(r, "rm -rf out && mkdir out"), 0); }
 
-#ifdef HF_FAULT_POINTS
 /* Fails the Nth, N = 1, 2, … until the export passes; what an abandoned checkpoint's thread still removes is waited for. */
 static void fail_each(rig *r, const char *format, void (*inject)(uint64_t nth, int err), int err, hf_code code,
                       unsigned least) {
