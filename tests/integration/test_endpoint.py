@@ -1,7 +1,8 @@
 """Endpoints as an operator meets them: `hyperctl endpoint`, and a fleet whose workers hold one."""
 # FIXTURE: vsphere_sim
 # NO KAFKA
-import json, os, re, subprocess, urllib.request
+import json, os, re, ssl, subprocess, urllib.request
+from xml.sax.saxutils import escape
 
 from fleet import BIN, main, wait_for
 from test_dev import Dev
@@ -97,6 +98,40 @@ def endpoint_list_shows_them_without_secrets():
         assert PASSWORD not in run.stdout and vs.path("password") not in run.stdout
 
 
+# ---- which VM a job means
+
+def soap(vs, method, self_type, self_value, inner, cookie=None):
+    body = """<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><%s xmlns="urn:vim25"><_this type="%s">%s</_this>%s</%s></e:Body></e:Envelope>""" % (
+        method, self_type, self_value, inner, method)
+    request = urllib.request.Request(vs.sdk, body.encode(), {"Content-Type": "text/xml", "SOAPAction": "urn:vim25/6.5", **({"Cookie": cookie} if cookie else {})})
+    with urllib.request.urlopen(request, context=ssl.create_default_context(cafile=vs.path("ca.pem"))) as answer:
+        return answer.headers.get("Set-Cookie", "").split(";")[0]
+
+
+def rename(vs, moref, name):
+    cookie = soap(vs, "Login", "SessionManager", "SessionManager", "<userName>exporter</userName><password>%s</password>" % escape(PASSWORD))
+    soap(vs, "Rename_Task", "VirtualMachine", moref, "<newName>%s</newName>" % escape(name), cookie)
+    soap(vs, "Logout", "SessionManager", "SessionManager", "", cookie)
+
+
+def a_name_that_several_vms_have_is_refused_with_their_paths():
+    with VSphere("-folders", "3", vms=12, mib=1) as vs:
+        folders = {}
+        for vm in vs.get("/vm"):
+            folders.setdefault(os.path.dirname(vm["path"]), vm)
+        twins = list(folders.values())[:2]
+        assert len(twins) == 2
+        for vm in twins:
+            rename(vs, vm["moref"], "twin & co")
+        outcome = vs.run(vs.job(vm_path="twin & co")).bad("invalid")
+        for vm in twins:
+            assert os.path.dirname(vm["path"]) + "/twin & co" in outcome.message, outcome.message
+        vs.run(vs.job(vm_path="nobody")).bad("not-found")
+        outcome = vs.run(vs.job(vm_path=twins[0]["moref"], format="vmdk")).good()
+        assert twins[0]["moref"] in outcome.json["report"]["source"], outcome.json
+        vs.clean()
+
+
 # ---- in a fleet
 
 def metrics(dev):
@@ -142,4 +177,5 @@ def a_fleet_discovers_and_remembers_what_was_found_last():
 
 if __name__ == "__main__":
     main(endpoint_check_tells_all_steps_of_an_endpoint_that_works, endpoint_check_stops_at_what_does_not_work,
-         a_token_logs_in_where_there_is_no_password, endpoint_list_shows_them_without_secrets, a_fleet_discovers_and_remembers_what_was_found_last)
+         a_token_logs_in_where_there_is_no_password, endpoint_list_shows_them_without_secrets,
+         a_name_that_several_vms_have_is_refused_with_their_paths, a_fleet_discovers_and_remembers_what_was_found_last)

@@ -230,9 +230,11 @@ hf_code hf_vsphere_begin(const hf_endpoint *endpoint, const atomic_bool *cancel,
     hf_code code = new_handle(s, cancel, &v, reterr);
     if (atomic_fetch_sub(&s->refs, 1) == 1) /* there is no handle */
         free_session(s);
-    if (!code && (code = retrieve_content(v, reterr)))
+    if (code || !v)
+        return code;
+    if ((code = retrieve_content(v, reterr)))
         hf_vsphere_close(v);
-    if (!code)
+    else
         *ret = v;
     return code;
 }
@@ -240,7 +242,7 @@ hf_code hf_vsphere_begin(const hf_endpoint *endpoint, const atomic_bool *cancel,
 hf_code hf_vsphere_open(const hf_endpoint *endpoint, const atomic_bool *cancel, hf_vsphere **ret, hf_err *reterr) {
     hf_vsphere *v = NULL;
     hf_code code = hf_vsphere_begin(endpoint, cancel, &v, reterr);
-    if (code)
+    if (code || !v)
         return code;
     if ((code = log_in(v, reterr)))
         hf_vsphere_close(v);
