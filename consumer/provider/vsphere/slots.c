@@ -62,10 +62,12 @@ hf_code hf_slots_take(const hf_config *config, const hf_endpoint *endpoint, hf_s
     snprintf(dir, sizeof dir, "%s/downloads/%s", hf_config_str(config, HF_C_STATE_DIR), endpoint->name);
     file_name(host, name);
     hf_code code = hf_make_dirs(dir, 0750, reterr);
-    if (code == HF_OK) /* always the host's first: whoever holds one of the endpoint's waits for nothing */
-        code = take_one(dir, name[0] ? name : "_", endpoint->max_disks, flow, &held.host_fd, reterr);
+    if (code != HF_OK)
+        return hf_context(reterr, "the places of downloads are counted below state_dir, which has to be writable");
+    /* The host's first, always: whoever holds one of the endpoint's waits for nothing. No host is called "+all". */
+    code = take_one(dir, name[0] ? name : "_", endpoint->max_disks, flow, &held.host_fd, reterr);
     if (code == HF_OK)
-        code = take_one(dir, "endpoint", endpoint->max_downloads, flow, &held.endpoint_fd, reterr);
+        code = take_one(dir, "+all", endpoint->max_downloads, flow, &held.endpoint_fd, reterr);
     if (code != HF_OK) {
         hf_slots_give(&held);
         return hf_context(reterr, "endpoint %s", endpoint->name);
