@@ -1,25 +1,20 @@
 """Descriptors of exports, read by programs that are not ours, which must understand the machine that the job described: govmomi, with
-which govc and its simulator read, strictly (needs go 1.25, or one that may fetch it, and the Go module proxy); and virt-v2v.
+which govc and its simulator read, strictly; and virt-v2v.
 """
+# FIXTURE: vsphere_sim
 import json, os, shutil, subprocess, tempfile
 
-from fleet import BIN, SOURCE, main, skip
+from fleet import BIN, SKIP, SOURCE, main, skip
 
 READER = os.path.join(SOURCE, "tests/integration/go_ovf")
 
 
-def build_reader(dir):
-    go = shutil.which("go")
-    if not go:
-        skip("go is not installed")
-    version = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True).stdout.strip()
-    if tuple(int(n) for n in version.removeprefix("go").split(".")[:2]) < (1, 21):
-        skip("%s is too old for govmomi, and to fetch what is newer" % version)
-    if subprocess.run([go, "mod", "download"], cwd=READER, capture_output=True, timeout=120).returncode != 0:
-        skip("the Go modules could not be downloaded")
-    program = os.path.join(dir, "go_ovf")
-    subprocess.run([go, "build", "-o", program, "."], cwd=READER, check=True, timeout=200)
-    return program
+def build_reader():
+    run = subprocess.run([os.path.join(SOURCE, "tests/support/vsphere-sim/build"), READER], stdout=subprocess.PIPE, text=True)
+    if run.returncode == SKIP:
+        skip("go_ovf cannot be built here: see above")
+    assert run.returncode == 0, "go_ovf could not be built"
+    return run.stdout.strip()
 
 
 def export(dir, name, parameters, disks=1, **options):
@@ -121,7 +116,7 @@ def test_virt_v2v_understands_the_descriptor():
 
 def test_govmomi_understands_the_descriptor():
     with tempfile.TemporaryDirectory(prefix="hf-ovf-") as dir:
-        program = build_reader(dir)
+        program = build_reader()
         check_plain(dir, program)
         check_rich(dir, program)
         check_controllers(dir, program)
