@@ -118,6 +118,8 @@ hf_code hf_ctl_http(hf_ctl *ctl, hf_http **ret, hf_err *reterr) {
             code = hf_http_new(where.http,
                                "Is the fleet's hyperjournal running there? --http URL or HF_HTTP names another place",
                                &ctl->http, reterr);
+        if (!code)
+            code = hf_http_identify(ctl->http, ctl->config, reterr);
         if (code)
             return code;
     }

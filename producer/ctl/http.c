@@ -1,12 +1,15 @@
 #include "producer/ctl/http.h"
 
 #include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "schemas/base/buf.h"
 #include "schemas/base/mem.h"
 
-enum { ANSWER_MAX = 256 << 20, URL_MAX_BYTES = 1024 };
+enum { ANSWER_MAX = 256 << 20, URL_MAX_BYTES = 1024, TOKEN_ROOM = 512 };
 
 struct hf_http {
     CURL *curl;
@@ -55,6 +58,41 @@ hf_code hf_http_new(const char *base_url, const char *hint, hf_http **ret, hf_er
     return HF_OK;
 }
 
+/* The file's one line. */
+static hf_code read_token(const char *path, char token[TOKEN_ROOM], hf_err *reterr) {
+    struct stat st;
+    hf_auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return hf_fail_errno(reterr, errno, "http.client.token_file %s", path);
+    if (st.st_mode & (S_IRWXG | S_IRWXO))
+        return hf_fail(reterr, HF_E_CONFIG, "http.client.token_file %s: others can read it; chmod 0600 it", path);
+    ssize_t n = read(fd, token, TOKEN_ROOM - 1);
+    token[n > 0 ? n : 0] = 0;
+    token[strcspn(token, "\r\n")] = 0;
+    if (!*token || token[strspn(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+/=")])
+        return hf_fail(reterr, HF_E_CONFIG, "http.client.token_file %s: it must hold one token and nothing else", path);
+    return HF_OK;
+}
+
+hf_code hf_http_identify(hf_http *h, const hf_config *config, hf_err *reterr) {
+    const char *path = hf_config_str(config, HF_C_HTTP_CLIENT_TOKEN), *ca = hf_config_str(config, HF_C_HTTP_CLIENT_CA);
+    char token[TOKEN_ROOM] = "", header[TOKEN_ROOM + 32];
+    if (*ca)
+        curl_easy_setopt(h->curl, CURLOPT_CAINFO, ca);
+    hf_code code = *path ? read_token(path, token, reterr) : HF_OK;
+    if (code || !*token)
+        return code;
+    snprintf(header, sizeof header, "Authorization: Bearer %s", token);
+    struct curl_slist *more = curl_slist_append(h->headers, header);
+    explicit_bzero(token, sizeof token);
+    explicit_bzero(header, sizeof header);
+    if (!more)
+        return hf_fail(reterr, HF_E_NO_MEMORY, "HTTP client");
+    h->headers = more;
+    curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, h->headers);
+    return HF_OK;
+}
+
 void hf_http_free(hf_http *http) {
     if (!http)
         return;
@@ -93,6 +131,8 @@ static hf_code code_of_curl(CURLcode c) {
 /* What a refused request says: the sidecar's own words, with the error's wire name where it gave one. */
 static hf_code refused(const json_t *answer, const char *method, const char *path, long status, hf_err *reterr) {
     const char *words = json_string_value(json_object_get(answer, "error"));
+    if (!words) /* problem details */
+        words = json_string_value(json_object_get(answer, "detail"));
     if (!words) /* a submission of which nothing was taken */
         words = json_string_value(json_array_get(json_object_get(answer, "errors"), 0));
     const char *name = json_string_value(json_object_get(answer, "code"));

@@ -5,11 +5,16 @@
 #pragma once
 #include <jansson.h>
 
+#include "schemas/base/config.h"
 #include "schemas/base/err.h"
 
 typedef struct hf_http hf_http;
 /* base_url is copied: "http://127.0.0.1:8080". hint: how the user can name another one; printed when it cannot be reached. */
 hf_code hf_http_new(const char *base_url, const char *hint, hf_http **ret, hf_err *reterr);
+/* Shows the token of http.client.token_file and trusts http.client.ca_file, where they are set. CONFIG for a token that others can read. */
+hf_code hf_http_identify(hf_http *http, const hf_config *config, hf_err *reterr);
+/* Shows the token of http.client.token_file and trusts http.client.ca_file, where they are set. CONFIG for a token that others can read. */
+hf_code hf_http_identify(hf_http *http, const hf_config *config, hf_err *reterr);
 void hf_http_free(hf_http *http); /* NULL is fine */
 /* body NULL: none. *ret_answer: a new reference, an object. */
 hf_code hf_http_call(hf_http *http, const char *method, const char *path, const json_t *body, json_t **ret_answer,
