@@ -27,8 +27,10 @@ hf_write *hf_write_new(hf_request *r, uint32_t count, void (*answer)(hf_request 
 void hf_write_free(hf_write *w) {
     if (!w)
         return;
-    for (uint32_t i = 0; i < w->count; i++)
+    for (uint32_t i = 0; i < w->count; i++) {
         free(w->items[i].bytes);
+        free(w->items[i].plain);
+    }
     free(w);
 }
 
@@ -52,6 +54,36 @@ void hf_write_put(hf_write *w, uint32_t index, const hf_record *record) {
     }
     item->bytes = (char *)out.data;
     item->len = (uint32_t)out.len;
+}
+
+/* Copies s behind what was copied before. */
+static hf_str copy_into(char **to, hf_str s) {
+    if (!s.p)
+        return HF_STR_NONE;
+    char *at = *to;
+    memcpy(at, s.p, s.len);
+    *to += s.len;
+    return (hf_str){at, s.len};
+}
+
+bool hf_write_put_plain(hf_write *w, uint32_t index, hf_topic topic, int32_t partition, hf_str key, hf_str value,
+                        const char *type, const hf_header *headers, uint32_t header_count) {
+    size_t size = sizeof(hf_write_plain) + key.len + value.len + 1;
+    for (uint32_t i = 0; i < header_count; i++)
+        size += headers[i].name.len + headers[i].value.len;
+    hf_write_plain *p = hf_alloc(size);
+    if (!p)
+        return false;
+    char *to = (char *)(p + 1);
+    *p = (hf_write_plain){.topic = topic, .partition = partition, .type = type};
+    p->key = copy_into(&to, key);
+    p->value = copy_into(&to, value);
+    for (; p->header_count < header_count && p->header_count < HF_ARRAY_LEN(p->headers); p->header_count++) {
+        const hf_header *h = &headers[p->header_count];
+        p->headers[p->header_count] = (hf_header){copy_into(&to, h->name), copy_into(&to, h->value)};
+    }
+    w->items[index].plain = p;
+    return true;
 }
 
 void hf_write_begin(hf_write *w) {
@@ -87,8 +119,11 @@ static void produce(hf_http *http, hf_write *w, int *budget) {
             continue;
         hf_err err;
         uint64_t tag = HF_HTTP_TAG_BIT | w->number << INDEX_BITS | w->sent;
-        hf_code code = hf_klog_produce(http->options.log, HF_TOPIC_JOB_EVENTS, -1, hf_str_of(item->id),
-                                       (hf_str){item->bytes, item->len}, "JobEvent", NULL, 0, tag, &err);
+        const hf_write_plain *p = item->plain;
+        hf_code code = p ? hf_klog_produce(http->options.log, p->topic, p->partition, p->key, p->value, p->type,
+                                           p->headers, p->header_count, tag, &err)
+                         : hf_klog_produce(http->options.log, HF_TOPIC_JOB_EVENTS, -1, hf_str_of(item->id),
+                                           (hf_str){item->bytes, item->len}, "JobEvent", NULL, 0, tag, &err);
         if (code == HF_E_LOG_QUEUE_FULL)
             return; /* reports will make room */
         if (code != HF_OK) {
@@ -122,6 +157,11 @@ void hf_http_report(hf_http *http, uint64_t tag, const hf_report *report) {
         } else {
             item->reported = true;
             item->position = (hf_position){report->partition, report->offset};
+            if (item->plain) {
+                settle(item, HF_OK, "");
+                w->open--;
+                return;
+            }
             hf_follow_hurry(http->options.follow, item->position);
         }
         return;

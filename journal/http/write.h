@@ -2,7 +2,18 @@
 #pragma once
 #include "journal/http/request.h"
 
+/* A record that is no proposal: it is done when Kafka has it. One block, the strings behind the struct. */
+typedef struct hf_write_plain {
+    hf_topic topic;
+    int32_t partition; /* -1: by key */
+    hf_str key, value;
+    const char *type;
+    uint32_t header_count;
+    hf_header headers[4];
+} hf_write_plain;
+
 typedef struct hf_write_item {
+    hf_write_plain *plain;           /* NULL: a proposal, in bytes */
     char id[HF_ID_MAX_BYTES + 1];    /* of the job the record is about */
     char about[HF_ID_MAX_BYTES + 1]; /* what the request named, where that is another */
     char *bytes;                     /* framed JobEvent; NULL: nothing to produce (error is set) */
@@ -29,5 +40,8 @@ hf_write *hf_write_new(hf_request *r, uint32_t count, void (*answer)(hf_request 
 void hf_write_free(hf_write *w);
 /* Encodes `record` into the item; its error is set when that fails. */
 void hf_write_put(hf_write *w, uint32_t index, const hf_record *record);
+/* The item is that record instead; everything is copied. False without memory. At most 4 headers. */
+bool hf_write_put_plain(hf_write *w, uint32_t index, hf_topic topic, int32_t partition, hf_str key, hf_str value,
+                        const char *type, const hf_header *headers, uint32_t header_count);
 /* Suspends the request and hands the write to the loop's thread. Past HF_HTTP_WRITES_MAX: answers 503 at once. */
 void hf_write_begin(hf_write *w);

@@ -347,7 +347,31 @@ static hf_code keep_last(hf_replica *r, const hf_log_record *record, bool *ret_u
     return rc;
 }
 
+/* A letter is in the list until a record names it as handled ("partition/offset"). */
+static hf_code keep_letter(hf_replica *r, const hf_log_record *record, hf_err *reterr) {
+    hf_table table = r->tables.of[HF_TB_DEAD];
+    hf_position at = {record->partition, record->offset};
+    bool handles = false;
+    for (uint32_t i = 0; i < record->header_count; i++) {
+        char text[48];
+        int partition;
+        long long offset;
+        if (!hf_str_eqz(record->headers[i].name, "hf-handles"))
+            continue;
+        handles = true;
+        snprintf(text, sizeof text, "%.*s", HF_STR_ARG(record->headers[i].value));
+        if (sscanf(text, "%d/%lld", &partition, &offset) == 2 && partition == record->partition && offset >= 0 &&
+            offset < record->offset)
+            at = (hf_position){partition, offset};
+    }
+    bool done = handles ? hf_changes_delete_u64(r->open, table, hf_position_key(at))
+                        : hf_changes_put_u64(r->open, table, hf_position_key(at), HF_STR_NONE, 0);
+    return done ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "keeping a record");
+}
+
 static hf_code keep(hf_replica *r, const hf_log_record *record, bool *ret_unreadable, hf_err *reterr) {
+    if (record->topic == HF_TOPIC_DEAD_LETTERS)
+        return keep_letter(r, record, reterr);
     if (record->topic == HF_TOPIC_WORKERS || record->topic == HF_TOPIC_PROGRESS)
         return keep_last(r, record, ret_unreadable, reterr);
     if (record->topic != HF_TOPIC_SCHEDULES && record->topic != HF_TOPIC_CONTROLS)

@@ -1,9 +1,10 @@
 """/api/v1 on a real fleet: lists by pages, filters, changes to one job and to many, what a job logged, requests sent twice."""
-import csv, io, json, threading, time, urllib.request
+import base64, csv, io, json, os, subprocess, threading, time, urllib.request
 
+import confluent_kafka
 import fastavro
 
-from fleet import Fleet, main, sleep_job, wait_for
+from fleet import BIN, Fleet, main, sleep_job, wait_for
 
 
 def pages(f, query=""):
@@ -225,7 +226,34 @@ def the_auditor_sees_any_time_and_takes_it_all_along():
         assert {r["job_id"] for r in records} == {"audit-%03d" % i for i in range(450)} and len(records) >= 450 + 2 + 2 + 1, len(records)
 
 
+def dead_letters_are_looked_at_replayed_and_dropped():
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        producer = confluent_kafka.Producer({"bootstrap.servers": f.bootstrap})
+        producer.produce(f.topic("submissions"), key="k1", value=b"\x99 nobody reads this", partition=0)
+        producer.produce(f.topic("submissions"), key="k2", value=b"{ half a job", partition=0)
+        producer.flush(10)
+        def letters():
+            return f.request("GET", "/api/v1/dead-letters")[1]["items"]
+        wait_for("two letters", lambda: len(letters()) == 2)
+        half = next(d for d in letters() if d["key"] == "k2")
+        assert half["text"] == "{ half a job" and half["origin"] == "submissions/0/1" and half["error"], half
+        path = "/api/v1/dead-letters/%d/%d" % (half["partition"], half["offset"])
+        whole = f.request("GET", path)[1]
+        assert base64.b64decode(whole["base64"]) == b"{ half a job", whole
+        status, did = f.request("POST", path + "/replay")
+        assert status == 200 and did["how"] == "replayed" and did["submission"].startswith("submissions/"), did
+        wait_for("it to come back as it is no better", lambda: f.request("GET", path)[0] == 404 and len(letters()) == 2)
+        for letter in letters():
+            assert f.request("DELETE", "/api/v1/dead-letters/%d/%d" % (letter["partition"], letter["offset"]))[1]["how"] == "dropped"
+        wait_for("the list to be empty", lambda: letters() == [])
+        assert f.request("GET", "/api/v1/dead-letters/0/99999")[0] == 404 and f.request("GET", "/api/v1/dead-letters/x/1")[0] == 400
+        f.j.stop()
+        verified = subprocess.run([os.path.join(BIN, "hyperjournal"), "verify", f.dir + "/state"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert verified.returncode == 0, verified.stderr
+
+
 if __name__ == "__main__":
     main(lists_are_filtered_sorted_and_paged, many_jobs_are_changed_at_once_after_a_dry_run, a_request_sent_twice_makes_its_jobs_once,
          what_a_job_did_and_said_is_told, the_fleet_is_followed_live_without_a_gap_or_a_repeat,
-         the_auditor_sees_any_time_and_takes_it_all_along)
+         the_auditor_sees_any_time_and_takes_it_all_along, dead_letters_are_looked_at_replayed_and_dropped)
