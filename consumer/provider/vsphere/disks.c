@@ -87,7 +87,8 @@ static hf_vsphere_disk *disk_of(const hf_vsphere_export *x, const hf_lease_file 
 static void fill_disk(hf_vsphere_export *x, uint32_t f, uint32_t i, hf_vm_disk *to) {
     const hf_lease_file *file = &x->lease.files[f];
     const hf_vsphere_disk *disk = disk_of(x, file);
-    x->streams[i] = (hf_vsphere_stream){x, f};
+    x->streams[i] = (hf_vsphere_stream){.export = x, .file = f};
+    memcpy(x->streams[i].sha256, file->sha256, sizeof file->sha256);
     *to = (hf_vm_disk){.probe = {.format = HF_F_VMDK, .detail = "streamOptimized"},
                        .path = hf_str_of(disk ? disk->backing : file->key),
                        .place = disk ? disk->place : (hf_machine_place){.controller = -1},
@@ -143,13 +144,15 @@ hf_code hf_vsphere_export_disks(hf_vsphere_export *x, hf_vm *vm, hf_err *reterr)
 
 /* ---- the manifest --------------------------------------------------------------------------------------------------- */
 static hf_code compare(const hf_lease_file *file, const hf_vm_disk *disk, const hf_vm_received *came, hf_err *reterr) {
+    const char *before = ((const hf_vsphere_stream *)disk->stream_ctx)->sha256;
+    const char *sha256 = before[0] ? before : file->sha256;
     if (file->manifest_bytes > 0 && file->manifest_bytes != came->bytes)
         return hf_fail(reterr, HF_E_VERIFY_FAILED,
                        "%.*s: %" PRId64 " bytes came, and the lease's manifest says %" PRId64, HF_STR_ARG(disk->path),
                        came->bytes, file->manifest_bytes);
-    if (file->sha256[0] && strcasecmp(file->sha256, came->sha256) != 0)
+    if (sha256[0] && strcasecmp(sha256, came->sha256) != 0)
         return hf_fail(reterr, HF_E_VERIFY_FAILED, "%.*s: SHA-256 %s came, and the lease's manifest says %s",
-                       HF_STR_ARG(disk->path), came->sha256, file->sha256);
+                       HF_STR_ARG(disk->path), came->sha256, sha256);
     if (file->sha1[0] && came->sha1[0] && strcasecmp(file->sha1, came->sha1) != 0)
         return hf_fail(reterr, HF_E_VERIFY_FAILED, "%.*s: SHA-1 %s came, and the lease's manifest says %s",
                        HF_STR_ARG(disk->path), came->sha1, file->sha1);
@@ -167,11 +170,10 @@ hf_code hf_vsphere_export_verify(hf_vm *vm, const hf_vm_received *received, hf_e
             *reterr = err;
         return code;
     }
-    if (code != HF_OK) {
-        hf_vsphere_export_tell(x, "info", "sizes and hashes are not compared, the lease has no manifest: %s",
+    if (code != HF_OK)
+        hf_vsphere_export_tell(x, "info", "the lease has no manifest to compare with, but what it said before: %s",
                                err.detail);
-        return HF_OK;
-    }
+    code = HF_OK;
     for (uint32_t i = 0; code == HF_OK && i < vm->disk_count; i++)
         code = compare(&x->lease.files[x->streams[i].file], &vm->disks[i], &received[i], reterr);
     return code;

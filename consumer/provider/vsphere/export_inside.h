@@ -7,7 +7,8 @@ typedef struct hf_vsphere_export hf_vsphere_export;
 
 typedef struct hf_vsphere_stream { /* hf_vm_disk.stream_ctx */
     hf_vsphere_export *export;
-    uint32_t file; /* index into lease.files */
+    uint32_t file;   /* index into lease.files */
+    char sha256[65]; /* as the manifest had it before anything was read; "" where it had none */
 } hf_vsphere_stream;
 
 struct hf_vsphere_export {
