@@ -25,6 +25,7 @@ struct hf_http {
     hf_tables tables;
     struct MHD_Daemon *daemon;
     hf_access *access;
+    struct hf_merkle *merkle;
     hf_tls *tls; /* NULL: plain HTTP */
     char address[128];
     size_t body_max;

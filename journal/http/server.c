@@ -8,6 +8,7 @@
 
 #include "journal/http/exchange.h"
 #include "journal/http/inside.h"
+#include "journal/http/merkle.h"
 #include "journal/http/samples.h"
 #include "journal/http/stream.h"
 #include "schemas/base/log.h"
@@ -148,9 +149,10 @@ hf_code hf_http_start(const hf_http_options *options, hf_http **ret, hf_err *ret
     http->write_wait_ms = hf_config_int(options->config, HF_C_HTTP_WRITE_WAIT);
     http->next_number = 1;
     http->samples = hf_samples_new();
+    http->merkle = hf_merkle_new();
     http->writes = hf_queue_new(sizeof(hf_write *), HF_HTTP_WRITES_MAX);
-    hf_code code = http->writes && http->samples ? hf_streams_new(http, &http->streams, reterr)
-                                                 : hf_fail(reterr, HF_E_NO_MEMORY, "HTTP");
+    hf_code code = http->writes && http->samples && http->merkle ? hf_streams_new(http, &http->streams, reterr)
+                                                                 : hf_fail(reterr, HF_E_NO_MEMORY, "HTTP");
     if (code == HF_OK)
         code = hf_tables_open(hf_http_store(http), HF_PROFILE_FULL, &http->tables, reterr);
     if (code == HF_OK)
@@ -186,6 +188,7 @@ void hf_http_stop(hf_http *http) {
         MHD_stop_daemon(http->daemon);
     hf_streams_free(http->streams);
     hf_samples_free(http->samples);
+    hf_merkle_free(http->merkle);
     hf_tls_close(http->tls);
     hf_access_close(http->access);
     hf_queue_free(http->writes);

@@ -1,5 +1,5 @@
 """/api/v1 on a real fleet: lists by pages, filters, changes to one job and to many, what a job logged, requests sent twice."""
-import base64, csv, io, json, os, subprocess, threading, time, urllib.request
+import base64, csv, hashlib, io, json, os, subprocess, threading, time, urllib.request
 
 import confluent_kafka
 import fastavro
@@ -188,6 +188,23 @@ def download(f, path):
         return answer.headers["Content-Type"], answer.read()
 
 
+def root_of(leaf, index, size, path):
+    """RFC 9162, section 2.1.3.2: the root that an audit path leads to."""
+    fn, sn, r = index, size - 1, leaf
+    for p in path:
+        if fn & 1 or fn == sn:
+            r = hashlib.sha256(b"\1" + p + r).digest()
+            while not fn & 1 and fn:
+                fn >>= 1
+                sn >>= 1
+        else:
+            r = hashlib.sha256(b"\1" + r + p).digest()
+        fn >>= 1
+        sn >>= 1
+    assert sn == 0
+    return r.hex()
+
+
 def the_auditor_sees_any_time_and_takes_it_all_along():
     with Fleet() as f:
         f.journal(), f.dispatch()
@@ -214,16 +231,31 @@ def the_auditor_sees_any_time_and_takes_it_all_along():
         assert len(items) == 450 and {j["state"] for j in items} == {"queued"}, len(items)  # also the one deleted since
         heads = f.request("GET", "/api/v1/audit/chain")[1]["items"]
         assert len(heads) == 4 and all(len(h["sha256"]) == 64 for h in heads), heads
+        # a tree's root that was kept proves single records later, however the log has grown
+        tree = {h["partition"]: h for h in f.request("GET", "/api/v1/audit/tree")[1]["items"]}
+        f.submit(sleep_job(60000, "later"))
+        event = f.events("audit-000")[0]
+        kept = tree[event["partition"]]
+        for size in (kept["tree_size"], event["offset"] + 1, None):
+            proof = f.request("GET", "/api/v1/audit/proof/%d/%d%s" % (event["partition"], event["offset"], "?tree_size=%d" % size if size else ""))[1]
+            row = base64.b64decode(proof["row"])
+            assert b"audit-000" in row
+            leaf = hashlib.sha256(b"\0" + event["offset"].to_bytes(8, "big") + row).digest()
+            assert leaf.hex() == proof["leaf"] and root_of(leaf, event["offset"], proof["tree_size"], [bytes.fromhex(p) for p in proof["path"]]) == proof["root"], proof
+            if size == kept["tree_size"]:
+                assert proof["root"] == kept["root"]
+        assert f.request("GET", "/api/v1/audit/proof/0/99999")[0] == 404
+        assert f.request("GET", "/api/v1/audit/proof/%d/%d?tree_size=1000000" % (event["partition"], event["offset"]))[0] == 400
         # everything, as files
         kind, text = download(f, "/api/v1/download/jobs?format=csv")
         rows = list(csv.DictReader(io.StringIO(text.decode())))
-        assert kind.startswith("text/csv") and len(rows) == 449 and len({r["job_id"] for r in rows}) == 449
+        assert kind.startswith("text/csv") and len(rows) == 450 and len({r["job_id"] for r in rows}) == 450
         assert rows[5]["name"] == "'=cmd \"x\", y" and rows[5]["state"] == "queued", rows[5]
         kind, text = download(f, "/api/v1/download/jobs?state=cancelled")
         assert [json.loads(line)["job_id"] for line in text.decode().splitlines()] == ["audit-000"]
         kind, data = download(f, "/api/v1/download/log.avro")
         records = list(fastavro.reader(io.BytesIO(data)))
-        assert {r["job_id"] for r in records} == {"audit-%03d" % i for i in range(450)} and len(records) >= 450 + 2 + 2 + 1, len(records)
+        assert {r["job_id"] for r in records} == {"audit-%03d" % i for i in range(450)} | {"later"} and len(records) >= 450 + 2 + 2 + 1, len(records)
 
 
 def dead_letters_are_looked_at_replayed_and_dropped():

@@ -1,8 +1,10 @@
-/* The audit: any job, and all jobs, as of a time or an offset; what changed between two; the heads of the chain of hashes. Deleted jobs are
+/* The audit: any job, and all jobs, as of a time or an offset; what changed between two; the heads of the chain of hashes; proofs of single records. Deleted jobs are
  * in it: the log forgets nothing. */
+#include "journal/http/merkle.h"
 #include "journal/http/v1/v1.h"
 #include "journal/replica/asof.h"
 #include "journal/replica/chain.h"
+#include "journal/replica/logcopy.h"
 #include "schemas/base/mem.h"
 #include "schemas/event/json.h"
 
@@ -194,5 +196,123 @@ void hf_handle_v1_audit_chain(hf_request *r) {
     else if (begun)
         hf_reply_err(r, &l.err);
     json_decref(items);
+    hf_look_end(&l);
+}
+
+/* ---- proofs ---------------------------------------------------------------------------------------------------------------- */
+static json_t *hex_of(const uint8_t hash[HF_MERKLE_HASH]) {
+    char hex[2 * HF_MERKLE_HASH + 1];
+    for (size_t i = 0; i < HF_MERKLE_HASH; i++)
+        snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+    return json_string(hex);
+}
+
+static void reply_merkle_err(hf_request *r, const hf_err *err) {
+    if (err->code == HF_E_BUSY)
+        r->retry_after_s = 1;
+    hf_reply_err(r, err);
+}
+
+typedef struct heads {
+    hf_request *r;
+    hf_look *look;
+    json_t *items;
+    hf_code code;
+} heads;
+
+static bool add_head(void *ctx, hf_topic topic, int32_t partition, int64_t next) {
+    heads *h = ctx;
+    uint8_t root[HF_MERKLE_HASH];
+    if (topic != HF_TOPIC_JOB_EVENTS || next < 1)
+        return true;
+    h->code = hf_merkle_root(h->r->http->merkle, hf_http_store(h->r->http), h->look->read, partition, next, root,
+                             &h->look->err);
+    if (h->code == HF_OK)
+        json_array_append_new(h->items, json_pack("{s:s, s:i, s:I, s:o}", "topic", "job-events", "partition",
+                                                  (int)partition, "tree_size", (json_int_t)next, "root", hex_of(root)));
+    return h->code == HF_OK;
+}
+
+void hf_handle_v1_audit_tree(hf_request *r) {
+    hf_look l;
+    heads h = {.r = r, .look = &l, .items = json_array()};
+    if (hf_look_begin(r, &l)) {
+        hf_code code = hf_query_offsets(l.read, &r->http->tables, add_head, &h, &l.err);
+        if (code == HF_OK && h.code == HF_OK)
+            hf_reply_json(r, 200, json_pack("{s:O}", "items", h.items));
+        else
+            reply_merkle_err(r, &l.err);
+    }
+    json_decref(h.items);
+    hf_look_end(&l);
+}
+
+typedef struct sought_next {
+    int32_t partition;
+    int64_t next;
+} sought_next;
+
+static bool note_next(void *ctx, hf_topic topic, int32_t partition, int64_t next) {
+    sought_next *s = ctx;
+    if (topic == HF_TOPIC_JOB_EVENTS && partition == s->partition)
+        s->next = next;
+    return true;
+}
+
+/* The record's row, as it is hashed. */
+static json_t *row_of(const hf_log_record *record) {
+    uint32_t size = hf_logcopy_size(record);
+    hf_auto_free char *row = hf_alloc(size + 1);
+    if (!row)
+        return NULL;
+    hf_logcopy_write(record, row);
+    return hf_v1_base64((hf_str){row, size});
+}
+
+static void prove(hf_request *r, hf_look *l, hf_position at, int64_t size) {
+    hf_http *http = r->http;
+    uint8_t leaf[HF_MERKLE_HASH], root[HF_MERKLE_HASH], path[HF_MERKLE_PATH_MAX][HF_MERKLE_HASH];
+    int count = 0;
+    hf_log_record record;
+    hf_code code =
+        hf_query_log(hf_http_store(http), l->read, HF_TOPIC_JOB_EVENTS, at.partition, at.offset, &record, &l->err);
+    if (code == HF_OK)
+        code = hf_merkle_path(http->merkle, hf_http_store(http), l->read, at.partition, at.offset, size, leaf, path,
+                              &count, &l->err);
+    if (code == HF_OK)
+        code = hf_merkle_root(http->merkle, hf_http_store(http), l->read, at.partition, size, root, &l->err);
+    if (code != HF_OK) {
+        reply_merkle_err(r, &l->err);
+        return;
+    }
+    json_t *hashes = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(hashes, hex_of(path[i]));
+    hf_reply_json(r, 200,
+                  json_pack("{s:i, s:I, s:I, s:o, s:o, s:o, s:o}", "partition", (int)at.partition, "offset",
+                            (json_int_t)at.offset, "tree_size", (json_int_t)size, "root", hex_of(root), "leaf",
+                            hex_of(leaf), "path", hashes, "row", row_of(&record)));
+}
+
+void hf_handle_v1_audit_proof(hf_request *r) {
+    hf_look l;
+    hf_position at;
+    if (!hf_v1_position(r, &at))
+        return;
+    sought_next s = {.partition = at.partition};
+    if (hf_look_begin(r, &l)) {
+        hf_code code = hf_query_offsets(l.read, &r->http->tables, note_next, &s, &l.err);
+        int64_t size = hf_request_number(r, HF_P_TREE_SIZE, s.next);
+        if (code != HF_OK)
+            hf_reply_err(r, &l.err);
+        else if (at.offset >= s.next)
+            hf_reply_error(r, 404, "partition %d of job-events ends before offset %lld", (int)at.partition,
+                           (long long)at.offset);
+        else if (size <= at.offset || size > s.next)
+            hf_reply_error(r, 400, "tree_size must be from %lld to %lld: behind the record, and no more than there are",
+                           (long long)at.offset + 1, (long long)s.next);
+        else
+            prove(r, &l, at, size);
+    }
     hf_look_end(&l);
 }

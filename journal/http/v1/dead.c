@@ -21,22 +21,6 @@ static json_t *value_of(hf_str value, bool whole) {
     return value.p ? json_stringn(value.p, len) : NULL;
 }
 
-static json_t *base64_of(hf_str value) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t room = ((size_t)value.len + 2) / 3 * 4, n = 0;
-    hf_auto_free char *text = hf_alloc(room + 1);
-    for (uint32_t i = 0; text && i < value.len; i += 3) {
-        uint32_t left = value.len - i, bits = (uint32_t)(uint8_t)value.p[i] << 16;
-        bits |= left > 1 ? (uint32_t)(uint8_t)value.p[i + 1] << 8 : 0;
-        bits |= left > 2 ? (uint32_t)(uint8_t)value.p[i + 2] : 0;
-        text[n++] = digits[bits >> 18 & 63];
-        text[n++] = digits[bits >> 12 & 63];
-        text[n++] = left > 1 ? digits[bits >> 6 & 63] : '=';
-        text[n++] = left > 2 ? digits[bits & 63] : '=';
-    }
-    return text ? json_stringn(text, n) : NULL;
-}
-
 static json_t *shape(const hf_log_record *letter, bool whole) {
     char at[HF_RFC3339_BYTES];
     json_t *o =
@@ -57,7 +41,7 @@ static json_t *shape(const hf_log_record *letter, bool whole) {
     if (text)
         json_object_set_new(o, "text", text);
     if (whole)
-        json_object_set_new(o, "base64", base64_of(letter->value));
+        json_object_set_new(o, "base64", hf_v1_base64(letter->value));
     return o;
 }
 
@@ -110,14 +94,10 @@ void hf_handle_v1_dead(hf_request *r) {
 /* ---- one ------------------------------------------------------------------------------------------------------------- */
 /* The letter of {partition}/{offset} that is still in the list; false: answered. Borrows from the look. */
 static bool letter_of(hf_request *r, hf_look *l, hf_log_record *ret) {
-    char *end[2] = {NULL, NULL};
-    long long partition = strtoll(r->params[0], &end[0], 10), offset = strtoll(r->params[1], &end[1], 10);
+    hf_position at;
     hf_str row;
-    if (*end[0] || *end[1] || partition < 0 || partition > INT16_MAX || offset < 0 || offset >> 48) {
-        hf_reply_error(r, 400, "a dead letter is named by its partition and offset, two numbers");
+    if (!hf_v1_position(r, &at))
         return false;
-    }
-    hf_position at = {(int32_t)partition, offset};
     hf_code code = hf_read_get_u64(l->read, r->http->tables.of[HF_TB_DEAD], hf_position_key(at), &row, &l->err);
     if (code == HF_OK)
         code =
@@ -125,8 +105,8 @@ static bool letter_of(hf_request *r, hf_look *l, hf_log_record *ret) {
     if (code == HF_OK)
         return true;
     if (code == HF_E_NOT_FOUND)
-        hf_reply_error(r, 404, "there is no dead letter at %lld/%lld, or it was replayed or dropped", partition,
-                       offset);
+        hf_reply_error(r, 404, "there is no dead letter at %d/%lld, or it was replayed or dropped", (int)at.partition,
+                       (long long)at.offset);
     else
         hf_reply_err(r, &l->err);
     return false;

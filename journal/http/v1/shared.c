@@ -96,3 +96,29 @@ hf_str hf_request_proposer(const hf_request *r, hf_arena *arena) {
     hf_str both = *r->who.name ? hf_str_of(hf_arena_printf(arena, "%s via %.*s", r->who.name, HF_STR_ARG(me))) : me;
     return both.p ? both : me;
 }
+
+json_t *hf_v1_base64(hf_str value) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t room = ((size_t)value.len + 2) / 3 * 4, n = 0;
+    hf_auto_free char *text = hf_alloc(room + 1);
+    for (uint32_t i = 0; text && i < value.len; i += 3) {
+        uint32_t left = value.len - i, bits = (uint32_t)(uint8_t)value.p[i] << 16;
+        bits |= left > 1 ? (uint32_t)(uint8_t)value.p[i + 1] << 8 : 0;
+        bits |= left > 2 ? (uint32_t)(uint8_t)value.p[i + 2] : 0;
+        text[n++] = digits[bits >> 18 & 63];
+        text[n++] = digits[bits >> 12 & 63];
+        text[n++] = left > 1 ? digits[bits >> 6 & 63] : '=';
+        text[n++] = left > 2 ? digits[bits & 63] : '=';
+    }
+    return text ? json_stringn(text, n) : NULL;
+}
+
+bool hf_v1_position(hf_request *r, hf_position *ret) {
+    char *end[2] = {NULL, NULL};
+    long long partition = strtoll(r->params[0], &end[0], 10), offset = strtoll(r->params[1], &end[1], 10);
+    *ret = (hf_position){(int32_t)partition, offset};
+    if (!*end[0] && !*end[1] && partition >= 0 && partition <= INT16_MAX && offset >= 0 && offset >> 48 == 0)
+        return true;
+    hf_reply_error(r, 400, "a record is named by its partition and offset, two numbers");
+    return false;
+}

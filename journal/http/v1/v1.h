@@ -29,3 +29,7 @@ void hf_v1_filter_of_query(const hf_request *r, hf_job_filter *ret);
 hf_code hf_v1_filter_of_json(const json_t *object, int64_t now_ms, hf_job_filter *ret, hf_err *reterr);
 /* Who proposes: the one who asked, through this program. In arena. */
 hf_str hf_request_proposer(const hf_request *r, hf_arena *arena);
+/* RFC 4648; a new string. */
+json_t *hf_v1_base64(hf_str bytes);
+/* {partition}/{offset}, the path's first two segments; false: answered. */
+bool hf_v1_position(hf_request *r, hf_position *ret);
