@@ -166,6 +166,13 @@ void hf_reply_json(hf_request *r, int status, json_t *json) {
     json_decref(json);
 }
 
+void hf_reply_text(hf_request *r, int status) {
+    r->status = status;
+    r->content_type = "application/json";
+    if (r->reply.failed)
+        hf_reply_json(r, 503, NULL);
+}
+
 /* RFC 9457. `type` stands for the error's row in docs/errors.md; clients should compare `code`. */
 static void reply_problem(hf_request *r, int status, hf_code code, const char *text) {
     json_t *detail = json_string(text);

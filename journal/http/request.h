@@ -57,6 +57,8 @@ const char *hf_request_header(const hf_request *r, const char *name);
 
 /* The reply: takes over `json`. */
 void hf_reply_json(hf_request *r, int status, json_t *json);
+/* The reply is in r->reply as JSON text already. */
+void hf_reply_text(hf_request *r, int status);
 /* Below /api/v1 problem details (RFC 9457), with the error's wire name as `code`; else the older shape
  * {"error": text, "timestamp": …}. */
 void hf_reply_error(hf_request *r, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -18,7 +18,7 @@ static json_t *json_of_bad_text(hf_str s) {
     return json_stringn(copy, s.len);
 }
 
-static json_t *json_of_text(hf_str s) {
+json_t *hf_json_text(hf_str s) {
     if (s.len == 0)
         return json_string("");
     json_t *text = json_stringn(s.p, s.len);
@@ -27,7 +27,7 @@ static json_t *json_of_text(hf_str s) {
 
 static json_t *json_of_raw(hf_str s) {
     json_t *value = s.len ? json_loadb(s.p, s.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL) : json_null();
-    return value ? value : json_of_text(s); /* not JSON after all: shown as the text it is */
+    return value ? value : hf_json_text(s); /* not JSON after all: shown as the text it is */
 }
 
 static json_t *json_of_time(int64_t wall_ms) {
@@ -61,7 +61,7 @@ static json_t *json_of_list(const hf_field *f, const hf_list *list, unsigned fla
         else if (f->sub)
             item = hf_json_of(f->sub, (const char *)list->items + i * (size_t)f->sub->size_bytes, flags);
         else
-            item = json_of_text(*HF_LIST_AT(*list, hf_str, i));
+            item = hf_json_text(*HF_LIST_AT(*list, hf_str, i));
         if (json_array_append_new(array, item) != 0) { /* takes item, also when it is NULL */
             json_decref(array);
             return NULL;
@@ -84,7 +84,7 @@ static bool is_absent(const hf_field *f, const void *at, unsigned flags) {
 
 static json_t *json_of_field(const hf_field *f, const void *at, unsigned flags) {
     switch (f->kind) {
-    case HF_K_STR: return json_of_text(*(const hf_str *)at);
+    case HF_K_STR: return hf_json_text(*(const hf_str *)at);
     case HF_K_RAW: return json_of_raw(*(const hf_str *)at);
     case HF_K_BOOL: return json_boolean(*(const bool *)at);
     case HF_K_I32: return json_integer(*(const int32_t *)at);
@@ -117,3 +117,5 @@ json_t *hf_json_of(const hf_type *type, const void *record, unsigned flags) {
     }
     return object;
 }
+
+json_t *hf_json_list(const hf_field *field, const hf_list *list) { return json_of_list(field, list, 0); }

@@ -6,8 +6,26 @@
 
 /* ---- the list ------------------------------------------------------------------------------------------------- */
 static bool add_job(void *ctx, const hf_job *job) {
-    json_array_append_new(ctx, hf_v1_job(job));
-    return true;
+    hf_buf *out = ctx;
+    if (out->data[out->len - 1] != '[')
+        hf_buf_puts(out, ",");
+    hf_v1_put_job(out, job, NULL);
+    return !out->failed;
+}
+
+static void put_page(hf_request *r, hf_look *l, const hf_job_filter *filter, hf_page *page) {
+    hf_buf *out = &r->reply;
+    hf_buf_clear(out);
+    hf_buf_puts(out, "{\"items\":[");
+    if (hf_query_page(l->read, &r->http->tables, filter, page, &l->arena, add_job, out, &l->err) != HF_OK) {
+        hf_reply_err(r, &l->err);
+        return;
+    }
+    hf_buf_printf(out, "],\"scanned\":%zu", page->scanned);
+    if (*page->next)
+        hf_buf_printf(out, ",\"next_cursor\":\"%s\"", page->next);
+    hf_buf_puts(out, "}\n");
+    hf_reply_text(r, 200);
 }
 
 void hf_handle_v1_jobs(hf_request *r) {
@@ -21,18 +39,8 @@ void hf_handle_v1_jobs(hf_request *r) {
         return;
     }
     hf_v1_filter_of_query(r, &filter);
-    json_t *items = json_array();
-    if (hf_look_begin(r, &l)) {
-        if (hf_query_page(l.read, &r->http->tables, &filter, &page, &l.arena, add_job, items, &l.err) != HF_OK)
-            hf_reply_err(r, &l.err);
-        else {
-            json_t *o = json_pack("{s:O, s:I}", "items", items, "scanned", (json_int_t)page.scanned);
-            if (*page.next)
-                json_object_set_new(o, "next_cursor", json_string(page.next));
-            hf_reply_json(r, 200, o);
-        }
-    }
-    json_decref(items);
+    if (hf_look_at_jobs(r, &l))
+        put_page(r, &l, &filter, &page);
     hf_look_end(&l);
 }
 
@@ -41,11 +49,12 @@ void hf_handle_v1_job(hf_request *r) {
     hf_look l;
     hf_job job;
     hf_progress p;
-    if (hf_look_begin(r, &l) && hf_look_job(r, &l, &job)) {
-        json_t *o = hf_v1_job(&job);
-        if (hf_lookup_progress(r->http, l.read, &job, &l.arena, &p, &l.err) == HF_OK)
-            json_object_set_new(o, "progress", hf_json_of(&HF_TYPE_PROGRESS, &p, 0));
-        hf_reply_json(r, 200, o);
+    if (hf_look_at_jobs(r, &l) && hf_look_job(r, &l, &job)) {
+        bool has = hf_lookup_progress(r->http, l.read, &job, &l.arena, &p, &l.err) == HF_OK;
+        hf_buf_clear(&r->reply);
+        hf_v1_put_job(&r->reply, &job, has ? &p : NULL);
+        hf_buf_puts(&r->reply, "\n");
+        hf_reply_text(r, 200);
     }
     hf_look_end(&l);
 }

@@ -3,14 +3,18 @@
 #include "schemas/base/yaml.h"
 #include "schemas/event/json.h"
 
-bool hf_look_begin(hf_request *r, hf_look *l) {
+static bool look(hf_request *r, hf_look *l, bool log) {
     *l = (hf_look){0};
     hf_arena_init(&l->arena, HF_V1_ARENA_BYTES);
-    if (hf_read_begin_all(hf_http_store(r->http), &l->read, &l->err) == HF_OK)
+    hf_store *store = hf_http_store(r->http);
+    if ((log ? hf_read_begin_all(store, &l->read, &l->err) : hf_read_begin(store, &l->read, &l->err)) == HF_OK)
         return true;
     hf_reply_err(r, &l->err);
     return false;
 }
+
+bool hf_look_begin(hf_request *r, hf_look *l) { return look(r, l, true); }
+bool hf_look_at_jobs(hf_request *r, hf_look *l) { return look(r, l, false); }
 
 void hf_look_end(hf_look *l) {
     hf_read_end(l->read);
@@ -29,6 +33,19 @@ json_t *hf_v1_job(const hf_job *job) {
     if (o)
         json_object_set_new(o, "status", json_string(hf_state_status((hf_state)job->state)));
     return o;
+}
+
+void hf_v1_put_job(hf_buf *out, const hf_job *job, const hf_progress *progress) {
+    hf_json_put(out, &HF_TYPE_JOB, job);
+    if (out->failed || out->len == 0)
+        return;
+    out->len--; /* its closing brace */
+    hf_buf_printf(out, ",\"status\":\"%s\"", hf_state_status((hf_state)job->state));
+    if (progress) {
+        hf_buf_puts(out, ",\"progress\":");
+        hf_json_put(out, &HF_TYPE_PROGRESS, progress);
+    }
+    hf_buf_puts(out, "}");
 }
 
 json_t *hf_request_json(hf_request *r) {

@@ -15,12 +15,16 @@ typedef struct hf_look {
 } hf_look;
 /* False: the request is answered. hf_look_end is due either way. */
 bool hf_look_begin(hf_request *r, hf_look *look);
+/* The same without the copies of the log: cheaper, and enough for jobs, progress, workers and counters. */
+bool hf_look_at_jobs(hf_request *r, hf_look *look);
 void hf_look_end(hf_look *look);
 /* The job of the path's first segment; false: answered (404). */
 bool hf_look_job(hf_request *r, hf_look *look, hf_job *ret);
 
 /* Job, with `status` (the older, coarser name) beside `state`. New reference. */
 json_t *hf_v1_job(const hf_job *job);
+/* The same as text; progress may be NULL. */
+void hf_v1_put_job(hf_buf *out, const hf_job *job, const hf_progress *progress);
 /* The body as JSON, from JSON or YAML; NULL: answered. New reference. */
 json_t *hf_request_json(hf_request *r);
 

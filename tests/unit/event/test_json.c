@@ -110,6 +110,32 @@ static void there_and_back_is_the_same(void **state) {
     }
 }
 
+static void the_short_way_writes_the_same_text(void **state) {
+    (void)state;
+    const hf_type *const types[] = {&HF_TYPE_RECORD, &HF_TYPE_JOB, &HF_TYPE_SUBMISSION, &HF_TYPE_PROGRESS,
+                                    &HF_TYPE_HEARTBEAT};
+    hf_buf text;
+    hf_buf_init(&text, 1 << 20);
+    for (int round = 0; round < 400; round++) {
+        const hf_type *type = types[round % 5];
+        void *record = make(type);
+        json_t *json = hf_json_of(type, record, 0);
+        char *wanted = json_dumps(json, JSON_COMPACT);
+        hf_buf_clear(&text);
+        assert_true(hf_json_put(&text, type, record));
+        assert_true(hf_buf_put(&text, "", 1));
+        assert_string_equal((const char *)text.data, wanted);
+        free(wanted);
+        json_decref(json);
+        hf_arena_reset(&arena);
+    }
+    hf_buf_done(&text);
+    hf_buf_init(&text, 10); /* no room: said, and not half of it taken for the whole */
+    hf_progress p = {.phase = HF_STR("a phase that does not fit")};
+    assert_false(hf_json_put(&text, &HF_TYPE_PROGRESS, &p));
+    hf_buf_done(&text);
+}
+
 static void empty_things_are_left_out_unless_full(void **state) {
     (void)state;
     hf_job job;
@@ -249,6 +275,7 @@ static void parsing_is_bounded_and_never_quotes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(there_and_back_is_the_same),
+        TEST(the_short_way_writes_the_same_text),
         TEST(empty_things_are_left_out_unless_full),
         TEST(shapes_people_see),
         TEST(errors_name_the_path),
