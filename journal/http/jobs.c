@@ -5,6 +5,7 @@
 #include "journal/http/inside.h"
 #include "journal/http/lookup.h"
 #include "journal/http/shapes.h"
+#include "journal/http/v1/v1.h"
 #include "schemas/event/json.h"
 
 enum { LIMIT_DEFAULT = 1000, LIMIT_MAX = 10000, ARENA_BYTES = 16 << 20 };
@@ -147,11 +148,10 @@ static void query(hf_request *r, const json_t *q) {
 }
 
 void hf_handle_jobs_query(hf_request *r) {
-    hf_err err;
-    json_t *q = r->body.len ? hf_json_parse(hf_buf_str(&r->body), r->http->body_max, &err) : json_object();
+    json_t *q = r->body.len ? hf_request_json(r) : json_object();
     if (!q)
-        hf_reply_error(r, 400, "the body cannot be read: %s", err.detail);
-    else if (!json_is_object(q))
+        return; /* answered */
+    if (!json_is_object(q))
         hf_reply_error(r, 400, "the body must be an object: {job_ids?, status?, all?, limit?}");
     else
         query(r, q);

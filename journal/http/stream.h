@@ -20,7 +20,8 @@ void hf_streams_free(hf_streams *s);
 /* Answers `r` with the stream of that job, from behind the position in `last_event_id` (NULL: from the start). */
 void hf_streams_open(hf_streams *s, hf_request *r, hf_str job_id, const char *last_event_id);
 /* Answers `r` with the stream of the whole fleet: every proposal of every job, and progress. An event's id says for each partition up to where
- * was sent ("0-17,1-4"): as Last-Event-ID it goes on without a gap or a repeat. Without one the stream begins with what comes next. */
+ * was sent ("0-17,1-4"): as Last-Event-ID it goes on without a gap or a repeat. Without one the stream begins with what comes next.
+ * Its first event is `begin`, whose id is where it begins. */
 void hf_streams_open_fleet(hf_streams *s, hf_request *r, const char *last_event_id);
 /* The loop's thread: the record at `position` of job-events was folded and concerns that job; or (offset -1) its progress came.
  * Whoever listens is woken by the first hf_streams_wake that finds it committed. */

@@ -169,11 +169,24 @@ static void put_progress(hf_subscriber *b, hf_read *read) {
     free(jobs);
 }
 
+/* Says where the stream begins, so that a client cut off before its first event resumes there; and after how long to come back. */
+static void put_begin(hf_subscriber *b) {
+    char *id = hf_alloc(ID_MAX);
+    if (id) {
+        write_id(b, id, ID_MAX);
+        hf_buf_puts(&b->out, "retry: 1000\n");
+        b->begun = hf_stream_put(b, "begin", *id ? id : NULL, json_object());
+    }
+    free(id);
+}
+
 void hf_stream_fill_fleet(hf_subscriber *b) {
     hf_read *read = NULL;
     hf_err err;
     hf_buf_clear(&b->out);
     b->out_at = 0;
+    if (!b->begun)
+        put_begin(b);
     if (hf_read_begin_all(hf_http_store(b->streams->http), &read, &err) == HF_OK) {
         put_progress(b, read);
         put_log(b, read);

@@ -22,7 +22,7 @@ typedef struct hf_subscriber {
     /* the server's thread only: */
     hf_position last;    /* sent so far; offset -1 none */
     int64_t progress_at; /* of the last progress sent */
-    bool over, beat_due;
+    bool over, beat_due, begun;
     int64_t *ahead; /* of the fleet: the offset to send next, of each partition of job-events; owned */
     int32_t ahead_count;
     uint64_t progress_seen; /* of the fleet: news of progress up to this number were sent */

@@ -20,7 +20,7 @@ export async function submit(main) {
       const bad = answer.items.filter((i) => !i.accepted);
       bad.forEach((i) => note(i.error));
       if (answer.accepted) note(answer.accepted + " accepted", true);
-      if (answer.items.length === 1) location.hash = "#/job/" + answer.items[0].job_id;
+      if (answer.items.length === 1 && answer.items[0].accepted) location.hash = "#/job/" + answer.items[0].job_id;
     } catch (e) { note(e.message); }
   }
   function send(e) {

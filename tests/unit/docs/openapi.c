@@ -60,6 +60,30 @@ static const struct {
 #undef HF_PARAM
 };
 
+#define STATES_PATTERN                                                                                                 \
+    "^(created|validated|queued|assigned|running|progressing|retrying|completed|failed|cancelled|pending)"             \
+    "(,(created|validated|queued|assigned|running|progressing|retrying|completed|failed|cancelled|pending))*$"
+
+/* What a TEXT takes when it is not any text. */
+static const struct {
+    const char *name, *schema;
+} narrower[] = {
+    {"sort", "{\"enum\": [\"created\", \"-created\", \"updated\", \"-updated\"]}"},
+    {"verdict", "{\"enum\": [\"accepted\", \"rejected\"]}"},
+    {"format", "{\"enum\": [\"csv\", \"jsonl\"]}"},
+    {"as_of", "{\"$ref\": \"#/components/schemas/Point\"}"},
+    {"from", "{\"$ref\": \"#/components/schemas/Point\"}"},
+    {"to", "{\"$ref\": \"#/components/schemas/Point\"}"},
+};
+
+static json_t *schema_of_text(size_t i) {
+    for (size_t n = 0; n < HF_ARRAY_LEN(narrower); n++)
+        if (strcmp(narrower[n].name, params[i].name) == 0)
+            return json_loads(narrower[n].schema, 0, NULL);
+    return json_pack("{s:s, s:I, s:I}", "type", "string", "minLength", (json_int_t)params[i].min, "maxLength",
+                     (json_int_t)params[i].max);
+}
+
 static json_t *schema_of_param(size_t i) {
     switch (params[i].kind) {
     case P_INT:
@@ -67,15 +91,9 @@ static json_t *schema_of_param(size_t i) {
                          (json_int_t)params[i].max);
     case P_BOOL: return json_pack("{s:s}", "type", "boolean");
     case P_ID: return reference("Id");
-    case P_STATES:
-        return json_pack(
-            "{s:s, s:s}", "type", "string", "pattern",
-            "^(created|validated|queued|assigned|running|progressing|retrying|completed|failed|cancelled|pending)"
-            "(,(created|validated|queued|assigned|running|progressing|retrying|completed|failed|cancelled|pending))*$");
-    case P_TIME: return json_pack("{s:s}", "type", "string");
-    default:
-        return json_pack("{s:s, s:I, s:I}", "type", "string", "minLength", (json_int_t)params[i].min, "maxLength",
-                         (json_int_t)params[i].max);
+    case P_STATES: return json_pack("{s:s, s:s}", "type", "string", "pattern", STATES_PATTERN);
+    case P_TIME: return reference("TimeOrAgo");
+    default: return schema_of_text(i);
     }
 }
 
@@ -87,6 +105,8 @@ static json_t *one_param(size_t i) {
                             params[i].kind == P_INT    ? json_integer(strtoll(params[i].example, NULL, 10))
                             : params[i].kind == P_BOOL ? json_true()
                                                        : json_string(params[i].example));
+    if (strcmp(params[i].name, "from") == 0)
+        json_object_set_new(o, "required", json_true());
     return o;
 }
 
@@ -148,7 +168,7 @@ static json_t *answers_of(const char *path, const char *scope, const char *param
         add_answer(a, "503", "The journal cannot be read, or the log not reached.", content_of("Health"));
     if (v1 && !writes)
         json_object_set_new(a, "304", json_pack("{s:s}", "description", "Not changed since that ETag."));
-    if (*params_ || has_body || v1)
+    if (*params_ || has_body || v1 || strchr(path, '{'))
         add_answer(a, "400", "A parameter or the body is not as it should be; the detail names it.", error_content(v1));
     if (strcmp(scope, "OPEN") != 0) {
         add_answer(a, "401", "The credentials are missing, unknown or expired.", error_content(v1));
@@ -158,6 +178,8 @@ static json_t *answers_of(const char *path, const char *scope, const char *param
         add_answer(a, "404", "There is no such thing.", error_content(v1));
     if (v1)
         add_answer(a, "406", "Accept does not allow what this answers.", error_content(v1));
+    if (v1 && writes)
+        add_answer(a, "409", "It exists already, or its state does not allow this.", error_content(v1));
     if (has_body) {
         add_answer(a, "413", "The body is larger than http.body_max, or has too many items.", error_content(v1));
         add_answer(a, "415", "The body is neither JSON nor YAML, or is compressed.", error_content(v1));
@@ -171,6 +193,29 @@ static json_t *answers_of(const char *path, const char *scope, const char *param
     return a;
 }
 
+static bool is_optional(const char *body) { return strcmp(body, "JobQuery") == 0 || strcmp(body, "Reason") == 0; }
+
+/* Whoever submitted a job goes on with its id: the links tell with what. */
+static void add_links(json_t *answers, const char *from, const char *path, const char *handler) {
+    static const char *const taken[] = {"/jobs/{id}", "/jobs/progress/{id}", "/jobs/logs/{id}", "/jobs/eta/{id}"};
+    bool by_id = strncmp(path, "/api/v1/", 8) == 0 && strstr(path, "jobs/{id}");
+    for (size_t i = 0; i < HF_ARRAY_LEN(taken); i++)
+        by_id = by_id || strcmp(taken[i], path) == 0;
+    if (!by_id)
+        return;
+    json_t *ok = json_object_get(answers, "200"), *links = json_object_get(ok, "links");
+    if (!links)
+        json_object_set_new(ok, "links", links = json_object());
+    json_object_set_new(links, handler, json_pack("{s:s, s:{s:s}}", "operationId", handler, "parameters", "id", from));
+}
+
+static void link_submissions(json_t *answers) {
+#define HF_ROUTE(method, path, handler, body, scope, params, answer, summary)                                          \
+    add_links(answers, "$response.body#/items/0/job_id", path, #handler);
+#include "journal/http/routes.def"
+#undef HF_ROUTE
+}
+
 static json_t *operation(const char *method, const char *path, const char *handler, const char *body, const char *scope,
                          const char *params_, const char *answer, const char *summary) {
     bool writes = strcmp(method, "GET") != 0 && strcmp(scope, "READ") != 0;
@@ -179,11 +224,14 @@ static json_t *operation(const char *method, const char *path, const char *handl
     add_query_params(list, params_);
     json_t *o = json_pack("{s:s, s:s, s:s, s:o, s:o}", "operationId", handler, "summary", summary, "x-scope", scope,
                           "parameters", list, "responses", answers_of(path, scope, params_, body, answer, writes));
+    if (strcmp(handler, "v1_submit") == 0)
+        link_submissions(json_object_get(o, "responses"));
     json_object_set_new(o, "tags", json_pack("[s]", strncmp(path, "/api/v1/", 8) == 0 ? "v1" : "older paths"));
     if (strcmp(body, "NONE") != 0)
         json_object_set_new(o, "requestBody",
-                            json_pack("{s:b, s:{s:{s:o}, s:{s:o}}}", "required", 1, "content", "application/json",
-                                      "schema", reference(body), "application/yaml", "schema", reference(body)));
+                            json_pack("{s:b, s:{s:{s:o}, s:{s:o}}}", "required", !is_optional(body), "content",
+                                      "application/json", "schema", reference(body), "application/yaml", "schema",
+                                      reference(body)));
     json_object_set_new(o, "security",
                         strcmp(scope, "OPEN") == 0 ? json_pack("[{}]") : json_pack("[{s:o}]", "token", scopes));
     if (strcmp(scope, "OPEN") == 0)

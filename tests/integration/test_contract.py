@@ -1,0 +1,78 @@
+"""The sidecar is what its OpenAPI document says: Schemathesis reads the served document and asks everything it can think of."""
+import importlib.util, os, re, subprocess, sys
+
+from fleet import BIN, Fleet, main, skip, sleep_job
+
+# What a schema cannot say, and where: a cursor is one that a page ended with, a point one that the log has, a submission's members go
+# together. 400 is then right for what the schema allows; everywhere else it is a failure.
+CONFIG = """
+[generation]
+allow-x00 = false  # JSON with NUL in a name is refused, as the parser's limits say
+
+[checks]
+positive_data_acceptance.expected-statuses = ["2xx", 304, 401, 403, 404, 409, 429]
+negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422]
+
+[[operations]]
+include-operation-id = ["v1_jobs", "v1_job_events", "v1_job_logs", "v1_audit_jobs", "v1_audit_job", "v1_audit_changes", "v1_download_jobs", "v1_jobs_cancel",
+                        "v1_jobs_retry", "v1_jobs_delete"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 429]
+
+# Submissions are judged one by one, in the answer.
+[[operations]]
+include-operation-id = ["v1_submit", "jobs_submit"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 413, 429]
+checks.negative_data_rejection.enabled = false
+
+# The older paths ignore what they do not know, as they always did; and 1.0 is an integer for a schema, not for them.
+[[operations]]
+include-operation-id = ["jobs_query", "jobs_list", "jobs_cancel"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 429]
+checks.negative_data_rejection.enabled = false
+"""
+
+
+def new_token(name="tester"):
+    text = subprocess.run([os.path.join(BIN, "hyperjournal"), "token", name, "read", "submit", "operate"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return re.search(r"# (hft_\S+)", text).group(1), text[text.index("  - {"):]
+
+
+# Without --checks all of Schemathesis' checks are made, but for what CONFIG says.
+def run_schemathesis(directory, http, token, *more):
+    with open(os.path.join(directory, "schemathesis.toml"), "w") as out:
+        out.write(CONFIG)
+    # /api/v1/events is a stream without an end: test_http, test_api and test_page read it.
+    command = [sys.executable, "-m", "schemathesis.cli", "run", http + "/api/v1/openapi.json", "--workers", "1", "--seed", "6",
+               "--header", "Authorization: Bearer " + token, "--exclude-path", "/api/v1/events", "--request-timeout", "10", "--continue-on-failure",
+               "--max-examples", "10", "--no-shrink", *more]
+    return subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=150)
+
+
+def the_document_and_the_answers_agree():
+    if importlib.util.find_spec("schemathesis") is None:
+        skip("Schemathesis is not installed: ops/build/python-venv")
+    with Fleet() as f:
+        token, line = new_token()
+        tokens = os.path.join(f.dir, "tokens.yaml")
+        with open(tokens, "w") as out:
+            out.write("tokens:\n" + line)
+        os.chmod(tokens, 0o600)
+        f.journal(access__tokens_file=tokens), f.dispatch()
+        bearer = {"Authorization": "Bearer " + token}
+        status, answer = f.request("POST", "/api/v1/jobs", [sleep_job(60000, "job-%d" % i) for i in range(4)], headers=bearer)
+        assert status == 200 and answer["accepted"] == 4, answer
+        f.request("POST", "/api/v1/jobs/job-0/cancel", {}, headers=bearer)
+        # Then from answer to request along the document's links; a submission of which nothing was taken answers 200 too, and leads nowhere.
+        rounds = [(["--phases", "examples,coverage,fuzzing", "--max-time", "30"], 500),
+                  (["--phases", "stateful", "--max-time", "8", "--exclude-checks",
+                    "positive_data_acceptance,negative_data_rejection,ensure_resource_availability"], 20)]
+        for options, least in rounds:
+            run = run_schemathesis(f.dir, f.http, token, *options)
+            assert run.returncode == 0, run.stdout[-20000:]
+            found = re.search(r"(\d+) generated", run.stdout)
+            assert found and int(found.group(1)) > least, run.stdout[-2000:]  # it did ask
+        assert f.j.alive() and f.request("GET", "/health")[0] == 200
+
+
+if __name__ == "__main__":
+    main(the_document_and_the_answers_agree)

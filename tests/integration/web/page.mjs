@@ -1,0 +1,119 @@
+// What somebody does with the page, from a job's submission to the audit: node page.mjs URL IMAGE OUTPUT PICTURES
+import { must, Page, until } from "./browser.mjs";
+
+const [, , base, image, output, pictures] = process.argv;
+const p = await Page.open(base, pictures);
+const state = () => p.page.$eval("main h1 .state", (e) => e.textContent.trim()).catch(() => "");
+const jobOf = async () => (await p.page.evaluate(() => location.hash)).replace("#/job/", "");
+
+async function submitByForm() {
+  await p.turn("#/submit");
+  await p.page.type("[name=vm_path]", image);
+  await p.page.type("[name=name]", "by form");
+  await p.page.type("[name=output_dir]", output);
+  await p.page.select("[name=operation]", "convert");
+  await p.page.select("[name=format]", "qcow2");
+  await p.page.type("[name=requested_by]", "ana");
+  await p.click("Submit", "main");
+  await until("the new job's page", async () => (await p.page.evaluate(() => location.hash)).startsWith("#/job/"));
+  await until("the job to finish by itself on the page", async () => (await state()) === "completed", 40);
+  must((await p.text()).includes(".qcow2"), "the page does not show what the job made");
+  must(/Created/.test(await p.text(".timeline")) && /Completed/.test(await p.text(".timeline")), "the timeline is not complete");
+  return jobOf();
+}
+
+async function cancelAnother() {
+  await p.turn("#/submit");
+  await p.page.$eval("[name=json]", (e) => { e.value = JSON.stringify({ name: "too long", operation: "sleep", parameters: { ms: 600000 } }); });
+  await p.click("Submit JSON");
+  await until("the job's page", async () => (await p.page.evaluate(() => location.hash)).startsWith("#/job/"));
+  await until("the job to run", async () => ["running", "progressing"].includes(await state()), 30);
+  await p.click("Cancel", "main");
+  await until("the job to be cancelled", async () => (await state()) === "cancelled", 30);
+}
+
+async function filter() {
+  await p.turn("#/jobs");
+  await until("both jobs", async () => (await p.count("main tbody tr")) >= 2);
+  const all = await p.count("main tbody tr");
+  await p.page.select("[name=state]", "cancelled");
+  await until("the filter in the address", async () => (await p.page.evaluate(() => location.hash)).includes("state=cancelled"));
+  await until("one job", async () => (await p.count("main tbody tr")) === 1);
+  await p.page.reload();
+  await until("the same after a reload", async () => (await p.count("main tbody tr")) === 1);
+  must((await p.page.$eval("[name=state]", (e) => e.value)) === "cancelled", "the form forgot the filter");
+  must((await p.text("main tbody")).includes("too long"), "the filter shows another job");
+  must(all > 1, "the filter had nothing to take away");
+}
+
+async function audit(id) {
+  await p.turn("#/audit?job=" + id);
+  await p.says("completed");
+  await p.page.$eval("input[type=range]", (e) => { e.value = "0"; e.dispatchEvent(new Event("input")); e.dispatchEvent(new Event("change")); });
+  await p.says("It did not exist yet", 10).catch(() => p.says("What has changed since", 5));
+}
+
+// While it is paused nothing moves; afterwards what was missed is there.
+async function pause() {
+  await p.turn("#/jobs");
+  await until("the stream", async () => (await p.text("#live")) === "live");
+  const before = await p.count("main tbody tr");
+  await p.click("Pause");
+  await p.page.evaluate(() => fetch("/api/v1/jobs", { method: "POST", headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ name: "meanwhile", operation: "sleep", parameters: { ms: 1 } }) }));
+  await new Promise((f) => setTimeout(f, 2500));
+  must((await p.count("main tbody tr")) === before, "a paused page moved");
+  await p.click("Go on");
+  await until("what happened meanwhile", async () => (await p.count("main tbody tr")) > before, 10);
+}
+
+async function lookAtAll(id) {
+  const views = { overview: "#/overview", jobs: "#/jobs", job: "#/job/" + id, submit: "#/submit", workers: "#/workers", log: "#/log", audit: "#/audit", "audit-job": "#/audit?job=" + id };
+  for (const [name, hash] of Object.entries(views)) {
+    await p.turn(hash);
+    for (const theme of ["light", "dark"]) {
+      await p.theme(theme);
+      await p.accessible(name + ", " + theme);
+      await p.picture(name + "-" + theme);
+    }
+    await p.page.setViewport({ width: 375, height: 800 });
+    await p.fits(name + " on a phone");
+    await p.picture(name + "-phone");
+    await p.page.setViewport({ width: 1280, height: 900 });
+  }
+}
+
+async function keyboard() {
+  await p.turn("#/overview");
+  await p.page.reload();
+  await p.page.waitForSelector("main h1");
+  await p.page.keyboard.press("Tab");
+  must((await p.page.evaluate(() => document.activeElement.textContent)).startsWith("Skip"), "the first Tab does not lead to the skip link");
+  await p.click("Dark theme").catch(() => p.click("Light theme"));
+  const chosen = await p.page.evaluate(() => document.documentElement.dataset.theme);
+  await p.page.reload();
+  must((await p.page.evaluate(() => document.documentElement.dataset.theme)) === chosen, "the theme is forgotten");
+}
+
+try {
+  const answer = await p.page.goto(base + "/");
+  const policy = answer.headers()["content-security-policy"] || "";
+  must(policy.includes("default-src 'none'") && !policy.includes("unsafe"), "the policy is " + policy);
+  await p.page.waitForSelector("main h1");
+  const id = await submitByForm();
+  await cancelAnother();
+  await filter();
+  await audit(id);
+  await pause();
+  await lookAtAll(id);
+  await keyboard();
+  (await p.policyRefused()).forEach((r) => p.wrong.push("refused by the policy: " + r));
+  must(p.wrong.length === 0, "wrong on the page:\n  " + [...new Set(p.wrong)].join("\n  "));
+  console.log("the page asked " + p.answers + " times and nothing was wrong");
+} catch (e) {
+  await p.picture("failed").catch(() => {});
+  console.error(e.message + "\n  " + [...new Set(p.wrong)].join("\n  "));
+  process.exitCode = 1;
+} finally {
+  await p.close();
+}
