@@ -40,6 +40,7 @@ struct hf_http {
     uint64_t next_number;
     struct hf_streams *streams;
     struct hf_samples *samples;
+    struct hf_exemplars *exemplars;
 };
 
 hf_store *hf_http_store(hf_http *http);

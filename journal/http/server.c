@@ -9,6 +9,7 @@
 #include "journal/http/exchange.h"
 #include "journal/http/inside.h"
 #include "journal/http/merkle.h"
+#include "journal/http/metrics.h"
 #include "journal/http/samples.h"
 #include "journal/http/stream.h"
 #include "schemas/base/log.h"
@@ -21,6 +22,7 @@ const char *hf_http_address(const hf_http *http) { return http->address; }
 
 /* ---- news for the streams ---- */
 void hf_http_changed(hf_http *http, const hf_change *change) {
+    hf_exemplars_note(http->exemplars, change);
     if (change->record)
         hf_streams_changed(http->streams, change->record->job_id, change->position, hf_mono_ms(http->clock));
 }
@@ -150,9 +152,10 @@ hf_code hf_http_start(const hf_http_options *options, hf_http **ret, hf_err *ret
     http->next_number = 1;
     http->samples = hf_samples_new();
     http->merkle = hf_merkle_new();
+    http->exemplars = hf_exemplars_new();
     http->writes = hf_queue_new(sizeof(hf_write *), HF_HTTP_WRITES_MAX);
-    hf_code code = http->writes && http->samples && http->merkle ? hf_streams_new(http, &http->streams, reterr)
-                                                                 : hf_fail(reterr, HF_E_NO_MEMORY, "HTTP");
+    bool made = http->writes && http->samples && http->merkle && http->exemplars;
+    hf_code code = made ? hf_streams_new(http, &http->streams, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "HTTP");
     if (code == HF_OK)
         code = hf_tables_open(hf_http_store(http), HF_PROFILE_FULL, &http->tables, reterr);
     if (code == HF_OK)
@@ -189,6 +192,7 @@ void hf_http_stop(hf_http *http) {
     hf_streams_free(http->streams);
     hf_samples_free(http->samples);
     hf_merkle_free(http->merkle);
+    hf_exemplars_free(http->exemplars);
     hf_tls_close(http->tls);
     hf_access_close(http->access);
     hf_queue_free(http->writes);

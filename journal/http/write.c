@@ -4,6 +4,7 @@
 
 #include "journal/http/inside.h"
 #include "journal/http/lookup.h"
+#include "journal/http/metrics.h"
 #include "journal/http/samples.h"
 #include "journal/http/stream.h"
 #include "schemas/base/log.h"
@@ -21,6 +22,9 @@ hf_write *hf_write_new(hf_request *r, uint32_t count, void (*answer)(hf_request 
     w->count = count;
     w->answer = answer;
     r->write = w;
+    const char *trace = hf_request_header(r, "traceparent");
+    if (hf_trace_valid(trace))
+        snprintf(w->traceparent, sizeof w->traceparent, "%s", trace);
     return w;
 }
 
@@ -113,6 +117,7 @@ void hf_write_begin(hf_write *w) {
 int hf_http_fd(hf_http *http) { return hf_queue_fd(http->writes); }
 
 static void produce(hf_http *http, hf_write *w, int *budget) {
+    const hf_header trace = {HF_STR("traceparent"), hf_str_of(w->traceparent)};
     for (; w->sent<w->count && * budget> 0; w->sent++) {
         hf_write_item *item = &w->items[w->sent];
         if (item->done)
@@ -120,10 +125,11 @@ static void produce(hf_http *http, hf_write *w, int *budget) {
         hf_err err;
         uint64_t tag = HF_HTTP_TAG_BIT | w->number << INDEX_BITS | w->sent;
         const hf_write_plain *p = item->plain;
-        hf_code code = p ? hf_klog_produce(http->options.log, p->topic, p->partition, p->key, p->value, p->type,
-                                           p->headers, p->header_count, tag, &err)
-                         : hf_klog_produce(http->options.log, HF_TOPIC_JOB_EVENTS, -1, hf_str_of(item->id),
-                                           (hf_str){item->bytes, item->len}, "JobEvent", NULL, 0, tag, &err);
+        hf_code code =
+            p ? hf_klog_produce(http->options.log, p->topic, p->partition, p->key, p->value, p->type, p->headers,
+                                p->header_count, tag, &err)
+              : hf_klog_produce(http->options.log, HF_TOPIC_JOB_EVENTS, -1, hf_str_of(item->id),
+                                (hf_str){item->bytes, item->len}, "JobEvent", &trace, *w->traceparent != 0, tag, &err);
         if (code == HF_E_LOG_QUEUE_FULL)
             return; /* reports will make room */
         if (code != HF_OK) {

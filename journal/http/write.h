@@ -31,6 +31,7 @@ struct hf_write {
     uint32_t count, sent, open; /* open: items without an outcome */
     int64_t deadline_ms;        /* monotonic */
     bool late;
+    char traceparent[56];                       /* the request's, which its records carry on; "": none */
     void (*answer)(hf_request *r, hf_write *w); /* on a server thread, after all items are done */
     hf_write *next;
     hf_write_item items[];

@@ -12,13 +12,14 @@ static const char *const providers[HF_PROVIDERS] = {"local", "vsphere", "hyperv"
                                                     "ovirt", "nutanix", "openstack",    "aws",     "azure",
                                                     "gcp",   "oci",     "alibabacloud", "other"};
 static const char *const operations[HF_OPERATIONS] = {
-    "export",      "discover",     "inspect",    "convert",   "offline_fix",
-    "boot_repair", "selinux_prep", "lvm_repair", "fs_repair", "initramfs_regenerate",
-    "sleep",       "import",       "verify",     "snapshot",  "clone",
-    "other"};
+    "export",      "discover",     "inspect",     "convert",      "offline_fix",
+    "boot_repair", "selinux_prep", "lvm_repair",  "fs_repair",    "initramfs_regenerate",
+    "sleep",       "import",       "verify",      "snapshot",     "clone",
+    "sweep",       "ova-create",   "ova-extract", "ova-validate", "other"};
 static const char *const oses[HF_OSES] = {"linux", "windows", "bsd", "unknown", "other"};
 static const char *const sizes[HF_SIZES] = {"small", "medium", "large", "xlarge", "xxlarge"};
 static const char *const powers[HF_POWERS] = {"poweredOn", "poweredOff", "suspended", "unknown", "other"};
+static const char *const needs_names[HF_REQUIREMENTS - HF_PROVIDERS] = {"nbd", "lvm", "mount", "selinux_tools"};
 static const hf_state ended[3] = {HF_S_COMPLETED, HF_S_FAILED, HF_S_CANCELLED};
 
 static uint32_t index_of(const char *const *names, uint32_t count, hf_str name) {
@@ -27,7 +28,29 @@ static uint32_t index_of(const char *const *names, uint32_t count, hf_str name) 
             return i;
     return count - 1;
 }
-static uint32_t provider_of(const hf_job *job) { return index_of(providers, HF_PROVIDERS, job->spec->provider); }
+uint32_t hf_counters_operation(hf_str operation) { return index_of(operations, HF_OPERATIONS, operation); }
+uint32_t hf_counters_provider(hf_str provider) { return index_of(providers, HF_PROVIDERS, provider); }
+uint32_t hf_counters_priority(int32_t priority) {
+    bool known = priority >= HF_PRIORITY_HIGHEST && priority <= HF_PRIORITY_LOWEST;
+    return known ? (uint32_t)(priority - HF_PRIORITY_HIGHEST) : HF_PRIORITIES - 1;
+}
+static uint32_t provider_bit(hf_str provider) {
+    return 1u << (HF_ARRAY_LEN(needs_names) + hf_counters_provider(provider));
+}
+/* Of a job without a source the provider says nothing: intake names one all the same. */
+uint32_t hf_counters_asked(const hf_spec *spec) {
+    const hf_needs *n = &spec->needs;
+    bool source = spec->vm_path.len > 0 || spec->disks.count > 0 || spec->endpoint.len > 0;
+    return (uint32_t)n->nbd | (uint32_t)n->lvm << 1 | (uint32_t)n->mount << 2 | (uint32_t)n->selinux_tools << 3 |
+           (source ? provider_bit(spec->provider) : 0);
+}
+uint32_t hf_counters_met(const hf_capabilities *c) {
+    uint32_t met = (uint32_t)c->nbd | (uint32_t)c->lvm << 1 | (uint32_t)c->mount << 2 | (uint32_t)c->selinux_tools << 3;
+    for (uint32_t i = 0; i < c->providers.count; i++)
+        met |= provider_bit(*HF_LIST_AT(c->providers, hf_str, i));
+    return met;
+}
+static uint32_t provider_of(const hf_job *job) { return hf_counters_provider(job->spec->provider); }
 static uint32_t error_of(hf_str code) {
     if (!code.p)
         return HF_CODE_COUNT;
@@ -86,6 +109,18 @@ static const char *label_provider(uint32_t i, char *text) {
 static const char *label_operation(uint32_t i, char *text) {
     (void)text;
     return operations[i];
+}
+static const char *label_priority(uint32_t i, char *text) {
+    if (i + 1 == HF_PRIORITIES)
+        return "other";
+    snprintf(text, 32, "%u", i + HF_PRIORITY_HIGHEST);
+    return text;
+}
+static const char *label_requirement(uint32_t i, char *text) {
+    if (i < HF_ARRAY_LEN(needs_names))
+        return needs_names[i];
+    snprintf(text, 32, "provider:%s", providers[i - HF_ARRAY_LEN(needs_names)]);
+    return text;
 }
 static const char *label_os(uint32_t i, char *text) {
     (void)text;
@@ -178,11 +213,16 @@ static void bump(hf_counters *k, hf_counter n, uint32_t a, uint32_t b, uint32_t 
     k->now[cell(n, a, b, c)] += by;
 }
 
+static uint32_t bucket_of(hf_dim dim, double value) {
+    uint32_t i = 0;
+    while (i + 2 < dims[dim].count && value > hf_dim_bound(dim, i))
+        i++;
+    return i;
+}
+
 /* Cells of `n` in its dimension `dim`: the bucket of `value`, and the sum. a and b: the labels before it. */
 static void observe(hf_counters *k, hf_counter n, hf_dim dim, uint32_t a, uint32_t b, double value, int64_t as_sum) {
-    uint32_t count = dims[dim].count, i = 0;
-    while (i + 2 < count && value > hf_dim_bound(dim, i))
-        i++;
+    uint32_t count = dims[dim].count, i = bucket_of(dim, value);
     int at = families[n].dims[2] == dim ? 2 : families[n].dims[1] == dim ? 1 : 0;
     uint32_t index[3] = {a, b, 0};
     index[at] = i;
@@ -293,14 +333,22 @@ static void count_disks(hf_counters *k, uint32_t provider, const hf_result *r) {
     json_decref(json);
 }
 
-static void count_end(hf_counters *k, const hf_job *job) {
-    uint32_t status = 0, provider = provider_of(job);
-    while (status < 2 && ended[status] != (hf_state)job->state)
-        status++;
-    bump(k, HF_N_JOBS_ENDED, status, provider, 0, 1);
+bool hf_counters_end_of(const hf_job *before, const hf_job *job, hf_counted_end *ret) {
+    if (!hf_state_terminal((hf_state)job->state) || (before && hf_state_terminal((hf_state)before->state)))
+        return false;
     int64_t from = job->started_at ? job->started_at : job->created_at;
-    int64_t ms = job->finished_at > from ? job->finished_at - from : 0; /* clocks of two machines may disagree */
-    observe(k, HF_N_DURATION, HF_D_B_SECONDS, status, provider, (double)ms / 1000, ms);
+    *ret = (hf_counted_end){.provider = provider_of(job)};
+    while (ret->status < 2 && ended[ret->status] != (hf_state)job->state)
+        ret->status++;
+    ret->ms = job->finished_at > from ? job->finished_at - from : 0; /* clocks of two machines may disagree */
+    ret->bucket = bucket_of(HF_D_B_SECONDS, (double)ret->ms / 1000);
+    return true;
+}
+
+static void count_end(hf_counters *k, const hf_job *job, const hf_counted_end *end) {
+    uint32_t provider = end->provider;
+    bump(k, HF_N_JOBS_ENDED, end->status, provider, 0, 1);
+    observe(k, HF_N_DURATION, HF_D_B_SECONDS, end->status, provider, (double)end->ms / 1000, end->ms);
     const hf_result *r = job->result;
     if (job->state == HF_S_COMPLETED && r && hf_str_eqz(job->spec->operation, "discover"))
         count_discovered(k, job);
@@ -324,7 +372,16 @@ static void count_transition(hf_counters *k, hf_event event, const hf_job *after
         after->error)
         bump(k, HF_N_ERRORS, error_of(after->error->code), provider_of(after), 0, 1);
     if (event == HF_EV_RETRY_SCHEDULED || (event == HF_EV_LEASE_EXPIRED && after->state == HF_S_RETRYING))
-        bump(k, HF_N_RETRIES, index_of(operations, HF_OPERATIONS, after->spec->operation), provider_of(after), 0, 1);
+        bump(k, HF_N_RETRIES, hf_counters_operation(after->spec->operation), provider_of(after), 0, 1);
+}
+
+static void count_waiting(hf_counters *k, const hf_spec *spec, int64_t by) {
+    bump(k, HF_N_JOBS_QUEUED, hf_counters_operation(spec->operation), hf_counters_priority(spec->policy.priority), 0,
+         by);
+    uint32_t wants = hf_counters_asked(spec);
+    for (uint32_t i = 0; i < HF_REQUIREMENTS; i++)
+        if (wants & 1u << i)
+            bump(k, HF_N_JOBS_NEEDING, i, 0, 0, by);
 }
 
 void hf_counters_change(hf_counters *k, const hf_record *record, hf_verdict verdict, const hf_job *before,
@@ -336,12 +393,16 @@ void hf_counters_change(hf_counters *k, const hf_record *record, hf_verdict verd
         count_transition(k, hf_record_event(record, i), after);
     if (before && !before->deleted)
         bump(k, HF_N_JOBS_STATE, (uint32_t)before->state, 0, 0, -1);
+    bool waited = before && before->state == HF_S_QUEUED, waits = after->state == HF_S_QUEUED;
+    if (waited != waits)
+        count_waiting(k, after->spec, waits ? 1 : -1);
     if (!after->deleted)
         bump(k, HF_N_JOBS_STATE, (uint32_t)after->state, 0, 0, 1);
     else if (!before || !before->deleted)
         bump(k, HF_N_JOBS_DELETED, 0, 0, 0, 1);
-    if (hf_state_terminal((hf_state)after->state) && !(before && hf_state_terminal((hf_state)before->state)))
-        count_end(k, after);
+    hf_counted_end end;
+    if (hf_counters_end_of(before, after, &end))
+        count_end(k, after, &end);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------ */

@@ -3,7 +3,8 @@
 #pragma once
 #include "journal/replica/layout.h"
 
-enum { HF_PROVIDERS = 14, HF_OPERATIONS = 16, HF_OSES = 5, HF_SIZES = 5, HF_POWERS = 5 };
+enum { HF_PROVIDERS = 14, HF_OPERATIONS = 20, HF_OSES = 5, HF_SIZES = 5, HF_POWERS = 5 };
+enum { HF_PRIORITIES = HF_PRIORITY_LOWEST + 1, HF_REQUIREMENTS = 4 + HF_PROVIDERS };
 
 typedef enum hf_dim {
 #define HF_DIM(id, count, label) HF_D_##id,
@@ -49,4 +50,18 @@ const char *hf_dim_label(hf_dim dim, uint32_t index, char text[32]);
 bool hf_dim_is_histogram(hf_dim dim);
 /* Upper bound of a histogram's cell, +inf for the one above the last; the cell behind that is the sum. */
 double hf_dim_bound(hf_dim dim, uint32_t index);
+/* A job's end, as it counts in DURATION. */
+typedef struct hf_counted_end {
+    uint32_t status, provider, bucket;
+    int64_t ms;
+} hf_counted_end;
+/* False: the job did not end between these two (before: NULL where there is none). */
+bool hf_counters_end_of(const hf_job *before, const hf_job *after, hf_counted_end *ret);
+/* Which index of its dimension something has; what is not in the list is `other`. */
+uint32_t hf_counters_operation(hf_str operation);
+uint32_t hf_counters_provider(hf_str provider);
+uint32_t hf_counters_priority(int32_t priority);
+/* Bits of the dimension REQUIREMENT: what the job asks of a worker; what a worker meets. */
+uint32_t hf_counters_asked(const hf_spec *spec);
+uint32_t hf_counters_met(const hf_capabilities *capabilities);
 int64_t hf_counter_get(const hf_counters *counters, hf_counter counter, uint32_t a, uint32_t b, uint32_t c);

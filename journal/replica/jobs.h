@@ -14,6 +14,7 @@ struct hf_slot {
     size_t bytes;           /* its row takes no more: lengths of the records that made it */
     hf_slot *newer, *older; /* by use */
     int64_t stored_updated; /* by_state as the store has it (or will, by the sealed batch) */
+    int64_t stored_queued;  /* by_wait: the same, of a job that is queued there */
     int8_t stored_state;    /* HF_S_NONE: it is not in by_state */
     bool dirty;             /* in the open batch's list */
     bool has_row;           /* `jobs` has a row for it */

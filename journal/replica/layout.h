@@ -7,7 +7,7 @@
 #include "journal/store/store.h"
 #include "schemas/job/fold.h"
 
-enum { HF_LAYOUT_VERSION = 4 };
+enum { HF_LAYOUT_VERSION = 5 };
 
 typedef enum hf_store_table_id {
 #define HF_STORE_TABLE(id, name, flags, doc) HF_TB_##id,
@@ -48,6 +48,24 @@ static inline uint64_t hf_by_state_job(hf_str key) {
     if (key.len == HF_BY_STATE_BYTES)
         memcpy(&job, key.p + 9, 8);
     return be64toh(job);
+}
+
+/* ---- by_wait: operation and priority as the counters' labels count them (counters.h) ------------------------- */
+enum { HF_BY_WAIT_BYTES = 18 };
+static inline hf_str hf_by_wait_key(uint32_t operation, uint32_t priority, int64_t queued_at, uint64_t job_key,
+                                    char key[HF_BY_WAIT_BYTES]) {
+    uint64_t at = htobe64((uint64_t)queued_at), job = htobe64(job_key);
+    key[0] = (char)operation;
+    key[1] = (char)priority;
+    memcpy(key + 2, &at, 8);
+    memcpy(key + 10, &job, 8);
+    return (hf_str){key, HF_BY_WAIT_BYTES};
+}
+static inline int64_t hf_by_wait_since(hf_str key) {
+    uint64_t at = 0;
+    if (key.len == HF_BY_WAIT_BYTES)
+        memcpy(&at, key.p + 2, 8);
+    return (int64_t)be64toh(at);
 }
 
 /* ---- by_created ---------------------------------------------------------------------------------------- */

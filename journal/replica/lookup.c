@@ -21,6 +21,7 @@ hf_code hf_replica_adopt(hf_replica *r, hf_str row, hf_slot **ret, hf_err *reter
     slot->has_row = true;
     slot->stored_state = (int8_t)(job.deleted ? HF_S_NONE : job.state);
     slot->stored_updated = job.updated_at;
+    slot->stored_queued = job.queued_at;
     hf_jobs_add(&r->jobs, slot);
     *ret = slot;
     return HF_OK;

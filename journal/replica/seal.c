@@ -23,6 +23,23 @@ bool hf_replica_must_commit(const hf_replica *r) {
 }
 
 /* ---- a job's rows ------------------------------------------------------------------------------------------ */
+/* Where a queued job waits, so that the oldest of each kind is the first. */
+static bool write_wait(hf_replica *r, const hf_slot *slot) {
+    const hf_job *job = &slot->job;
+    char was[HF_BY_WAIT_BYTES], is[HF_BY_WAIT_BYTES];
+    hf_table by_wait = r->tables.of[HF_TB_BY_WAIT];
+    uint32_t operation = hf_counters_operation(job->spec->operation);
+    uint32_t priority = hf_counters_priority(job->spec->policy.priority);
+    bool waited = slot->stored_state == HF_S_QUEUED, waits = job->state == HF_S_QUEUED && !job->deleted;
+    if (waited && waits && slot->stored_queued == job->queued_at)
+        return true;
+    if (waited &&
+        !hf_changes_delete(r->open, by_wait, hf_by_wait_key(operation, priority, slot->stored_queued, slot->key, was)))
+        return false;
+    return !waits || hf_changes_put(r->open, by_wait,
+                                    hf_by_wait_key(operation, priority, job->queued_at, slot->key, is), HF_STR_NONE, 0);
+}
+
 static hf_code write_indexes(hf_replica *r, const hf_slot *slot, hf_err *reterr) {
     char was[HF_BY_STATE_BYTES], is[HF_BY_STATE_BYTES], path[HF_BY_PATH_BYTES], at[HF_BY_CREATED_BYTES];
     const hf_job *job = &slot->job;
@@ -34,6 +51,8 @@ static hf_code write_indexes(hf_replica *r, const hf_slot *slot, hf_err *reterr)
     if (ok && !job->deleted)
         ok = hf_changes_put(r->open, by_state, hf_by_state_key(job->state, job->updated_at, slot->key, is), HF_STR_NONE,
                             0);
+    if (ok)
+        ok = write_wait(r, slot);
     hf_str created = hf_by_created_key(job->created_at, slot->key, at);
     if (ok && !slot->has_row && !job->deleted)
         ok = hf_changes_put(r->open, r->tables.of[HF_TB_BY_CREATED], created, HF_STR_NONE, 0);
@@ -66,6 +85,7 @@ static void mark_written(hf_replica *r, hf_slot *slot) {
     slot->has_row = !gone;
     slot->stored_state = (int8_t)(slot->job.deleted ? HF_S_NONE : slot->job.state);
     slot->stored_updated = slot->job.updated_at;
+    slot->stored_queued = slot->job.queued_at;
     slot->dirty = false;
     slot->batch = r->batch;
 }

@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 
 #include "journal/store/inside.h"
+#include "schemas/base/clock.h"
 #include "schemas/base/mem.h"
 
 enum { AHEAD = 6 };
@@ -155,7 +156,12 @@ hf_code hf_store_commit(hf_store *store, const hf_changes *changes, hf_err *rete
         if (changes->items[i].table >= tables)
             return hf_fail(reterr, HF_E_INTERNAL, "%s: a change names a table that was not opened", store->dir);
     hf_changes_order(changes, store->tables, tables, order, order + changes->count, ends);
+    int64_t begun = hf_mono_ns();
     hf_code rc = replay(store, changes, tables, order, ends, reterr);
+    if (rc == HF_OK) {
+        atomic_fetch_add(&store->commits, 1);
+        atomic_fetch_add(&store->commit_ns, (uint64_t)(hf_mono_ns() - begun));
+    }
     /* Ahead of need, so that a batch seldom has to be tried twice; a failure shows when the room is needed. */
     if (rc == HF_OK && hf_store_used(store) > store->map_bytes / 5 * 4 && store->map_bytes < store->map_max_bytes)
         hf_store_grow(store, NULL);

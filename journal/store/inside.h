@@ -31,6 +31,7 @@ struct hf_store {
     MDB_txn *pool[POOL]; /* reset read transactions: beginning one anew costs a large calloc */
     unsigned pooled;
 
+    _Atomic uint64_t commits, commit_ns; /* the committer adds to them */
     pthread_mutex_t tables_lock;
     hf_table_row *tables;         /* max_tables of them, so that rows never move */
     _Atomic uint32_t table_count; /* the committer reads it while another thread opens a table */

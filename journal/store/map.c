@@ -1,6 +1,8 @@
 /* The map's size. LMDB changes it only while no transaction of the process is active, and does not
  * check: so reads pass a gate that is shut meanwhile. */
 #include <errno.h>
+#include <stdatomic.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "journal/store/inside.h"
@@ -93,8 +95,15 @@ hf_code hf_store_grow(hf_store *store, hf_err *reterr) {
 
 void hf_store_stats(hf_store *store, hf_store_stat *ret) {
     MDB_envinfo info;
+    struct statvfs fs = {0};
     mdb_env_info(store->env, &info);
+    if (statvfs(store->dir, &fs) != 0)
+        fs.f_bavail = 0;
     *ret = (hf_store_stat){.map_bytes = info.me_mapsize,
+                           .map_max_bytes = store->map_max_bytes,
+                           .free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize,
+                           .commits = atomic_load(&store->commits),
+                           .commit_ns = atomic_load(&store->commit_ns),
                            .used_bytes = (info.me_last_pgno + 1) * store->page_bytes,
                            .readers = info.me_numreaders,
                            .last_txn = info.me_last_txnid};

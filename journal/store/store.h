@@ -110,7 +110,8 @@ static inline uint64_t hf_u64_of(hf_str bytes) {
 }
 
 typedef struct hf_store_stat {
-    uint64_t map_bytes, used_bytes, readers, last_txn;
+    uint64_t map_bytes, map_max_bytes, used_bytes, free_bytes /* of the file system */, readers, last_txn;
+    uint64_t commits, commit_ns; /* since it was opened, and the time they took */
 } hf_store_stat;
 void hf_store_stats(hf_store *store, hf_store_stat *ret);
 /* Names of all tables as of the snapshot, in byte order. Stops at the first answer that is not HF_OK and returns it. */

@@ -232,7 +232,7 @@ static void metrics(void) {
     fputs(
         "# Metrics\n\n"
         "Made from `journal/http/metrics.def`; labels from `journal/replica/counters.def`. `GET /metrics` of a journal's sidecar\n"
-        "answers them as Prometheus text. The names `hypersdk_…` and their labels are public API, kept from HyperSDK;\n"
+        "answers them as Prometheus text 0.0.4, or as OpenMetrics 1.0 where Accept asks for that. The names `hypersdk_…` and their labels are public API, kept from HyperSDK;\n"
         "`hyperfleet_…` are this system's own.\n\n"
         "## Folded with the jobs\n\nThese are facts of the log: they survive restarts, and every journal of a fleet shows the same. So do not add up what\n"
         "several journals say.\n\n"
@@ -241,20 +241,14 @@ static void metrics(void) {
 #define counter "counter"
 #define gauge "gauge"
 #define histogram "histogram"
-#define HF_METRIC_VALUE(id, family, kind, help)
 #define HF_METRIC_COUNTER(id, family, kind, help) put_counter(family, kind, counter_labels[N_##id], help);
 #include "journal/http/metrics.def"
-#undef HF_METRIC_VALUE
-#undef HF_METRIC_COUNTER
     fputs(
-        "\n## Measured by the process that answers\n\nTaken when `/metrics` is asked for, with whatever labels it shows; what counts requests begins anew with the process.\n\n"
-        "| Family | Kind | What it says |\n|---|---|---|\n",
+        "\n## Measured by the process that answers\n\nTaken when `/metrics` is asked for; what counts requests and commits begins anew with the process.\n\n"
+        "| Family | Kind | Labels | What it says |\n|---|---|---|---|\n",
         out);
-#define HF_METRIC_COUNTER(id, family, kind, help)
-#define HF_METRIC_VALUE(id, family, kind, help) fprintf(out, "| `%s` | %s | %s |\n", family, kind, cell(help));
+#define HF_METRIC_VALUE(id, family, kind, labels, help) put_counter(family, #kind, labels, help);
 #include "journal/http/metrics.def"
-#undef HF_METRIC_VALUE
-#undef HF_METRIC_COUNTER
 #undef counter
 #undef gauge
 #undef histogram
