@@ -15,7 +15,7 @@
 #include "schemas/base/log.h"
 #include "schemas/base/mem.h"
 
-enum { CONNECTION_MEMORY = 32 * 1024, PER_IP_MAX = 4096, IDLE_SECONDS = 60 };
+enum { CONNECTION_MEMORY = 16 * 1024, PER_IP_MAX = 8192, IDLE_SECONDS = 60 };
 
 hf_store *hf_http_store(hf_http *http) { return hf_follow_store(http->options.follow); }
 const char *hf_http_address(const hf_http *http) { return http->address; }

@@ -6,6 +6,8 @@
 #include "schemas/base/mem.h"
 #include "schemas/event/json.h"
 
+enum { STREAM_BLOCK = 4096 }; /* libmicrohttpd keeps a block for each stream, for as long as it is open */
+
 hf_code hf_streams_new(hf_http *http, hf_streams **ret, hf_err *reterr) {
     hf_streams *s = hf_alloc(sizeof *s);
     if (!s)
@@ -36,7 +38,12 @@ static ssize_t on_read(void *cls, uint64_t pos, char *to, size_t max) {
             return MHD_CONTENT_READER_END_OF_STREAM;
         b->fill(b);
     }
-    if (b->out_at == b->out.len) { /* nothing new: sleep until woken, unless that came in between */
+    if (b->out_at ==
+        b->out
+            .len) { /* nothing new: sleep until woken, unless that came in between; thousands sleep, so without a buffer */
+        hf_buf_done(&b->out);
+        hf_buf_init(&b->out, HF_STREAM_BUFFER);
+        b->out_at = 0;
         pthread_mutex_lock(&b->streams->lock);
         if (!b->woken && !b->ended) {
             b->suspended = true;
@@ -136,7 +143,7 @@ static void serve(hf_streams *s, hf_request *r, hf_subscriber *b, hf_str entry) 
         hf_reply_error(r, 503, "%d event streams are open already; poll instead", HF_STREAMS_MAX);
         return;
     }
-    r->stream = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16 * 1024, on_read, b, leave);
+    r->stream = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, on_read, b, leave);
     if (!r->stream) {
         leave(b);
         hf_reply_error(r, 503, "no memory for another stream");
