@@ -233,7 +233,10 @@ static void metrics(void) {
         "# Metrics\n\n"
         "Made from `journal/http/metrics.def`; labels from `journal/replica/counters.def`. `GET /metrics` of a journal's sidecar\n"
         "answers them as Prometheus text 0.0.4, or as OpenMetrics 1.0 where Accept asks for that. The names `hypersdk_…` and their labels are public API, kept from HyperSDK;\n"
-        "`hyperfleet_…` are this system's own.\n\n"
+        "`hyperfleet_…` are this system's own. No label takes a job's id or a VM's name; what is in no list is `other`. A scrape walks no jobs.\n\n"
+        "In OpenMetrics the buckets of `hypersdk_job_duration_seconds` carry exemplars: `trace_id` of the last job that ended in the bucket,\n"
+        "when its submission came with a `traceparent`, else its `job_id`. `ops/prometheus` has a scrape configuration, recording rules and\n"
+        "alerts with their test, `ops/grafana` a dashboard made of them.\n\n"
         "## Folded with the jobs\n\nThese are facts of the log: they survive restarts, and every journal of a fleet shows the same. So do not add up what\n"
         "several journals say.\n\n"
         "| Family | Kind | Labels | What it counts |\n|---|---|---|---|\n",
