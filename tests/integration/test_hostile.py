@@ -1,0 +1,207 @@
+"""Clients that mean harm, or are many: each gets a refusal or nothing, memory stays bounded, and whoever else asks is served."""
+import os, re, resource, socket, threading, time
+
+from fleet import Fleet, main, sleep_job
+
+MIB = 1 << 20
+# A sanitizer keeps what was freed for a while: not what is measured here.
+os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=8"
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+
+
+def connect(fleet, buffer=None, seconds=3):
+    host, port = fleet.http[len("http://"):].rsplit(":", 1)
+    s = socket.socket()
+    s.settimeout(seconds)
+    if buffer:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    s.connect((host, int(port)))
+    return s
+
+
+def tell(fleet, data, seconds=3):
+    """Everything that comes back until the server closes or says nothing for a while."""
+    out = b""
+    with connect(fleet, seconds=seconds) as s:
+        try:
+            s.sendall(data)
+            while True:
+                more = s.recv(65536)
+                if not more:
+                    break
+                out += more
+        except (TimeoutError, ConnectionResetError, BrokenPipeError):
+            pass
+    return out
+
+
+def memory(fleet):
+    with open("/proc/%d/status" % fleet.j.process.pid) as f:
+        return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1)) * 1024
+
+
+def others_are_served(fleet):
+    begun = time.monotonic()
+    assert fleet.request("GET", "/health")[0] == 200 and fleet.request("GET", "/api/v1/jobs?limit=5")[0] == 200
+    assert time.monotonic() - begun < 3, "others waited %.1f s" % (time.monotonic() - begun)
+
+
+def post(body, *headers, path="/jobs/submit"):
+    return ("POST %s HTTP/1.1\r\nHost: h\r\n" % path).encode() + b"".join(h.encode() + b"\r\n" for h in headers) + b"\r\n" + body
+
+
+def no_second_request_is_smuggled_in():
+    smuggled = b"GET /api/v1/whoami HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    forms = {
+        "length, and chunked": post(b"0\r\n\r\n" + smuggled, "Content-Length: 5", "Transfer-Encoding: chunked"),
+        "chunked, and length": post(b"0\r\n\r\n" + smuggled, "Transfer-Encoding: chunked", "Content-Length: 5"),
+        "chunked twice": post(b"0\r\n\r\n" + smuggled, "Transfer-Encoding: chunked", "Transfer-Encoding: identity"),
+        "chunked, disguised": post(b"0\r\n\r\n" + smuggled, "Transfer-Encoding: xchunked"),
+        "chunked behind a tab": post(b"0\r\n\r\n" + smuggled, "Transfer-Encoding:\x0bchunked"),
+        "two lengths": post(b"{}" + smuggled, "Content-Length: 2", "Content-Length: 200"),
+        "a list of lengths": post(b"{}" + smuggled, "Content-Length: 2, 2"),
+        "a signed length": post(b"{}" + smuggled, "Content-Length: +2"),
+        "a negative length": post(b"{}" + smuggled, "Content-Length: -2"),
+        "a length in hex": post(b"{}" + smuggled, "Content-Length: 0x2"),
+        "a length beyond 64 bits": post(b"{}" + smuggled, "Content-Length: 18446744073709551618"),
+        "space before the colon": post(b"{}" + smuggled, "Content-Length : 2"),
+        "a folded header": post(b"{}" + smuggled, "X: a", " Content-Length: 2"),
+        "no chunk size": post(b"zz\r\n" + smuggled, "Transfer-Encoding: chunked"),
+        "a chunk size beyond 64 bits": post(b"ffffffffffffffffff\r\n" + smuggled, "Transfer-Encoding: chunked"),
+        "a lone CR in a header": post(b"{}" + smuggled, "X: a\rContent-Length: 2"),
+    }
+    with Fleet() as f:
+        f.journal()
+        answers = {}
+        threads = [threading.Thread(target=lambda n=n, t=t: answers.update({n: tell(f, t)})) for n, t in forms.items()]
+        [t.start() for t in threads], [t.join() for t in threads]
+        for name, answer in sorted(answers.items()):
+            assert b"access_control" not in answer, "%s: a second request was answered: %r" % (name, answer[:600])
+            assert answer == b"" or re.match(rb"HTTP/1\.1 (400|413|501) ", answer), (name, answer[:300])
+        for path in ("/jobs/a%00b", "/jobs/a%2fb", "/jobs/..%2f..%2fetc", "/jobs/%", "/jobs/%zz", "/ui/%2e%2e%2fmain.js", "/jobs/%0d%0aX:1"):
+            answer = tell(f, ("GET %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" % path).encode())
+            assert answer.startswith(b"HTTP/1.1 400 "), (path, answer[:200])
+        for path in (b"/../../etc/passwd", b"/ui/../../etc/passwd", b"/ui/..", b"/jobs/\xff\xfe", b"/jobs/%ff%fe", b"/api/v1/jobs/%c0%ae", b"//jobs//query"):
+            answer = tell(f, b"GET " + path + b" HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            assert re.match(rb"HTTP/1\.1 (400|404) ", answer) and b"root:" not in answer, (path, answer[:200])
+        others_are_served(f)
+
+
+def bombs_are_refused_in_bounded_memory():
+    deep, n = 200000, 1000000
+    bombs = {
+        "deep lists": b"[" * deep, "deep objects": b'{"a":' * deep, "closed deep lists": b"[" * deep + b"]" * deep,
+        "a huge integer": b'{"vm_path": ' + b"9" * n + b"}", "a huge exponent": b'{"vm_path": 1e' + b"9" * 400 + b"}",
+        "a long text": b'{"vm_path": "' + b"a" * n + b'"}', "many names": b"{" + b",".join(b'"%d":1' % i for i in range(100000)) + b"}",
+        "the same name": b"{" + b",".join(b'"vm_path":1' for _ in range(100000)) + b"}", "half a surrogate": b'{"vm_path": "\\ud800"}',
+        "bytes that are not UTF-8": b'{"vm_path": "\xff\xfe"}', "NUL": b'{"vm_path": "/a\\u0000b"}',
+    }
+    laughs = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(b"%c: &%c [%s]\n" % (c, c, b",".join([b"*%c" % (c - 1)] * 9)) for c in range(ord("b"), ord("k")))
+    with Fleet() as f:
+        f.journal()
+        others_are_served(f)
+        before = memory(f)
+        for _ in range(3):
+            for name, bomb in bombs.items():
+                for path in ("/api/v1/jobs", "/jobs/submit"):
+                    answer = tell(f, post(bomb, "Content-Type: application/json", "Content-Length: %d" % len(bomb), "Connection: close", path=path), 20)
+                    ok = answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 413 ")) or (path == "/jobs/submit" and b'"accepted":0' in answer)
+                    assert ok, (name, path, answer[:400])
+            answer = tell(f, post(laughs, "Content-Type: application/yaml", "Content-Length: %d" % len(laughs), "Connection: close", path="/api/v1/jobs"), 20)
+            assert re.match(rb"HTTP/1\.1 4", answer), answer[:400]
+        head = b"GET /status HTTP/1.1\r\nHost: h\r\n" + b"".join(b"X-%d: %s\r\n" % (i, b"a" * 1000) for i in range(200)) + b"\r\n"
+        assert re.match(rb"HTTP/1\.1 (400|413|431) ", tell(f, head) or b"HTTP/1.1 431 "), "huge headers"
+        others_are_served(f)
+        grown = memory(f) - before
+        assert grown < 120 * MIB, "%d MiB more" % (grown // MIB)
+
+
+def thousands_of_idle_connections_leave_room_for_others():
+    with Fleet() as f:
+        f.journal()
+        others_are_served(f)
+        before, held = memory(f), []
+        starts = [b"", b"GET /status HTTP/1.1\r\nHo", b"POST /jobs/submit HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n[",
+                  b"POST /jobs/submit HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[", b"GET /status HTTP/1.1\r\nHost: h\r\n\r\n"]
+        for i in range(3000):
+            s = connect(f)
+            s.sendall(starts[i % len(starts)])
+            held.append(s)
+        for round in range(3):
+            for s in held[1::5] + held[2::5]:  # they go on, a byte at a time
+                try:
+                    s.sendall(b"a")
+                except OSError:
+                    pass
+            others_are_served(f)
+        grown = memory(f) - before
+        print("%d connections: %d MiB more" % (len(held), grown // MIB))
+        assert grown < 3000 * 64 * 1024, "%d MiB more" % (grown // MIB)
+        [s.close() for s in held]
+        others_are_served(f)
+
+
+def journal_bytes(fleet):
+    return sum(os.stat(os.path.join(d, n)).st_blocks * 512 for d, _, names in os.walk(os.path.join(fleet.dir, "state")) for n in names if n.endswith("data.mdb"))
+
+
+def listen(fleet, path, buffer=None):
+    s = connect(fleet, buffer, 20)
+    s.sendall(("GET %s HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n" % path).encode())
+    return s
+
+
+def idle_streams_hold_no_snapshot():
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        f.submit(sleep_job(60000, "quiet"))
+
+        def flow(tag):
+            before = journal_bytes(f)
+            for i in range(120):
+                f.submit(sleep_job(60000, "%s-%d" % (tag, i)))
+            return journal_bytes(f) - before
+        flow("warm")
+        alone = flow("alone")
+        clients = [listen(f, "/api/v1/jobs/quiet/events") for _ in range(1000)]
+        for s in clients:
+            assert s.recv(15).startswith(b"HTTP/1.1 200"), "a stream was refused"
+        crowded = flow("crowded")
+        print("the journal grew by %d KiB without, %d KiB with 1,000 streams" % (alone >> 10, crowded >> 10))
+        assert crowded <= 2 * alone + 2 * MIB, (alone, crowded)
+        others_are_served(f)
+        [s.close() for s in clients]
+
+
+def who_never_reads_is_not_buffered_for():
+    with Fleet(partitions=1) as f:
+        f.journal(), f.dispatch()
+        for n in range(8):
+            ids = f.submit(*[sleep_job(60000) for _ in range(500)])["job_ids"]
+            status, answer = f.request("POST", "/jobs/cancel", {"job_ids": ids, "reason": "r" * 1000})
+            assert status == 200 and len(answer["cancelled"]) == 500, str(answer)[:300]
+        others_are_served(f)
+        before = memory(f)
+        clients = [listen(f, "/api/v1/events?last_event_id=0--1", 4096) for _ in range(40)]  # all that ever happened, please
+        time.sleep(3)
+        others_are_served(f)
+        grown = memory(f) - before
+        # One that reads gets all of it, so there was that much to keep for each of the others.
+        total = 0
+        with listen(f, "/api/v1/events?last_event_id=0--1") as s:
+            s.settimeout(3)
+            try:
+                while more := s.recv(1 << 20):
+                    total += len(more)
+            except TimeoutError:
+                pass
+        print("40 readers that never read %.1f MiB: %d MiB more" % (total / MIB, grown // MIB))
+        assert total > 6 * MIB, total
+        assert grown < 40 * total / 3, "%d MiB more" % (grown // MIB)
+        [s.close() for s in clients]
+        others_are_served(f)
+
+
+if __name__ == "__main__":
+    main(no_second_request_is_smuggled_in, bombs_are_refused_in_bounded_memory, thousands_of_idle_connections_leave_room_for_others,
+         idle_streams_hold_no_snapshot, who_never_reads_is_not_buffered_for)
