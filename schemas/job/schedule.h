@@ -1,9 +1,9 @@
 /* A schedule: a job that is submitted again and again. What the text means is schemas/cron's. The topic is
  * compacted: the latest record of a key is the schedule, a record without a value takes it away. */
 #pragma once
+#include "schemas/cron/cron.h"
 #include "schemas/job/job.h"
 
-typedef enum hf_dst_policy { HF_DST_VIXIE, HF_DST_ROBFIG } hf_dst_policy;
 typedef enum hf_overlap { HF_OVERLAP_SKIP, HF_OVERLAP_BUFFER_ONE, HF_OVERLAP_ALLOW } hf_overlap;
 
 enum { HF_CATCHUP_WINDOW_DEFAULT_MS = 3600 * 1000 };
