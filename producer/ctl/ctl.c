@@ -44,7 +44,8 @@ static hf_code read_output_format(hf_ctl *ctl, hf_err *reterr) {
 
 /* These must work with a broken configuration: they explain it, or have nothing to do with it. */
 static bool needs_config(const hf_command *command) {
-    return command->id != HF_CMD_HELP && command->id != HF_CMD_VERSION && command->id != HF_CMD_CONFIG;
+    return command->id != HF_CMD_HELP && command->id != HF_CMD_VERSION && command->id != HF_CMD_CONFIG &&
+           command->id != HF_CMD_SCHEDULE;
 }
 
 static hf_code run(hf_ctl *ctl, char *const *envp, hf_err *reterr) {

@@ -136,5 +136,25 @@ def test_robfig():
     print("%d compared, of them %d invalid and %d never due" % (COUNT, count["invalid"], count["never"]))
 
 
+def schedule(*args, status=0):
+    run = subprocess.run([os.path.join(BIN, "hyperctl"), "schedule", *args], capture_output=True, text=True, timeout=30)
+    assert run.returncode == status, (args, run.returncode, run.stdout, run.stderr)
+    return run.stdout if status == 0 else run.stderr
+
+
+def test_hyperctl_tells_the_coming_times():
+    night = ["next", "TZ=Europe/Berlin 30 2 * * *", "--from", "2026-03-28T12:00:00Z", "--count", "2"]
+    assert schedule(*night) == "2026-03-29T03:00:00+02:00\n2026-03-30T02:30:00+02:00\n"
+    assert schedule(*night, "--dst", "robfig") == "2026-03-30T02:30:00+02:00\n2026-03-31T02:30:00+02:00\n"
+    assert schedule("next", "@daily", "--count", "1", "--from", "2026-03-28T23:00:00-05:00") == "2026-03-30T00:00:00Z\n"
+    assert schedule("next", "0 0 30 2 *") == "" and len(schedule("next", "* * * * *").splitlines()) == 5
+    said = schedule("next", "0 61 * * *", status=65)
+    assert said.splitlines()[:2] == ["  0 61 * * *", "    ^"] and "column 3: hour: 61 is above 23 (invalid)" in said, said
+    assert "column 4: time zone Mars/X" in schedule("next", "TZ=Mars/X @daily", status=66)
+    assert "'nightly'" in schedule("next", "nightly", status=69) and "not-built" in schedule("list", status=69)
+    schedule("next", "@daily", "--dst", "other", status=64)
+    schedule("next", "@daily", "--from", "yesterday", status=64)
+
+
 if __name__ == "__main__":
-    main(test_robfig)
+    main(test_robfig, test_hyperctl_tells_the_coming_times)
