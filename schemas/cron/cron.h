@@ -25,7 +25,8 @@
  *   VIXIE   a schedule of fixed times (neither minute nor hour has an item that begins with `*` or `?`) is due at once when clocks
  *           are set forward over its time, and once, the first time, when a time comes twice; others follow the clock.
  *   ROBFIG  what robfig/cron does: a time that clocks are set forward over is skipped, one that comes twice is due twice. Where the
- *           change is at midnight or not by whole hours it has oddities of its own, which are kept. */
+ *           change is at midnight or not by whole hours it has oddities of its own, which are kept. Over a day that a zone left out (Pacific/Apia, 2011-12-30) its search may
+ *           not end; here that is "never". */
 typedef enum hf_dst_policy { HF_DST_VIXIE, HF_DST_ROBFIG } hf_dst_policy;
 
 enum {
