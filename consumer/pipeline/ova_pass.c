@@ -21,7 +21,7 @@ typedef struct stream {
     hf_vmdk_walk *walk;
     z_stream gz;
     bool gzip, gzip_over, broken; /* broken: what is wrong was found; the rest passes by */
-    int64_t bytes; /* after gunzip */
+    int64_t bytes;                /* after gunzip */
     uint32_t grain_findings;
 } stream;
 

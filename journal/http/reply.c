@@ -144,7 +144,7 @@ static void add_headers(hf_request *r, struct MHD_Response *response, const char
         MHD_add_response_header(response, "Content-Type", r->content_type ? r->content_type : "application/json");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(response, "Cache-Control", etag ? "no-cache" : "no-store");
-    MHD_add_response_header(response, "Vary", "Accept-Encoding, Authorization, Origin");
+    MHD_add_response_header(response, "Vary", "Accept, Accept-Encoding, Authorization, Origin");
     if (etag)
         MHD_add_response_header(response, "ETag", etag);
     if (compressed || r->encoded)

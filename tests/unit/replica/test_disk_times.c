@@ -36,9 +36,7 @@ static void each_disk_and_each_descriptor_counts_once(void **state) {
 }
 
 static void a_report_that_says_nothing_counts_the_whole_export(void **state) {
-    static const char *const reports[] = {"",
-                                          "no JSON",
-                                          "{\"disks\": 3}",
+    static const char *const reports[] = {"", "no JSON", "{\"disks\": 3}",
                                           "{\"disks\": [1, {}, {\"seconds\": \"9\"}, {\"seconds\": -1}]}",
                                           "{\"disks\": [{\"seconds\": 1e300}], \"ovf_seconds\": -3}"};
     (void)state;
