@@ -10,23 +10,23 @@ CONFIG = """
 allow-x00 = false  # JSON with NUL in a name is refused, as the parser's limits say
 
 [checks]
-positive_data_acceptance.expected-statuses = ["2xx", 304, 401, 403, 404, 409, 429]
-negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422]
+positive_data_acceptance.expected-statuses = ["2xx", 304, 401, 403, 404, 409, 414, 429]
+negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 414, 415, 422]
 
 [[operations]]
 include-operation-id = JUDGED
-checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 429]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 414, 429]
 
 # Submissions are judged one by one, in the answer.
 [[operations]]
 include-operation-id = ["v1_submit", "jobs_submit"]
-checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 413, 429]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 413, 414, 429]
 checks.negative_data_rejection.enabled = false
 
 # The older paths ignore what they do not know, as they always did; and 1.0 is an integer for a schema, not for them.
 [[operations]]
 include-operation-id = ["jobs_query", "jobs_list", "jobs_cancel"]
-checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 429]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 414, 429]
 checks.negative_data_rejection.enabled = false
 """
 
@@ -36,7 +36,7 @@ def judged(telling=frozenset(("cursor", "as_of", "from", "to", "tree_size"))):
     with open(os.path.join(SOURCE, "docs/openapi.json")) as f:
         paths = json.load(f)["paths"]
     found = [o["operationId"] for methods in paths.values() for o in methods.values() if telling & {p["name"] for p in o["parameters"]}]
-    return found + ["v1_download_jobs", "v1_jobs_cancel", "v1_jobs_retry", "v1_jobs_delete"]
+    return found + ["v1_download_jobs", "v1_job_cancel", "v1_job_retry", "v1_jobs_cancel", "v1_jobs_retry", "v1_jobs_delete"]
 
 
 def new_token(name="tester"):

@@ -145,8 +145,11 @@ static void change_one(hf_request *r, change what) {
         return;
     const json_t *reason = json_object_get(body, "reason");
     hf_write *w = NULL;
-    if (!json_is_object(body) || (reason && (!json_is_string(reason) || json_string_length(reason) > HF_MAX_TEXT)))
-        hf_reply_error(r, 400, "the body may be left out, or is {\"reason\": a text of at most %d bytes}", HF_MAX_TEXT);
+    if (!json_is_object(body) || json_object_size(body) > (reason != NULL) ||
+        (reason && (!json_is_string(reason) || json_string_length(reason) > HF_MAX_TEXT)))
+        hf_reply_error(r, 400,
+                       "the body may be left out, or is {\"reason\": a text of at most %d bytes} and nothing else",
+                       HF_MAX_TEXT);
     else {
         q.reason = reason ? json_string_value(reason) : "";
         if (hf_look_begin(r, &l) && hf_look_job(r, &l, &job)) {
