@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -9,9 +10,13 @@
 
 #include "schemas/base/buf.h"
 
+/* Any thread of the operation reports; a test's own hook may make it report again. */
+static pthread_mutex_t reporting = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
 static void on_report(void *ctx, const hf_progress *p) {
     rig *r = ctx;
     char phase[64];
+    pthread_mutex_lock(&reporting);
     r->reports++;
     r->logs += p->level.len > 0;
     snprintf(phase, sizeof phase, "%.*s ", HF_STR_ARG(p->phase));
@@ -20,6 +25,7 @@ static void on_report(void *ctx, const hf_progress *p) {
         snprintf(r->phases + had, sizeof r->phases - had, "%s", phase);
     if (r->on_report)
         r->on_report(r, p);
+    pthread_mutex_unlock(&reporting);
 }
 
 const char *rig_path(rig *r, const char *format, ...) {
