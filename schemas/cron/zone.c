@@ -192,7 +192,7 @@ static hf_code load_file(const char *path, hf_zone **ret, hf_err *reterr) {
     hf_auto_free uint8_t *bytes = hf_alloc(HF_ZONE_FILE_MAX + 1);
     if (!bytes)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a time zone's file");
-    size_t len;
+    size_t len = 0;
     hf_code code = read_all(fd, bytes, HF_ZONE_FILE_MAX + 1, &len, reterr);
     return code ? code : hf_zone_parse(bytes, len, ret, reterr);
 }

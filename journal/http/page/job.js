@@ -73,6 +73,5 @@ export async function job(main, live, values, id) {
       h("h2", {}, "As recorded"), h("div", { class: "panel" }, details("Submission", spec), j.result ? details("Result", j.result) : ""));
   }
   main.replaceChildren(body);
-  await load();
   return live(load, (event) => event.data.job_id === id);
 }

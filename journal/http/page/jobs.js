@@ -59,6 +59,5 @@ export async function jobs(main, live, values) {
   main.replaceChildren(h("h1", {}, "Jobs"), form,
     h("div", { class: "row" }, act("cancel", "cancelled", "Cancel these"), act("retry", "retried", "Retry these"), act("delete", "deleted", "Delete these"), file("csv"), file("jsonl")),
     status, list, h("div", { class: "row" }, more));
-  await page(true);
   return live(() => page(true), (event) => event.name === "transition");
 }

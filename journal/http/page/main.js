@@ -15,14 +15,17 @@ const sections = [["overview", "Overview"], ["jobs", "Jobs"], ["submit", "Submit
 const main = document.getElementById("main");
 let leave = null, turn = 0;
 
-// Loads again when something that matters happened, once a second at most, however much happens.
-function live(load, matters) {
+// Loads, and again when something that matters happened, once a second at most, however much happens. It listens before it loads the first time:
+// what happens in between would otherwise never show.
+async function live(load, matters) {
   let due = null;
-  const stop = listen((event) => {
+  const unlisten = listen((event) => {
     if (due || !matters(event)) return;
     due = setTimeout(() => { due = null; load().catch(() => {}); }, 1000);
   });
-  return () => { stop(); clearTimeout(due); };
+  const stop = () => { unlisten(); clearTimeout(due); };
+  try { await load(); } catch (e) { stop(); throw e; }
+  return stop;
 }
 
 function address() {

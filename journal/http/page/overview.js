@@ -31,6 +31,5 @@ export async function overview(main, live) {
     ], failed.items));
   }
   main.replaceChildren(h("h1", {}, "Overview"), counts, h("h2", {}, "Throughput"), chart, h("h2", {}, "Recent jobs"), recent);
-  await load();
   return live(load, (event) => event.name === "transition");
 }
