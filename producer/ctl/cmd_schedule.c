@@ -62,7 +62,7 @@ static hf_code read_expression(const char *text, hf_cron *cron, hf_zone **zone, 
 
 static hf_code print_times(hf_ctl *ctl, const hf_cron *cron, const hf_zone *zone, int64_t at_ms, long count,
                            hf_err *reterr) {
-    hf_dst_policy policy;
+    hf_dst_policy policy = HF_DST_VIXIE;
     hf_code code = read_policy(&ctl->args, &policy, reterr);
     if (code)
         return code;
