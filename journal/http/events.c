@@ -50,11 +50,6 @@ static bool add_event(void *ctx, const hf_query_event *event) {
     return json_array_size(l->list) < EVENTS_MAX;
 }
 
-static bool wants_stream(hf_request *r) {
-    const char *accept = hf_request_header(r, "Accept");
-    return accept && strstr(accept, "text/event-stream") != NULL;
-}
-
 static void reply_list(hf_request *r, hf_read *read, const char *what,
                        bool (*each)(void *ctx, const hf_query_event *event), const char *count) {
     listing l = {.list = json_array()};
@@ -83,11 +78,11 @@ void hf_handle_job_events(hf_request *r) {
         code = hf_lookup_job(r->http, read, hf_str_of(r->params[0]), &arena, &job, &err);
     if (code != HF_OK)
         hf_reply_err(r, &err);
-    else if (!wants_stream(r))
+    else if (!hf_request_wants_stream(r))
         reply_list(r, read, "events", add_event, "total");
     hf_read_end(read);
     hf_arena_done(&arena);
-    if (code == HF_OK && wants_stream(r)) {
+    if (code == HF_OK && hf_request_wants_stream(r)) {
         const char *last = hf_request_header(r, "Last-Event-ID");
         hf_streams_open(r->http->streams, r, hf_str_of(r->params[0]), last ? last : hf_request_text(r, HF_P_LAST_ID));
     }

@@ -8,37 +8,9 @@
 #include "journal/http/v1/v1.h"
 #include "schemas/event/json.h"
 
-enum { LIMIT_DEFAULT = 1000, LIMIT_MAX = 10000, ARENA_BYTES = 16 << 20 };
+enum { LIMIT_DEFAULT = 1000, LIMIT_MAX = 10000 };
 
-/* A handler's look into the journal: begun and ended within the request. */
-typedef struct look {
-    hf_read *read;
-    hf_arena arena;
-    hf_err err;
-} look;
-
-static bool look_begin(hf_request *r, look *l) {
-    *l = (look){0};
-    hf_arena_init(&l->arena, ARENA_BYTES);
-    if (hf_read_begin(hf_http_store(r->http), &l->read, &l->err) == HF_OK)
-        return true;
-    hf_reply_err(r, &l->err);
-    return false;
-}
-static void look_end(look *l) {
-    hf_read_end(l->read);
-    hf_arena_done(&l->arena);
-}
-
-/* Finds the job of the path's {id}; answers 404 when there is none. */
-static bool job_of_path(hf_request *r, look *l, hf_job *ret) {
-    if (hf_lookup_job(r->http, l->read, hf_str_of(r->params[0]), &l->arena, ret, &l->err) == HF_OK)
-        return true;
-    hf_reply_err(r, &l->err);
-    return false;
-}
-
-static const hf_progress *progress_of(hf_request *r, look *l, const hf_job *job, hf_progress *p) {
+static const hf_progress *progress_of(hf_request *r, hf_look *l, const hf_job *job, hf_progress *p) {
     hf_err none;
     return hf_lookup_progress(r->http, l->read, job, &l->arena, p, &none) == HF_OK ? p : NULL;
 }
@@ -46,7 +18,7 @@ static const hf_progress *progress_of(hf_request *r, look *l, const hf_job *job,
 /* ---- lists --------------------------------------------------------------------------------------------- */
 typedef struct listing {
     hf_request *r;
-    look *look;
+    hf_look *look;
     json_t *jobs;
     json_int_t limit;
     bool cut;
@@ -74,9 +46,9 @@ static void reply_listing(hf_request *r, listing *l) {
 }
 
 static void list_states(hf_request *r, unsigned states, json_int_t limit) {
-    look l;
+    hf_look l;
     listing list = {.r = r, .look = &l, .jobs = json_array(), .limit = limit};
-    if (look_begin(r, &l)) {
+    if (hf_look_at_jobs(r, &l)) {
         hf_code code = hf_lookup_states(r->http, l.read, states, add_job, &list, &l.err);
         if (code == HF_OK)
             reply_listing(r, &list);
@@ -84,7 +56,7 @@ static void list_states(hf_request *r, unsigned states, json_int_t limit) {
             hf_reply_err(r, &l.err);
     }
     json_decref(list.jobs);
-    look_end(&l);
+    hf_look_end(&l);
 }
 
 static unsigned live_states(void) {
@@ -102,11 +74,11 @@ void hf_handle_jobs_list(hf_request *r) {
 }
 
 static void list_ids(hf_request *r, const json_t *ids) {
-    look l;
+    hf_look l;
     listing list = {.r = r, .look = &l, .jobs = json_array(), .limit = LIMIT_MAX};
     size_t i;
     json_t *id;
-    if (look_begin(r, &l)) {
+    if (hf_look_at_jobs(r, &l)) {
         json_array_foreach(ids, i, id) {
             hf_job job;
             if (json_is_string(id) &&
@@ -118,7 +90,7 @@ static void list_ids(hf_request *r, const json_t *ids) {
         reply_listing(r, &list);
     }
     json_decref(list.jobs);
-    look_end(&l);
+    hf_look_end(&l);
 }
 
 static void query(hf_request *r, const json_t *q) {
@@ -160,12 +132,12 @@ void hf_handle_jobs_query(hf_request *r) {
 
 /* ---- one job ------------------------------------------------------------------------------------------- */
 void hf_handle_job_get(hf_request *r) {
-    look l;
+    hf_look l;
     hf_job job;
     hf_progress p;
-    if (look_begin(r, &l) && job_of_path(r, &l, &job))
+    if (hf_look_at_jobs(r, &l) && hf_look_job(r, &l, &job))
         hf_reply_json(r, 200, hf_shape_job(&job, progress_of(r, &l, &job, &p)));
-    look_end(&l);
+    hf_look_end(&l);
 }
 
 static json_t *head_of(const hf_job *job) {
@@ -198,12 +170,12 @@ static json_t *progress_shape(hf_request *r, const hf_job *job, const hf_progres
 }
 
 void hf_handle_job_progress(hf_request *r) {
-    look l;
+    hf_look l;
     hf_job job;
     hf_progress p;
-    if (look_begin(r, &l) && job_of_path(r, &l, &job))
+    if (hf_look_at_jobs(r, &l) && hf_look_job(r, &l, &job))
         hf_reply_json(r, 200, progress_shape(r, &job, progress_of(r, &l, &job, &p)));
-    look_end(&l);
+    hf_look_end(&l);
 }
 
 static json_t *duration_text(double seconds) { /* as Go prints it: 1h2m3s */
@@ -233,13 +205,13 @@ static json_t *eta_shape(hf_request *r, const hf_job *job, const hf_progress *p)
 }
 
 void hf_handle_job_eta(hf_request *r) {
-    look l;
+    hf_look l;
     hf_job job;
     hf_progress p;
-    if (look_begin(r, &l) && job_of_path(r, &l, &job)) {
+    if (hf_look_at_jobs(r, &l) && hf_look_job(r, &l, &job)) {
         json_t *o = head_of(&job);
         json_object_set_new(o, "eta", eta_shape(r, &job, progress_of(r, &l, &job, &p)));
         hf_reply_json(r, 200, o);
     }
-    look_end(&l);
+    hf_look_end(&l);
 }

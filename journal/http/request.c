@@ -145,6 +145,11 @@ const char *hf_request_header(const hf_request *r, const char *name) {
     return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 }
 
+bool hf_request_wants_stream(const hf_request *r) {
+    const char *accept = hf_request_header(r, "Accept");
+    return accept && strstr(accept, "text/event-stream") != NULL;
+}
+
 /* ---- replies -------------------------------------------------------------------------------------------- */
 json_t *hf_json_now(void) {
     char text[HF_RFC3339_BYTES];

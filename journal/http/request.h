@@ -54,6 +54,7 @@ static inline int64_t hf_request_number(const hf_request *r, hf_param param, int
 }
 /* Header value or NULL. */
 const char *hf_request_header(const hf_request *r, const char *name);
+bool hf_request_wants_stream(const hf_request *r); /* Accept: text/event-stream */
 
 /* The reply: takes over `json`. */
 void hf_reply_json(hf_request *r, int status, json_t *json);

@@ -31,12 +31,6 @@ static json_t *jobs_of(hf_request *r, json_t *json) {
 }
 
 /* ---- submit ---------------------------------------------------------------------------------------------- */
-static void settle(hf_write_item *item, hf_code code, const char *text) {
-    item->done = true;
-    item->code = code;
-    snprintf(item->error, sizeof item->error, "%.*s", (int)sizeof item->error - 1, text);
-}
-
 /* With an Idempotency-Key the ids of jobs that bring none come from it (and from who asks): sent again, they are the same jobs. */
 static hf_code derive_id(hf_write *w, uint32_t index, hf_arena *arena, hf_submission *sub, hf_err *reterr) {
     const char *key = hf_request_header(w->request, "Idempotency-Key");
@@ -81,7 +75,7 @@ static void submit_one(hf_write *w, uint32_t index, const json_t *json, hf_arena
         code =
             hf_fail(&err, HF_E_INVALID, "%.*s%s", HF_STR_ARG(errors->text[0]), errors->count > 1 ? " (and more)" : "");
     if (code != HF_OK)
-        settle(item, code, err.detail);
+        hf_write_settle(item, code, err.detail);
     else
         hf_write_put(w, index, &record);
 }
@@ -196,20 +190,20 @@ static void cancel_one(hf_write *w, uint32_t index, const char *id, const char *
     snprintf(item->id, sizeof item->id, "%s", id);
     hf_code code = hf_lookup_job(http, read, hf_str_of(id), arena, &job, &err);
     if (code != HF_OK) {
-        settle(item, code, err.detail);
+        hf_write_settle(item, code, err.detail);
         return;
     }
     if (hf_state_terminal((hf_state)job.state)) {
         hf_fail(&err, HF_E_CONFLICT, "job %s cannot be cancelled (status: %s)", id,
                 hf_state_status((hf_state)job.state));
-        settle(item, err.code, err.detail);
+        hf_write_settle(item, err.code, err.detail);
         return;
     }
     hf_record *record = hf_propose(arena, hf_str_of(item->id), job.attempt, hf_wall_ms(http->clock),
                                    hf_request_proposer(w->request, arena));
     hf_ev_cancel_requested *asked = record ? hf_propose_add(arena, record, HF_EV_CANCEL_REQUESTED) : NULL;
     if (!asked) {
-        settle(item, HF_E_NO_MEMORY, "no memory for the request");
+        hf_write_settle(item, HF_E_NO_MEMORY, "no memory for the request");
         return;
     }
     asked->reason = hf_str_of(reason);

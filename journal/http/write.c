@@ -38,7 +38,7 @@ void hf_write_free(hf_write *w) {
     free(w);
 }
 
-static void settle(hf_write_item *item, hf_code code, const char *text) {
+void hf_write_settle(hf_write_item *item, hf_code code, const char *text) {
     item->done = true;
     item->code = code;
     snprintf(item->error, sizeof item->error, "%.*s", (int)sizeof item->error - 1, text);
@@ -52,7 +52,7 @@ void hf_write_put(hf_write *w, uint32_t index, const hf_record *record) {
     if (record->job_id.p != item->id) /* a cancel's id is the item's own */
         snprintf(item->id, sizeof item->id, "%.*s", HF_STR_ARG(record->job_id));
     if (hf_encode(w->request->http->options.codec, HF_SCHEMA_RECORD, record, &out, &err) != HF_OK) {
-        settle(item, err.code, err.detail);
+        hf_write_settle(item, err.code, err.detail);
         hf_buf_done(&out);
         return;
     }
@@ -133,7 +133,7 @@ static void produce(hf_http *http, hf_write *w, int *budget) {
         if (code == HF_E_LOG_QUEUE_FULL)
             return; /* reports will make room */
         if (code != HF_OK) {
-            settle(item, code, err.detail);
+            hf_write_settle(item, code, err.detail);
             w->open--;
         }
         item->sent = true;
@@ -158,13 +158,14 @@ void hf_http_report(hf_http *http, uint64_t tag, const hf_report *report) {
             continue;
         hf_write_item *item = &w->items[index];
         if (report->error != HF_OK) {
-            settle(item, report->error, report->detail ? report->detail : "Kafka did not acknowledge the record");
+            hf_write_settle(item, report->error,
+                            report->detail ? report->detail : "Kafka did not acknowledge the record");
             w->open--;
         } else {
             item->reported = true;
             item->position = (hf_position){report->partition, report->offset};
             if (item->plain) {
-                settle(item, HF_OK, "");
+                hf_write_settle(item, HF_OK, "");
                 w->open--;
                 return;
             }
@@ -179,11 +180,11 @@ static void look_at_item(hf_http *http, hf_read *read, hf_write *w, hf_write_ite
     hf_err err;
     hf_code code = hf_lookup_verdict(http, read, hf_str_of(item->id), item->position, &verdict, &err);
     if (code != HF_OK)
-        settle(item, code, err.detail);
+        hf_write_settle(item, code, err.detail);
     else if (verdict == HF_V_ACCEPTED)
-        settle(item, HF_OK, "");
+        hf_write_settle(item, HF_OK, "");
     else
-        settle(item, HF_E_REFUSED, hf_verdict_name(verdict));
+        hf_write_settle(item, HF_E_REFUSED, hf_verdict_name(verdict));
     w->open--;
 }
 

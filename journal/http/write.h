@@ -39,6 +39,8 @@ struct hf_write {
 
 hf_write *hf_write_new(hf_request *r, uint32_t count, void (*answer)(hf_request *, hf_write *));
 void hf_write_free(hf_write *w);
+/* The item is done, with that outcome; text is cut to fit. */
+void hf_write_settle(hf_write_item *item, hf_code code, const char *text);
 /* Encodes `record` into the item; its error is set when that fails. */
 void hf_write_put(hf_write *w, uint32_t index, const hf_record *record);
 /* The item is that record instead; everything is copied. False without memory. At most 4 headers. */

@@ -20,12 +20,6 @@ typedef struct request_of {
 
 static const char *const participles[] = {"cancelled", "retried", "deleted"};
 
-static void settle(hf_write_item *item, hf_code code, const char *text) {
-    item->done = true;
-    item->code = code;
-    snprintf(item->error, sizeof item->error, "%.*s", (int)sizeof item->error - 1, text);
-}
-
 /* Whether the job's state allows it: what the fold will say, said before. */
 static hf_code check(const request_of *q, const hf_job *job, hf_err *reterr) {
     bool over = hf_state_terminal((hf_state)job->state);
@@ -78,7 +72,7 @@ static void put_one(hf_write *w, uint32_t index, const request_of *q, const hf_j
     if (code == HF_OK)
         hf_write_put(w, index, record);
     else
-        settle(item, code, err.detail);
+        hf_write_settle(item, code, err.detail);
 }
 
 /* ---- answers ---------------------------------------------------------------------------------------------------- */
@@ -224,7 +218,7 @@ static hf_write *write_many(hf_request *r, const json_t *ids, const request_of *
         if (hf_lookup_job(r->http, l.read, text, &l.arena, &job, &l.err) == HF_OK)
             put_one(w, (uint32_t)i, q, &job, &l.arena);
         else
-            settle(item, l.err.code, l.err.detail);
+            hf_write_settle(item, l.err.code, l.err.detail);
     }
     hf_look_end(&l);
     return w;

@@ -105,11 +105,6 @@ static bool add_event(void *ctx, const hf_query_event *event) {
     return true;
 }
 
-static bool wants_stream(const hf_request *r) {
-    const char *accept = hf_request_header(r, "Accept");
-    return accept && strstr(accept, "text/event-stream") != NULL;
-}
-
 static bool verdict_of(hf_request *r, const char **ret) {
     *ret = hf_request_text(r, HF_P_VERDICT);
     if (!*ret || strcmp(*ret, "accepted") == 0 || strcmp(*ret, "rejected") == 0)
@@ -126,7 +121,7 @@ void hf_handle_v1_job_events(hf_request *r) {
     bool found = verdict_of(r, &list.verdict) && hf_look_begin(r, &l);
     if (found) {
         found = hf_look_job(r, &l, &job);
-        if (found && !wants_stream(r)) {
+        if (found && !hf_request_wants_stream(r)) {
             if (after_of(r, &after, &l.err) != HF_OK ||
                 hf_lookup_events(r->http, l.read, job.id, after, SIZE_MAX, add_event, &list, &l.err) != HF_OK)
                 hf_reply_err(r, &l.err);
@@ -136,7 +131,7 @@ void hf_handle_v1_job_events(hf_request *r) {
         hf_look_end(&l);
     }
     json_decref(list.items);
-    if (found && wants_stream(r)) {
+    if (found && hf_request_wants_stream(r)) {
         const char *last = hf_request_header(r, "Last-Event-ID");
         hf_streams_open(r->http->streams, r, hf_str_of(r->params[0]), last ? last : hf_request_text(r, HF_P_LAST_ID));
     }
