@@ -26,17 +26,26 @@ static bool note_next(void *ctx, hf_topic topic, int32_t partition, int64_t next
     return true;
 }
 
-/* "0-17,1-4": those were the last sent. */
+/* "0-17,1-4": those were the last sent. A partition it does not name was not known when it was written: nothing of it was sent. */
 static hf_code take_id(hf_subscriber *b, const char *id, hf_err *reterr) {
+    int64_t *from = hf_alloc(((size_t)b->ahead_count + 1) * sizeof *from);
+    if (!from)
+        return hf_fail(reterr, HF_E_NO_MEMORY, "the places of a stream");
     for (const char *at = id; *at;) {
         int partition, used = 0;
         long long offset;
         if (sscanf(at, "%d-%lld%n", &partition, &offset, &used) != 2 || used == 0 || (at[used] && at[used] != ',') ||
-            partition < 0 || partition >= b->ahead_count || offset < -1 || offset >= b->ahead[partition])
+            partition < 0 || offset < -1 ||
+            (offset >= 0 && (partition >= b->ahead_count || offset >= b->ahead[partition]))) {
+            free(from);
             return hf_fail(reterr, HF_E_INVALID, "Last-Event-ID is none that this stream sent");
-        b->ahead[partition] = offset + 1;
+        }
+        if (partition < b->ahead_count)
+            from[partition] = offset + 1;
         at += used + (at[used] == ',');
     }
+    free(b->ahead);
+    b->ahead = from;
     return HF_OK;
 }
 
@@ -53,9 +62,10 @@ hf_code hf_stream_begin_fleet(hf_subscriber *b, const char *last_event_id, hf_er
     return code == HF_OK && last_event_id ? take_id(b, last_event_id, reterr) : code;
 }
 
+/* Never empty: a client would come back without it, and miss what happened meanwhile. */
 static void write_id(const hf_subscriber *b, char *id, size_t room) {
     size_t used = 0;
-    id[0] = 0;
+    snprintf(id, room, "0--1");
     for (int32_t p = 0; p < b->ahead_count && used + 32 < room; p++)
         used += (size_t)snprintf(id + used, room - used, "%s%d-%lld", p ? "," : "", (int)p, (long long)b->ahead[p] - 1);
 }
@@ -175,7 +185,7 @@ static void put_begin(hf_subscriber *b) {
     if (id) {
         write_id(b, id, ID_MAX);
         hf_buf_puts(&b->out, "retry: 1000\n");
-        b->begun = hf_stream_put(b, "begin", *id ? id : NULL, json_object());
+        b->begun = hf_stream_put(b, "begin", id, json_object());
     }
     free(id);
 }
