@@ -109,9 +109,10 @@ typedef struct hf_spec {
     hf_exec_policy policy;
     hf_artifact_policy artifacts;
     hf_audit audit;
-    hf_str parameters; /* JSON object or "" : for the operation */
-    hf_str metadata;   /* JSON object or "" : carried along, never read */
-    hf_str origin;     /* "", "schedule:ID", "retry-of:JOB" */
+    hf_str parameters;     /* JSON object or "" : for the operation */
+    hf_str metadata;       /* JSON object or "" : carried along, never read */
+    hf_str origin;         /* "", "schedule:ID", "retry-of:JOB" */
+    int64_t scheduled_for; /* wall ms: the nominal time of the schedule's run that it is; 0: none */
 } hf_spec;
 
 /* ---- what came of it --------------------------------------------------------------------- */

@@ -24,5 +24,6 @@ static const hf_field fields[] = {
     HF_TIME_FIELD(hf_schedule, created_at),
     HF_TIME_FIELD(hf_schedule, updated_at),
     HF_STR_FIELD(hf_schedule, by, HF_MAX_TEXT),
+    HF_STR_FIELD(hf_schedule, origin, 32),
 };
 HF_TYPE(HF_TYPE_SCHEDULE, "Schedule", hf_schedule, fields);

@@ -18,12 +18,13 @@ typedef struct hf_schedule { /* Schedule */
     bool enabled;
     int32_t overlap;           /* hf_overlap */
     int64_t catchup_window_ms; /* a run missed by no more than this is made up for, once; 0: none is */
-    int64_t jitter_ms;         /* each run is put off by up to this, the same on every replica */
+    int64_t jitter_ms;         /* each run is put off by up to this, by the same on every replica: hf_schedule_jitter */
     int64_t start_at, end_at;  /* wall ms; 0: no bound */
     int64_t max_runs;          /* 0: for ever */
     hf_list tags;              /* hf_str */
     int64_t created_at, updated_at;
-    hf_str by; /* who made this version of it */
+    hf_str by;     /* who made this version of it */
+    hf_str origin; /* "config": the configuration of hyperdispatch manages it; "": requests do */
 } hf_schedule;
 
 extern const hf_type HF_TYPE_SCHEDULE;

@@ -93,7 +93,8 @@ static const hf_field spec_fields[] = {STR(hf_spec, name, "name", HF_MAX_TEXT),
                                        RECORD(hf_spec, audit, "audit", type_audit),
                                        RAW(hf_spec, parameters, "parameters", HF_MAX_JSON),
                                        RAW(hf_spec, metadata, "metadata", HF_MAX_JSON),
-                                       STR(hf_spec, origin, "origin", 256)};
+                                       STR(hf_spec, origin, "origin", 256),
+                                       TIME(hf_spec, scheduled_for, "scheduled_for")};
 TYPE(HF_TYPE_SPEC, "JobSpec", hf_spec, spec_fields);
 
 static const hf_field error_fields[] = {
