@@ -1,4 +1,4 @@
-/* The parts of intake, for intake.c alone: what is left out is filled in, then each field is judged by what it means
+/* The parts of intake, for intake.c and schedule_check.c alone: what is left out is filled in, then each field is judged by what it means
  * (rules), then every text by what it is made of (texts). In that order: texts empties what it refuses, and an emptied
  * field must not be called missing. */
 #pragma once
@@ -20,3 +20,5 @@ void hf_intake_add(hf_intake_errors *list, hf_arena *arena, const char *format, 
 void hf_intake_fill(hf_spec *spec, hf_arena *arena);
 void hf_intake_rules(const hf_spec *spec, hf_arena *arena, hf_intake_errors *errors, hf_intake_errors *warnings);
 void hf_intake_texts(hf_spec *spec, hf_arena *arena, hf_intake_errors *errors);
+/* The texts of any record whose tables hold no OPTION and no UNIONS, like a schedule; errors name "job_template.vm_path". */
+void hf_intake_texts_of(const hf_type *type, void *record, hf_arena *arena, hf_intake_errors *errors);

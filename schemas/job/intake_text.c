@@ -136,3 +136,12 @@ void hf_intake_texts(hf_spec *spec, hf_arena *arena, hf_intake_errors *errors) {
     spec->parameters = spec->metadata = HF_STR_NONE;
     spec->disks = (hf_list){0};
 }
+
+void hf_intake_texts_of(const hf_type *type, void *record, hf_arena *arena, hf_intake_errors *errors) {
+    walk w = {arena, errors, 0};
+    check_record(&w, type, "", record);
+    if (w.total_bytes > HF_MAX_SUBMISSION)
+        hf_intake_add(errors, arena,
+                      "%s: has %zu bytes of text, the limit is %d; shorten parameters, metadata or disks", type->name,
+                      w.total_bytes, HF_MAX_SUBMISSION);
+}
