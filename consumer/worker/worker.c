@@ -22,7 +22,7 @@ enum {
     OPEN_MS = 30000,
     OPEN_STEP_MS = 2000,
     LIVE_COMMIT_MS = 1000,
-    LAYOUT_VERSION = 1,
+    LAYOUT_VERSION = 2,
     BULK_FROM = 32,    /* records produced in one turn: many small ones are under way */
     BULK_REST_MS = 50, /* so long without that many: they are not */
     DRAIN_SLACK_MS = 10000,

@@ -5,6 +5,7 @@
 #include "journal/replica/jobs.h"
 #include "journal/replica/logcopy.h"
 #include "journal/replica/replica.h"
+#include "journal/replica/runs.h"
 
 enum { JOBS_CACHED = 65536, NEVER = -2, CHANGE_ROOM = 64, SLOT_ROOM = 2048, BATCH_SLACK = 4 * 1024 * 1024 };
 #define BATCH_BYTES ((size_t)64 << 20)
@@ -34,6 +35,7 @@ struct hf_replica {
     hf_jobs jobs;
     hf_counters counters;
     hf_chain chain;
+    hf_runs runs;   /* of schedules */
     hf_arena arena; /* of the record being folded */
     hf_arena side;  /* of a row being read back */
     hf_buf row;
@@ -55,6 +57,8 @@ hf_code hf_replica_load(hf_replica *r, hf_err *reterr);
 hf_code hf_replica_find(hf_replica *r, hf_str id, hf_slot **ret, hf_job *ret_stub, bool *ret_is_stub, hf_err *reterr);
 /* Makes a slot of a row of `jobs` and puts it among the jobs. */
 hf_code hf_replica_adopt(hf_replica *r, hf_str row, hf_slot **ret, hf_err *reterr);
+/* The runs of a schedule: in memory, else of the store, else none yet. NULL without memory or a store that can be read. */
+hf_run_slot *hf_replica_run_slot(hf_replica *r, hf_str schedule_id, hf_err *reterr);
 /* Drops what need not stay in memory. */
 void hf_replica_evict(hf_replica *r);
 /* Room for one more dirty slot. */

@@ -13,7 +13,9 @@ static const struct {
 #include "journal/replica/tables.def"
 #undef HF_STORE_TABLE
 };
-static bool live_has(int id) { return id == HF_TB_META || id == HF_TB_OFFSETS || id == HF_TB_IDS || id == HF_TB_JOBS; }
+static bool live_has(int id) {
+    return id == HF_TB_META || id == HF_TB_OFFSETS || id == HF_TB_IDS || id == HF_TB_JOBS || id == HF_TB_SCHEDULE_RUNS;
+}
 
 void hf_layout_options(hf_profile profile, const char *fleet, hf_store_options *o) {
     o->kind = profile == HF_PROFILE_FULL ? "hyperfleet-journal" : "hyperfleet-live";

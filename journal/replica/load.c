@@ -150,6 +150,7 @@ void hf_replica_free(hf_replica *r) {
     hf_jobs_done(&r->jobs);
     hf_counters_done(&r->counters);
     hf_chain_done(&r->chain);
+    hf_runs_done(&r->runs);
     hf_arena_done(&r->arena);
     hf_arena_done(&r->side);
     hf_buf_done(&r->row);
@@ -163,4 +164,5 @@ void hf_replica_free(hf_replica *r) {
 }
 
 const struct hf_counters *hf_replica_counters(const hf_replica *r) { return r->full ? &r->counters : NULL; }
+const struct hf_runs *hf_replica_runs(const hf_replica *r) { return &r->runs; }
 size_t hf_replica_jobs_in_memory(const hf_replica *r) { return r->jobs.count; }

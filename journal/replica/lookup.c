@@ -94,6 +94,40 @@ void hf_replica_evict(hf_replica *r) {
     }
 }
 
+/* ---- runs of schedules ------------------------------------------------------------------------------------ */
+static hf_code read_runs(hf_replica *r, hf_run_slot *slot, hf_str id, hf_err *reterr) {
+    hf_read *read = NULL;
+    hf_str row;
+    hf_code rc = hf_read_begin(r->store, &read, reterr);
+    if (rc == HF_OK)
+        rc = hf_read_get(read, r->tables.of[HF_TB_SCHEDULE_RUNS], id, &row, reterr);
+    if (rc == HF_OK && !hf_runs_take_row(slot, row))
+        rc = hf_fail(reterr, HF_E_STORE_DAMAGED, "a row of `schedule_runs` is damaged; run `hyperjournal rebuild`");
+    hf_read_end(read);
+    return rc == HF_E_NOT_FOUND ? HF_OK : rc;
+}
+
+hf_run_slot *hf_replica_run_slot(hf_replica *r, hf_str id, hf_err *reterr) {
+    unsigned had = HASH_COUNT(r->runs.by_id);
+    hf_run_slot *slot = hf_runs_slot(&r->runs, id);
+    if (!slot) {
+        hf_fail(reterr, HF_E_NO_MEMORY, "runs of schedule %.*s", HF_STR_ARG(id));
+        return NULL;
+    }
+    if (HASH_COUNT(r->runs.by_id) == had || !r->store || r->options.counters_apart ||
+        read_runs(r, slot, id, reterr) == HF_OK)
+        return slot;
+    hf_runs_drop(&r->runs, slot);
+    return NULL;
+}
+
+bool hf_replica_schedule_runs(hf_replica *r, hf_str id, hf_schedule_runs *ret) {
+    const hf_run_slot *slot = hf_replica_run_slot(r, id, NULL);
+    if (slot)
+        *ret = slot->runs;
+    return slot != NULL;
+}
+
 /* ---- every job that has not ended ----------------------------------------------------------------------- */
 typedef struct {
     bool (*each)(void *ctx, const hf_job *job);

@@ -102,9 +102,10 @@ typedef struct {
     hf_record record;
     hf_verdict verdict;
     uint32_t refused;
-    hf_slot *slot;  /* NULL: no such job, or not of this record */
-    hf_slot *fresh; /* the slot, when it is not among the jobs yet */
-    hf_job ended;   /* live: an ended job */
+    hf_slot *slot;    /* NULL: no such job, or not of this record */
+    hf_slot *fresh;   /* the slot, when it is not among the jobs yet */
+    hf_run_slot *run; /* NULL: it is of no schedule, or nothing of that changed */
+    hf_job ended;     /* live: an ended job */
     bool is_ended, unreadable;
     hf_job before, after;
     hf_pieces made, old;
@@ -163,6 +164,10 @@ static hf_code judge(hf_replica *r, folding *f, hf_err *reterr) {
 
 /* Everything that may fail for an accepted proposal. */
 static hf_code prepare(hf_replica *r, folding *f, hf_err *reterr) {
+    hf_str schedule;
+    if (hf_runs_concern(f->before.spec ? &f->before : NULL, &f->after, &schedule) &&
+        !(f->run = hf_replica_run_slot(r, schedule, reterr)))
+        return reterr ? reterr->code : HF_E_NO_MEMORY;
     if (!f->slot)
         f->slot = f->fresh = hf_slot_new();
     if (f->slot && hf_jobs_reserve(&r->jobs) && hf_slots_reserve(&r->dirty) &&
@@ -199,6 +204,12 @@ static void take_over(hf_replica *r, folding *f) {
     } else
         hf_jobs_touch(&r->jobs, slot);
     mark_dirty(r, slot, f->source->value.len);
+    if (!f->run)
+        return;
+    if (!f->run->dirty)
+        r->dirty_bytes += HF_RUNS_ROOM;
+    f->run->batch = r->batch;
+    hf_runs_count(&r->runs, f->run, f->before.spec ? &f->before : NULL, &slot->job);
 }
 
 static void write_proposal(hf_replica *r, const folding *f) {
@@ -289,6 +300,7 @@ static hf_code feed_event(hf_replica *r, hf_part *part, const hf_log_record *rec
     f.part = part;
     f.position = (hf_position){record->partition, record->offset};
     f.slot = f.fresh = NULL;
+    f.run = NULL;
     f.is_ended = f.unreadable = false;
     f.refused = 0;
     f.before.spec = NULL;
@@ -409,7 +421,7 @@ static hf_code feed_other(hf_replica *r, hf_part *part, const hf_log_record *rec
 /* At most: the copy, one row beside it, its own growth of the job's row. */
 static size_t room_for(const hf_log_record *record) {
     return 2 * row_room(record) + record->value.len + HF_ERR_DETAIL_BYTES + 2 * HF_ID_MAX_BYTES + SLOT_ROOM +
-           8 * CHANGE_ROOM;
+           HF_RUNS_ROOM + 8 * CHANGE_ROOM;
 }
 
 static hf_code make_room(hf_replica *r, const hf_log_record *record, hf_err *reterr) {

@@ -13,7 +13,7 @@
  * journal/replica/follow.h drives one from a real log and commits through a writer thread.
  * Threads: a replica belongs to one thread. Pointers to jobs are valid until the next feed or commit. */
 #pragma once
-#include "journal/replica/layout.h"
+#include "journal/replica/schedules.h"
 #include "schemas/event/codec.h"
 
 typedef struct hf_replica hf_replica;
@@ -49,7 +49,8 @@ typedef struct hf_replica_options {
     int32_t
         partitions; /* of job-events; 0: as the store says, or not checked. Another than the store's is TOPIC_MISMATCH */
     bool without_copy;   /* full: no log copy is kept (verify compares the rest) */
-    bool counters_apart; /* full: batches carry no counters (several replicas fill one store; hf_replica_counters) */
+    bool counters_apart; /* full: batches carry no counters and no runs of schedules: several replicas fill one store
+                            (hf_replica_counters, hf_replica_runs) */
 } hf_replica_options;
 
 /* store may be NULL (simulator): then nothing is stored, all ids stay in memory. The store's tables are made as needed. */
@@ -78,9 +79,13 @@ bool hf_replica_id_known(hf_replica *replica, hf_str id);
 /* Every job that is not terminal, in no order (the same for the same history); stops when the callback returns false.
  * Full: those not in memory are read from the store. */
 void hf_replica_each_live(const hf_replica *replica, bool (*each)(void *ctx, const hf_job *job), void *ctx);
+/* The runs of a schedule as of now, zeros where there were none; the ids are valid until the next feed. False without memory, or
+ * when the store cannot be read. */
+bool hf_replica_schedule_runs(hf_replica *replica, hf_str schedule_id, hf_schedule_runs *ret);
 /* Full: the numbers as of now; NULL otherwise. */
 
 const struct hf_counters *hf_replica_counters(const hf_replica *replica); /* counters.h */
+const struct hf_runs *hf_replica_runs(const hf_replica *replica); /* runs.h: with counters_apart, all it folded */
 size_t hf_replica_jobs_in_memory(const hf_replica *replica);
 
 /* ---- committing --------------------------------------------------------------------------------- */

@@ -114,6 +114,23 @@ static bool write_parts(hf_replica *r) {
     return true;
 }
 
+static bool write_runs(hf_replica *r) {
+    char row[HF_RUNS_ROW_MAX];
+    for (const hf_run_slot *slot = r->runs.dirty; slot && !r->options.counters_apart; slot = slot->next_dirty)
+        if (!hf_changes_put(r->open, r->tables.of[HF_TB_SCHEDULE_RUNS], (hf_str){slot->id, slot->hh.keylen},
+                            hf_runs_row(slot, row), 0))
+            return false;
+    return true;
+}
+
+static void mark_runs(hf_replica *r) {
+    for (hf_run_slot *slot = r->runs.dirty; slot; slot = slot->next_dirty) {
+        slot->dirty = false;
+        slot->batch = r->batch;
+    }
+    r->runs.dirty = NULL;
+}
+
 static hf_code write_all(hf_replica *r, hf_err *reterr) {
     size_t room = r->dirty_bytes + (r->full ? hf_counters_room(&r->counters) : 0);
     for (int t = 0; t < HF_TOPIC_COUNT; t++)
@@ -123,8 +140,9 @@ static hf_code write_all(hf_replica *r, hf_err *reterr) {
     hf_code rc = HF_OK;
     for (size_t i = 0; rc == HF_OK && i < r->dirty.count; i++)
         rc = write_job(r, r->dirty.of[i], reterr);
-    if (rc == HF_OK && (!write_parts(r) || (r->full && !r->options.counters_apart &&
-                                            !hf_counters_put(&r->counters, r->open, r->tables.of[HF_TB_COUNTERS]))))
+    if (rc == HF_OK && (!write_parts(r) || !write_runs(r) ||
+                        (r->full && !r->options.counters_apart &&
+                         !hf_counters_put(&r->counters, r->open, r->tables.of[HF_TB_COUNTERS]))))
         rc = hf_fail(reterr, HF_E_NO_MEMORY, "a batch of %zu bytes", hf_changes_bytes(r->open));
     return rc;
 }
@@ -140,6 +158,7 @@ hf_code hf_replica_seal(hf_replica *r, const hf_changes **ret_batch, hf_err *ret
     }
     for (size_t i = 0; i < r->dirty.count; i++)
         mark_written(r, r->dirty.of[i]);
+    mark_runs(r);
     for (int t = 0; t < HF_TOPIC_COUNT; t++)
         for (int32_t p = 0; p < r->part_count[t]; p++)
             r->parts[t][p].sealed = r->parts[t][p].next;
@@ -179,5 +198,7 @@ void hf_replica_committed(hf_replica *r) {
     r->sealed_jobs.count = 0;
     if (r->sealed)
         hf_changes_clear(r->sealed);
+    if (r->store && !r->options.counters_apart)
+        hf_runs_evict(&r->runs, r->committed);
     hf_replica_evict(r);
 }

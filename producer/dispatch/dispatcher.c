@@ -25,7 +25,7 @@ enum {
     CATCHUP_MS = 10, /* between steps of catching up with job-states */
     STOP_MS = 5000,
     OWNED_WORDS = 16,
-    FOLD_VERSION_LAYOUT = 1,
+    FOLD_VERSION_LAYOUT = 2,
 };
 
 typedef struct dispatcher {

@@ -30,6 +30,7 @@ struct hf_history {
     hf_buf buf;
     model models[HF_HISTORY_CHAOS_JOBS];
     uint64_t serial;
+    bool scheduled; /* some jobs are runs of schedules */
 };
 
 static void need(bool ok) {
@@ -145,6 +146,10 @@ static void create(hf_history *h, hf_str id) {
     created.spec.output_dir = HF_STR("/exports/nightly");
     created.spec.format = HF_STR("ova");
     created.spec.policy.retry_count = n % 4 ? 2 : 0;
+    if (h->scheduled && n % 5 < 2) {
+        created.spec.origin = n % 5 ? HF_STR("schedule:nightly") : HF_STR("schedule:hourly");
+        created.spec.scheduled_for = h->now / 60000 * 60000;
+    }
     hf_ev_validated validated = {0};
     hf_ev_queued queued = {0};
     const hf_variant t[] = {{HF_EV_CREATED, &created}, {HF_EV_VALIDATED, &validated}, {HF_EV_QUEUED, &queued}};
@@ -301,6 +306,7 @@ static void claim(hf_history *h, hf_str id, model *m) {
 }
 
 void hf_history_chaos(hf_history *h, size_t records) {
+    h->scheduled = true;
     for (size_t until = h->count + records; h->count < until;) {
         char text[16];
         int n = below(h, HF_HISTORY_CHAOS_JOBS);

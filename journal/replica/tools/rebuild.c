@@ -10,6 +10,7 @@
 #include "journal/replica/counters.h"
 #include "journal/replica/logcopy.h"
 #include "journal/replica/query.h"
+#include "journal/replica/runs.h"
 #include "schemas/base/host.h"
 #include "schemas/base/mem.h"
 
@@ -33,6 +34,7 @@ typedef struct job { /* what the threads share */
     size_t cached;
     pthread_mutex_t lock; /* of the two below */
     hf_counters counters;
+    hf_runs runs;
     hf_err err; /* the first */
 } job;
 
@@ -131,6 +133,8 @@ static hf_code fold_units(job *j, hf_err *reterr) {
     if (rc == HF_OK) {
         pthread_mutex_lock(&j->lock);
         hf_counters_add(&j->counters, hf_replica_counters(r));
+        if (!hf_runs_add(&j->runs, hf_replica_runs(r)))
+            rc = hf_fail(reterr, HF_E_NO_MEMORY, "rebuilding");
         pthread_mutex_unlock(&j->lock);
     }
     hf_replica_free(r);
@@ -216,6 +220,23 @@ static hf_code write_counters(job *j, hf_err *reterr) {
     return rc;
 }
 
+static hf_code write_runs(job *j, hf_err *reterr) {
+    hf_tables tables;
+    char row[HF_RUNS_ROW_MAX];
+    hf_code rc = hf_tables_open(j->target, HF_PROFILE_FULL, &tables, reterr);
+    hf_changes *changes = hf_changes_new(HASH_COUNT(j->runs.by_id) * (size_t)HF_RUNS_ROOM + 4096);
+    bool put = changes != NULL;
+    for (const hf_run_slot *slot = j->runs.by_id; slot && put && rc == HF_OK; slot = slot->hh.next)
+        put = hf_changes_put(changes, tables.of[HF_TB_SCHEDULE_RUNS], (hf_str){slot->id, slot->hh.keylen},
+                             hf_runs_row(slot, row), 0);
+    if (rc == HF_OK && !put)
+        rc = hf_fail(reterr, HF_E_NO_MEMORY, "rebuilding");
+    if (rc == HF_OK && hf_changes_count(changes) > 0)
+        rc = hf_store_commit(j->target, changes, reterr);
+    hf_changes_free(changes);
+    return rc;
+}
+
 static int thread_count(const job *j) {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     int threads = j->options->threads > 0 ? j->options->threads : cpus > 0 ? (int)cpus : 1;
@@ -258,9 +279,12 @@ hf_code hf_rebuild_into(hf_store *source, hf_read *read, hf_store *target, const
     if (rc == HF_OK)
         rc = write_counters(&j, reterr);
     if (rc == HF_OK)
+        rc = write_runs(&j, reterr);
+    if (rc == HF_OK)
         rc = hf_store_sync(target, reterr);
     *ret = (hf_rebuild_stats){atomic_load(&j.records), j.count, (double)(hf_mono_ns() - began) / 1e9};
     hf_counters_done(&j.counters);
+    hf_runs_done(&j.runs);
     hf_codec_free(plain);
     pthread_mutex_destroy(&j.lock);
     free(j.units);
