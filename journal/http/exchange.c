@@ -3,11 +3,11 @@
 #include "journal/http/exchange.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <stdio.h>
 #include <strings.h>
 #include <sys/socket.h>
 
+#include "journal/http/head.h"
 #include "journal/http/inside.h"
 #include "journal/http/reply.h"
 #include "schemas/base/mem.h"
@@ -15,55 +15,6 @@
 enum { REPLY_MAX = 256 << 20 };
 
 const double HF_HTTP_BUCKET_SECONDS[HF_HTTP_BUCKETS] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
-
-/* ---- what libmicrohttpd lets through and we do not ------------------------------------------------------ */
-typedef struct {
-    int hosts, lengths, codings;
-    const char *length, *why;
-} header_check;
-
-static bool is_token(const char *s, size_t len) { /* RFC 9110 section 5.6.2 */
-    for (size_t i = 0; i < len; i++)
-        if (!isalnum((unsigned char)s[i]) && !strchr("!#$%&'*+-.^_`|~", s[i]))
-            return false;
-    return len > 0;
-}
-
-static enum MHD_Result check_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len,
-                                    const char *value, size_t value_len) {
-    header_check *c = ctx;
-    (void)kind;
-    if (!is_token(name, name_len))
-        c->why = "a header's name is not a token";
-    for (size_t i = 0; i < value_len; i++)
-        if ((unsigned char)value[i] < 0x20 && value[i] != '\t')
-            c->why = "a header's value contains a control character";
-    if (strcasecmp(name, "host") == 0 && ++c->hosts > 1)
-        c->why = "Host is there twice";
-    if (strcasecmp(name, "content-length") == 0) {
-        if (++c->lengths > 1)
-            c->why = "Content-Length is there twice";
-        if (value_len == 0 || strspn(value, "0123456789") != value_len)
-            c->why = "Content-Length is not a number";
-    }
-    if (strcasecmp(name, "transfer-encoding") == 0 && (++c->codings > 1 || strcasecmp(value, "chunked") != 0))
-        c->why = "Transfer-Encoding is not just chunked";
-    return MHD_YES;
-}
-
-static const char *unsound(struct MHD_Connection *connection, const char *method, const char *version) {
-    header_check c = {0};
-    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, check_header, &c);
-    if (c.why)
-        return c.why;
-    if (!is_token(method, strlen(method)))
-        return "the method is not a token";
-    if (c.lengths && c.codings)
-        return "Content-Length and Transfer-Encoding are both there";
-    if (c.hosts == 0 && strcmp(version, "HTTP/1.1") == 0)
-        return "Host is missing";
-    return NULL;
-}
 
 /* ---- a request's life ------------------------------------------------------------------------------------ */
 void *hf_exchange_begin(void *cls, const char *uri, struct MHD_Connection *connection) {
@@ -74,6 +25,7 @@ void *hf_exchange_begin(void *cls, const char *uri, struct MHD_Connection *conne
     r->connection = connection;
     r->begun_ns = hf_mono_ns();
     r->route = HF_ROUTE_COUNT;
+    r->target_end = uri + strlen(uri);
     r->raw_path = hf_strndup(uri, strcspn(uri, "?#"));
     hf_buf_init(&r->body, r->http->body_max);
     hf_buf_init(&r->reply, REPLY_MAX);
@@ -183,12 +135,19 @@ static void look_at_body_headers(hf_request *r) {
 }
 
 static void look_at_head(hf_request *r, const char *version) {
-    const char *why = r->raw_path ? unsound(r->connection, r->method, version) : "no memory";
+    int unsound = 400;
+    const char *why =
+        r->raw_path ? hf_head_unsound(r->connection, r->method, r->target_end, version, &unsound) : "no memory";
     if (why) {
-        refuse(r, 400, HF_E_INVALID, why);
+        refuse(r, unsound, unsound == 431 ? HF_E_LIMIT : HF_E_INVALID, why);
         return;
     }
     r->v1 = strncmp(r->raw_path, "/api/v1/", 8) == 0;
+    if (hf_http_is_over(r->connection)) {
+        r->retry_after_s = 5;
+        refuse(r, 503, HF_E_BUSY, "http.connections are open already; come again in a moment");
+        return;
+    }
     int status = hf_route_find(r);
     if (status == 405 && strcmp(r->method, "OPTIONS") == 0)
         status = 204;

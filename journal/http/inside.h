@@ -28,6 +28,7 @@ struct hf_http {
     struct hf_merkle *merkle;
     hf_tls *tls; /* NULL: plain HTTP */
     char address[128];
+    atomic_int connections; /* open now, those answered 503 for being too many included */
     size_t body_max;
     int64_t write_wait_ms;
     hf_route_stats stats[HF_ROUTE_COUNT + 1]; /* the last: no route */
@@ -44,6 +45,8 @@ struct hf_http {
 };
 
 hf_store *hf_http_store(hf_http *http);
+/* Came when http.connections were open already: it is answered 503 and closed. */
+bool hf_http_is_over(struct MHD_Connection *connection);
 
 /* The folded counters as of now; hf_counters_done them. */
 struct hf_counters;

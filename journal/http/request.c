@@ -197,7 +197,7 @@ static hf_code code_of_status(int status) {
         hf_code code;
     } codes[] = {{400, HF_E_INVALID},     {401, HF_E_UNAUTHORIZED}, {403, HF_E_PERMISSION}, {404, HF_E_NOT_FOUND},
                  {405, HF_E_UNSUPPORTED}, {406, HF_E_UNSUPPORTED},  {409, HF_E_CONFLICT},   {413, HF_E_LIMIT},
-                 {415, HF_E_UNSUPPORTED}, {422, HF_E_INVALID},      {429, HF_E_BUSY},       {501, HF_E_NOT_BUILT},
+                 {415, HF_E_UNSUPPORTED}, {422, HF_E_INVALID},      {429, HF_E_BUSY},       {431, HF_E_LIMIT}, {501, HF_E_NOT_BUILT},
                  {503, HF_E_BUSY},        {504, HF_E_TIMEOUT}};
     for (size_t i = 0; i < HF_ARRAY_LEN(codes); i++)
         if (codes[i].status == status)

@@ -24,7 +24,8 @@ typedef struct hf_request {
     hf_http *http;
     struct MHD_Connection *connection;
     const char *method;
-    char *raw_path; /* as sent, before any decoding, without the query */
+    char *raw_path;         /* as sent, before any decoding, without the query */
+    const char *target_end; /* behind the request's target, in libmicrohttpd's memory */
     hf_route route;
     bool v1; /* below /api/v1: problem details, strict about what it is asked */
     char params[HF_PATH_PARAMS][HF_ID_MAX_BYTES * 3 + 1]; /* decoded {x} segments */

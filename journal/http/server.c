@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "journal/http/exchange.h"
@@ -15,7 +16,14 @@
 #include "schemas/base/log.h"
 #include "schemas/base/mem.h"
 
-enum { CONNECTION_MEMORY = 16 * 1024, PER_IP_MAX = 8192, IDLE_SECONDS = 60 };
+enum {
+    CONNECTION_MEMORY = 16 * 1024,
+    PER_IP_MAX = 8192,
+    SEND_BUFFER = 256 * 1024,
+    OVER_MAX = 256,         /* connections beyond http.connections, kept to be told so */
+    OVER_SECONDS = 2,       /* for so long */
+    OTHER_DESCRIPTORS = 256 /* brokers, files, children */
+};
 
 hf_store *hf_http_store(hf_http *http) { return hf_follow_store(http->options.follow); }
 const char *hf_http_address(const hf_http *http) { return http->address; }
@@ -30,6 +38,27 @@ void hf_http_changed(hf_http *http, const hf_change *change) {
 void hf_http_record(hf_http *http, const hf_log_record *record) {
     if (record->topic == HF_TOPIC_PROGRESS)
         hf_streams_changed(http->streams, record->key, (hf_position){0, -1}, hf_mono_ms(http->clock));
+}
+
+/* ---- connections ----------------------------------------------------------------------------------------- */
+/* One beyond http.connections is let in for a moment to be answered 503 (hf_http_is_over); beyond those libmicrohttpd leaves them to wait
+ * in the socket's queue. */
+static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode what) {
+    hf_http *http = cls;
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        atomic_fetch_sub(&http->connections, 1);
+        return;
+    }
+    if (atomic_fetch_add(&http->connections, 1) < hf_config_int(http->options.config, HF_C_HTTP_CONNECTIONS))
+        return;
+    *context = http;
+    MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)OVER_SECONDS);
+}
+
+bool hf_http_is_over(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info && info->socket_context;
 }
 
 /* ---- start and stop -------------------------------------------------------------------------------------- */
@@ -80,6 +109,8 @@ static hf_code bind_socket(const char *listen_text, int *ret_fd, bool *ret_loopb
     if (fd < 0)
         return hf_fail_errno(reterr, errno, "http.listen %s", listen_text);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    /* What is accepted from it has the same: without it the kernel keeps megabytes for each client that does not read. */
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){SEND_BUFFER}, sizeof(int));
     if (bind(fd, (struct sockaddr *)&a, len) != 0 || listen(fd, 1024) != 0)
         return errno == EADDRINUSE
                    ? hf_fail(reterr, HF_E_CONFIG,
@@ -105,21 +136,37 @@ static hf_code secure(hf_http *http, bool loopback, hf_err *reterr) {
     return code;
 }
 
+/* Each connection is a descriptor, and so are the log's and the store's: the process takes as many as it is allowed to, up to what it may need. */
+static void make_room(const hf_config *config) {
+    struct rlimit limit;
+    rlim_t needed = (rlim_t)hf_config_int(config, HF_C_HTTP_CONNECTIONS) + OVER_MAX + OTHER_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
+        return;
+    limit.rlim_cur = limit.rlim_max < needed ? limit.rlim_max : needed;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < needed)
+        HF_LOG(WARN, "http-few-descriptors", {"limit", HF_V_INT((int64_t)limit.rlim_cur)},
+               {"needed", HF_V_INT((int64_t)needed)},
+               {"remedy", HF_V_Z("raise LimitNOFILE= (ulimit -n), or lower http.connections")});
+}
+
 static hf_code start_daemon(hf_http *http, int fd, hf_err *reterr) {
     const hf_config *config = http->options.config;
     struct MHD_OptionItem tls[HF_TLS_OPTIONS] = {{MHD_OPTION_END, 0, NULL}};
     if (http->tls)
         hf_tls_options(http->tls, tls);
     note_address(http, fd);
+    make_room(config);
     http->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | (http->tls ? MHD_USE_TLS : 0), 0, NULL, NULL,
         hf_exchange_step, http, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
         (unsigned)hf_config_int(config, HF_C_HTTP_THREADS), MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)hf_config_int(config, HF_C_HTTP_CONNECTIONS), MHD_OPTION_PER_IP_CONNECTION_LIMIT, PER_IP_MAX,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, hf_exchange_begin, http,
-        MHD_OPTION_UNESCAPE_CALLBACK, hf_exchange_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, hf_exchange_end, NULL,
-        MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+        (unsigned)hf_config_int(config, HF_C_HTTP_CONNECTIONS) + OVER_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        PER_IP_MAX, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)(hf_config_int(config, HF_C_HTTP_IDLE) / 1000), MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_URI_LOG_CALLBACK, hf_exchange_begin, http, MHD_OPTION_UNESCAPE_CALLBACK, hf_exchange_unescape, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, hf_exchange_end, NULL, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     if (!http->daemon) {
         close(fd);
         return hf_fail(reterr, HF_E_IO, "the HTTP server did not start on %s", http->address);

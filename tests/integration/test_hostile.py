@@ -1,7 +1,7 @@
 """Clients that mean harm, or are many: each gets a refusal or nothing, memory stays bounded, and whoever else asks is served."""
 import os, re, resource, socket, threading, time
 
-from fleet import Fleet, main, sleep_job
+from fleet import Fleet, main, skip, sleep_job, wait_for
 
 MIB = 1 << 20
 # A sanitizer keeps what was freed for a while: not what is measured here.
@@ -9,10 +9,12 @@ os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_s
 resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
 
-def connect(fleet, buffer=None, seconds=3):
+def connect(fleet, buffer=None, seconds=3, source=None):
     host, port = fleet.http[len("http://"):].rsplit(":", 1)
     s = socket.socket()
     s.settimeout(seconds)
+    if source:
+        s.bind((source, 0))
     if buffer:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     s.connect((host, int(port)))
@@ -87,6 +89,40 @@ def no_second_request_is_smuggled_in():
         others_are_served(f)
 
 
+def heads_that_two_could_read_differently_are_refused():
+    get = b"GET /status HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+    refused = {
+        "NUL in a value": get + b"A: b\0c\r\n\r\n", "NUL at a value's end": get + b"A: b\0\r\n\r\n", "NUL alone": get + b"A: \0\r\n\r\n",
+        "NUL at a line's begin": get + b"\0A: b\r\n\r\nGET /health HTTP/1.1\r\nHost: h\r\n\r\n", "NUL in a name": get + b"A\0: b\r\n\r\n",
+        "NUL in the request's line": b"GET /status\0 HTTP/1.1\r\nHost: h\r\n\r\n", "NUL behind the version": b"GET /status HTTP/1.1\0\r\nHost: h\r\n\r\n",
+        "LF alone": get + b"A: b\nB: c\r\n\r\n", "LF alone behind the request's line": b"GET /status HTTP/1.1\nHost: h\r\n\r\n", "LF alone at the end": get + b"A: b\r\n\n",
+        "CR alone in a value": get + b"A: b\rc\r\n\r\n", "CR alone before a name": get + b"\rA: b\r\n\r\n", "a folded line": get + b"A: b\r\n c\r\n\r\n",
+        "a folded line, by a tab": get + b"A: b\r\n\tc\r\n\r\n", "a folded first line": b"GET /status HTTP/1.1\r\n Host: h\r\n\r\n", "DEL": get + b"A: b\x7f\r\n\r\n",
+        "a name with a space": get + b"A b: c\r\n\r\n", "no name": get + b": c\r\n\r\n", "no colon": get + b"Abc\r\n\r\n", "no version": b"GET /status\r\n\r\n",
+        "no Host": b"GET /status HTTP/1.1\r\n\r\n", "two Hosts": get + b"Host: i\r\n\r\n",
+    }
+    refused.update({"control character %d" % c: get + b"A: b%cc\r\n\r\n" % c for c in range(1, 32) if c not in b"\t\r\n"})
+    sound = {
+        "white space around values": get + b"A: \t b \t \r\nB:\r\nC:d\r\n\r\n", "cookies": get + b"Cookie: a=b; c=d\r\nCookie: e\r\n\r\n", "the same twice": get + b"A: b\r\nA: b\r\n\r\n",
+        "HTTP/1.0": b"GET /status HTTP/1.0\r\n\r\n", "arguments": b"GET /jobs/query?all=true&limit=3&x=%41&&=&y HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        "as many as are allowed": get + b"".join(b"A%d: b\r\n" % i for i in range(98)) + b"\r\n",
+    }
+    with Fleet() as f:
+        f.journal()
+        for name, text in refused.items():
+            answer = tell(f, text, 2)
+            assert answer == b"" or re.match(rb"HTTP/1\.1 400 ", answer), (name, answer[:300])
+            assert b" 200 OK" not in answer, (name, answer)
+        for name, text in sound.items():
+            assert re.match(rb"HTTP/1\.[01] 200 ", tell(f, text)), name
+        twice = tell(f, b"GET /status HTTP/1.1\r\nHost: h\r\n\r\n" + get + b"A: b\r\n\r\n")
+        assert twice.count(b"HTTP/1.1 200 ") == 2, twice
+        for name, text in {"one more": get + b"".join(b"A%d: b\r\n" % i for i in range(99)), "larger than is read": get + b"".join(b"A%d: %s\r\n" % (i, b"b" * 1000) for i in range(30))}.items():
+            answer = tell(f, text + b"\r\n")
+            assert re.match(rb"HTTP/1\.1 431 ", answer), (name, answer[:200])
+        others_are_served(f)
+
+
 def bombs_are_refused_in_bounded_memory():
     deep, n = 200000, 1000000
     bombs = {
@@ -139,6 +175,39 @@ def thousands_of_idle_connections_leave_room_for_others():
         assert grown < 3000 * 64 * 1024, "%d MiB more" % (grown // MIB)
         [s.close() for s in held]
         others_are_served(f)
+
+
+def descriptors(fleet):
+    return len(os.listdir("/proc/%d/fd" % fleet.j.process.pid))
+
+
+def ten_thousand_idle_connections_and_no_more():
+    held, many, share = [], 10000, 4000  # an address may have 8,192
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < many + 1000:
+        skip("this process may open %d files only; 10,000 connections need more (ulimit -Hn)" % resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    with Fleet() as f:
+        f.journal(http__connections=many, http__idle_timeout="300s")
+        others_are_served(f)
+        before, idle = memory(f), descriptors(f)
+        for i in range(many - 8):
+            held.append(connect(f, source="127.0.0.%d" % (2 + i // share)))
+        wait_for("all to be taken", lambda: descriptors(f) >= idle + many - 8)
+        others_are_served(f)
+        grown = memory(f) - before
+        print("%d idle connections: %.1f MiB more, %.1f kB each" % (len(held), grown / MIB, grown / len(held) / 1000))
+        assert grown < many * 32 * 1024, "%d MiB more" % (grown // MIB)
+        held += [connect(f, source="127.0.0.9") for _ in range(8)]  # now it is full
+        wait_for("it to be full", lambda: b" 503 " in tell(f, b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")[:20])
+        answer = tell(f, b"GET /api/v1/jobs HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"Retry-After: " in answer and b"http.connections" in answer, answer
+        silent = [connect(f, source="127.0.0.10") for _ in range(50)]  # nor do they stay who come then and say nothing
+        wait_for("the silent ones to be closed", lambda: descriptors(f) <= idle + many + 5, 10)
+        [s.close() for s in silent]
+        [s.close() for s in held[:100]]
+        wait_for("room", lambda: b" 200 " in tell(f, b"GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")[:20])
+        others_are_served(f)
+        [s.close() for s in held[100:]]
+        wait_for("all to be gone", lambda: descriptors(f) <= idle + 5)
 
 
 def journal_bytes(fleet):
@@ -202,6 +271,50 @@ def who_never_reads_is_not_buffered_for():
         others_are_served(f)
 
 
+def who_does_not_read_is_cut_off():
+    with Fleet(partitions=1) as f:
+        f.journal(http__idle_timeout="2s"), f.dispatch()
+        for n in range(3):
+            ids = f.submit(*[sleep_job(60000) for _ in range(500)])["job_ids"]
+            f.request("POST", "/jobs/cancel", {"job_ids": ids, "reason": "r" * 1000})
+        others_are_served(f)
+        time.sleep(3)  # what served them is closed
+        before, idle, path = memory(f), descriptors(f), "/api/v1/events?last_event_id=0--1"
+        clients = [listen(f, path, 4096) for _ in range(40)] + [listen(f, "/api/v1/download/log.avro", 4096) for _ in range(20)]
+        wait_for("them to be served", lambda: descriptors(f) >= idle + 60, 5)
+        most, begun = 0, time.monotonic()
+        while descriptors(f) > idle + 4:
+            most = max(most, memory(f) - before)
+            others_are_served(f)
+            assert time.monotonic() - begun < 15, "%d are still open after 15 s" % (descriptors(f) - idle)
+        print("60 that did not read were closed after %.1f s; %d MiB more meanwhile" % (time.monotonic() - begun, most // MIB))
+        assert most < 60 * MIB // 2, most
+        for s in clients:  # what was in the sockets' buffers, and then the end
+            s.settimeout(5)
+            total = 0
+            try:
+                while more := s.recv(1 << 20):
+                    total += len(more)
+            except ConnectionResetError:
+                pass
+            assert total < 2 * MIB, total
+            s.close()
+        with listen(f, path) as s:  # one that reads stays on, though it is idle for longer: a stream is not an idle connection
+            s.settimeout(1)
+            end, total = time.monotonic() + 6, 0
+            while time.monotonic() < end:
+                try:
+                    more = s.recv(1 << 20)
+                    assert more, "a stream that was read was closed"
+                    total += len(more)
+                except TimeoutError:
+                    pass
+            assert total > 2 * MIB, total
+            f.submit(sleep_job(60000, "late"))
+            s.settimeout(5)
+            assert b"late" in s.recv(1 << 20)
+
+
 if __name__ == "__main__":
-    main(no_second_request_is_smuggled_in, bombs_are_refused_in_bounded_memory, thousands_of_idle_connections_leave_room_for_others,
-         idle_streams_hold_no_snapshot, who_never_reads_is_not_buffered_for)
+    main(no_second_request_is_smuggled_in, heads_that_two_could_read_differently_are_refused, bombs_are_refused_in_bounded_memory, thousands_of_idle_connections_leave_room_for_others,
+         ten_thousand_idle_connections_and_no_more, idle_streams_hold_no_snapshot, who_never_reads_is_not_buffered_for, who_does_not_read_is_cut_off)
