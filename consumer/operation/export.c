@@ -155,12 +155,15 @@ static hf_code check_place(hf_export *x, hf_err *reterr) {
     return x->space_check ? hf_stage_check_space(&x->stage, needed - x->resume.from_bytes, reterr) : HF_OK;
 }
 
+static hf_code open_vm(hf_export *x, hf_err *reterr) {
+    hf_opener opener = hf_run_opener(x->run);
+    return x->open ? x->open(x->open_ctx, &x->vm, reterr) : hf_vm_open(x->run->spec, &opener, &x->flow, &x->vm, reterr);
+}
+
 static hf_code prepare(hf_export *x, const char *default_format, hf_err *reterr) {
     hf_report_phase(&x->reporter, "prepare");
-    hf_opener opener = hf_run_opener(x->run);
     hf_code rc = choose_format(x, default_format, reterr);
-    if (rc != HF_OK || (rc = choose_codec(x, reterr)) != HF_OK ||
-        (rc = hf_vm_open(x->run->spec, &opener, &x->flow, &x->vm, reterr)) != HF_OK ||
+    if (rc != HF_OK || (rc = choose_codec(x, reterr)) != HF_OK || (rc = open_vm(x, reterr)) != HF_OK ||
         (rc = hf_export_streams_begin(x, reterr)) != HF_OK || (rc = read_parameters(x, reterr)) != HF_OK)
         return rc;
     choose_names(x);
@@ -254,14 +257,16 @@ static hf_code run_all(hf_export *x, const char *default_format, hf_result *ret,
     return rc;
 }
 
-static hf_code run_export(hf_run *run, const char *default_format, hf_result *ret_result, hf_str *ret_phase,
-                          hf_err *reterr) {
+hf_code hf_export_opened(hf_run *run, const char *default_format, hf_export_opener open, void *open_ctx,
+                         hf_result *ret_result, hf_str *ret_phase, hf_err *reterr) {
     hf_export *x = hf_alloc(sizeof *x);
     if (!x)
         return hf_fail(reterr, HF_E_NO_MEMORY, "an export");
     int64_t start = hf_mono_ns();
     hf_result result = {0};
     x->run = run;
+    x->open = open;
+    x->open_ctx = open_ctx;
     x->stage = (hf_stage){.out_fd = -1, .dir_fd = -1};
     hf_resume_init(&x->resume);
     x->reporter = (hf_reporter){.run = run, .phase = "prepare", .current = ""};
@@ -281,9 +286,9 @@ static hf_code run_export(hf_run *run, const char *default_format, hf_result *re
 }
 
 hf_code hf_op_export(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr) {
-    return run_export(run, "ova", ret_result, ret_phase, reterr);
+    return hf_export_opened(run, "ova", NULL, NULL, ret_result, ret_phase, reterr);
 }
 
 hf_code hf_op_convert(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr) {
-    return run_export(run, "qcow2", ret_result, ret_phase, reterr);
+    return hf_export_opened(run, "qcow2", NULL, NULL, ret_result, ret_phase, reterr);
 }

@@ -10,6 +10,9 @@
 
 typedef struct hf_export hf_export;
 
+/* Gives the VM that is to be exported, where that is not what the job's spec names as it stands. */
+typedef hf_code (*hf_export_opener)(void *ctx, hf_vm *ret, hf_err *reterr);
+
 typedef struct hf_export_format {
     const char *name, *suffix;
     /* Whether each disk is an entry of its own in output_dir; else there is one entry for all. */
@@ -35,6 +38,8 @@ struct hf_export {
     hf_vm vm;
     hf_stage stage;
     hf_pipeline *pipeline;
+    hf_export_opener open; /* NULL: the spec's provider */
+    void *open_ctx;
     hf_resume resume;
     hf_export_streams streams;
     double ovf_seconds;               /* writing the descriptor */
@@ -51,6 +56,9 @@ struct hf_export {
     uint32_t artifact_count;
 };
 
+/* An export as the job asks for it, of the VM that `open` gives (hf_vm_close is the export's). `default_format`: where the job names none. */
+hf_code hf_export_opened(hf_run *run, const char *default_format, hf_export_opener open, void *open_ctx,
+                         hf_result *ret_result, hf_str *ret_phase, hf_err *reterr);
 /* Runs disk i into sink, whose file is fd, and checks that the source did not change meanwhile. */
 hf_code hf_export_run_disk(hf_export *x, uint32_t i, int fd, hf_sink *sink, hf_err *reterr);
 /* Streams disk i, or what is left of it to do, as a VMDK into out. */

@@ -1,9 +1,13 @@
 # hf_layer(NAME [LIBS lib...])   a static library hf_NAME of every .c in this folder.
-#   LIBS are lower layers (hf_x) and distribution libraries (PkgConfig::X).
+#   LIBS are lower layers (hf_x) and distribution libraries (PkgConfig::X); WITHOUT regex: sources left out of this build.
 function(hf_layer name)
-  cmake_parse_arguments(A "" "" "LIBS" ${ARGN})
+  cmake_parse_arguments(A "" "WITHOUT" "LIBS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
   file(GLOB nested CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*/*.c)
+  if(A_WITHOUT)
+    list(FILTER sources EXCLUDE REGEX "${A_WITHOUT}")
+    list(FILTER nested EXCLUDE REGEX "${A_WITHOUT}")
+  endif()
   if(NOT sources AND NOT nested)
     add_library(hf_${name} INTERFACE)
     target_link_libraries(hf_${name} INTERFACE hf_options ${A_LIBS})

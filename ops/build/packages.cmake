@@ -18,5 +18,6 @@ pkg_check_modules(NBD      REQUIRED IMPORTED_TARGET libnbd)
 pkg_check_modules(ZSTD     REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(ZLIB     REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(BLKID    REQUIRED IMPORTED_TARGET blkid>=2.36)
+pkg_check_modules(GUESTFS  IMPORTED_TARGET libguestfs>=1.44) # without it guest operations are not offered
 pkg_check_modules(ISAL     IMPORTED_TARGET libisal)
 pkg_check_modules(CMOCKA   IMPORTED_TARGET cmocka)

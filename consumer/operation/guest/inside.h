@@ -1,0 +1,60 @@
+/* Inside the guest operations: one job's state, shared by work.c (the job), session.c (the appliance), report.c, files.c and commands.c. */
+#pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "consumer/operation/export.h"
+#include "consumer/operation/guest/guest.h"
+
+/* A disk that is worked on. */
+typedef struct hf_guest_disk {
+    int work_fd;      /* the overlay, or in place the image; -1 none */
+    hf_format format; /* of work_fd */
+} hf_guest_disk;
+
+struct hf_guest_session {
+    hf_run *run;
+    const hf_guest_plan *plan;
+    const hf_guest_step *step; /* under way */
+    json_t *parameters, *report, *steps, *changes, *findings, *notes;
+    hf_arena arena;
+    hf_reporter reporter;
+    hf_flow flow;
+    hf_vm vm;
+    hf_guest_disk disks[HF_MAX_DISKS];
+    hf_source *originals[HF_MAX_DISKS]; /* while their overlays are being read */
+    hf_stage stage;                     /* while the overlays have names */
+    char aside[32];
+    int aside_fd;
+    bool dry, in_place, mounted, looked;
+    uint32_t change_count;
+    bool step_told; /* hf_guest_result was called */
+    void *own;
+    int step_seconds;
+
+    guestfs_h *g;
+    hf_guest_os os; /* root NULL: none */
+    /* the watch */
+    pthread_t watch;
+    bool watching;
+    atomic_bool done;
+    atomic_int killed; /* hf_code for which the appliance was killed; HF_OK: it was not */
+    atomic_llong deadline_ns;
+};
+
+/* ---- session.c ---- */
+hf_code hf_guest_start(hf_guest_session *guest, hf_err *reterr);
+/* Takes the file systems off and ends the appliance; an error says that what was written may not be on the disk. */
+hf_code hf_guest_stop(hf_guest_session *guest, hf_err *reterr);
+void hf_guest_kill(hf_guest_session *guest);               /* whatever state it is in; also frees */
+void hf_guest_allow(hf_guest_session *guest, int seconds); /* what is under way may take so long */
+
+/* ---- report.c ---- */
+hf_code hf_guest_report_begin(hf_guest_session *guest, hf_err *reterr);
+void hf_guest_step_begin(hf_guest_session *guest, const hf_guest_step *step);
+void hf_guest_step_end(hf_guest_session *guest, const char *result, double seconds);
+/* The report as text into the result; its lists cut to what fits HF_MAX_JSON. */
+hf_code hf_guest_report_end(hf_guest_session *guest, hf_result *result, hf_err *reterr);
+void hf_guest_report_free(hf_guest_session *guest);
+void hf_guest_change_diff(hf_guest_session *guest, const char *kind, const char *path, const char *before,
+                          const char *after, const char *diff); /* diff may be NULL */
