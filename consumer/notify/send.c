@@ -54,6 +54,15 @@ static hf_sender_options with_defaults(const hf_sender_options *given) {
     return o;
 }
 
+hf_sender_options hf_sender_options_of(const hf_config *config) {
+    return (hf_sender_options){.allow_private = hf_config_bool(config, HF_C_WEBHOOK_ALLOW_PRIVATE),
+                               .ca_file = hf_config_str(config, HF_C_WEBHOOK_CA),
+                               .proxy = hf_config_str(config, HF_C_WEBHOOK_PROXY),
+                               .in_flight = (uint32_t)hf_config_int(config, HF_C_WEBHOOK_IN_FLIGHT),
+                               .endpoint_in_flight = (uint32_t)hf_config_int(config, HF_C_WEBHOOK_ENDPOINT_IN_FLIGHT),
+                               .connect_timeout_ms = hf_config_int(config, HF_C_WEBHOOK_CONNECT)};
+}
+
 /* The options' texts outlive the caller's. */
 static bool keep_texts(hf_sender_options *o) {
     const char **texts[] = {&o->ca_file, &o->proxy, &o->user_agent};

@@ -9,6 +9,7 @@
  * policy and one pool of connections: what differs in policy (options) is another sender.
  * Nothing queues in here: past a bound hf_sender_post says BUSY. Not thread-safe. */
 #pragma once
+#include "schemas/base/config.h"
 #include "schemas/base/err.h"
 #include "schemas/base/str.h"
 #include "schemas/webhook/signature.h"
@@ -37,6 +38,9 @@ typedef struct hf_sender_options {
     int64_t lifetime_ms;         /* and after so long in any case; 0: 10 min */
     int64_t dns_cache_ms;        /* 0: 30 s; negative: each connection looks its name up */
 } hf_sender_options;
+
+/* What the keys webhook.… of a configuration say; the texts are the configuration's. */
+hf_sender_options hf_sender_options_of(const hf_config *config);
 
 typedef struct hf_post_header {
     hf_str name, value;
