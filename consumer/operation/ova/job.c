@@ -22,8 +22,10 @@ static hf_str report_text(const hf_ova_work *w) {
     return HF_STR_NONE;
 }
 
-static hf_code fill_result(hf_ova_work *w, hf_result *ret, hf_err *reterr) {
+/* Before anything is in place, so that a lack of memory leaves nothing behind. */
+static hf_code fill_result(hf_ova_work *w, hf_err *reterr) {
     hf_arena *arena = w->run->arena;
+    hf_result *ret = w->result;
     hf_artifact *artifacts = hf_arena_alloc(arena, (w->artifact_count + 1) * sizeof *artifacts);
     const hf_machine *machine = w->appliance->ovf ? &w->appliance->ovf->machine : NULL;
     *ret = (hf_result){.bytes_read = atomic_load(&w->flow.bytes_read),
@@ -35,6 +37,7 @@ static hf_code fill_result(hf_ova_work *w, hf_result *ret, hf_err *reterr) {
         return hf_fail(reterr, HF_E_NO_MEMORY, "the job's result");
     memcpy(artifacts, w->artifacts, w->artifact_count * sizeof *artifacts);
     ret->artifacts = (hf_list){artifacts, w->artifact_count};
+    w->result = NULL;
     return HF_OK;
 }
 
@@ -49,10 +52,12 @@ static hf_code run_action(hf_run *run, action act, const char *phase, hf_result 
     if (!w)
         return hf_fail(reterr, HF_E_NO_MEMORY, "an OVA operation");
     hf_code rc = hf_ova_begin(w, run, reterr);
+    w->ready = fill_result;
+    w->result = &result;
     if (rc == HF_OK && (rc = hf_ova_open(w, reterr)) == HF_OK) {
         *ret_phase = hf_str_of(phase);
-        if ((rc = act(w, reterr)) == HF_OK)
-            rc = fill_result(w, &result, reterr);
+        if ((rc = act(w, reterr)) == HF_OK && w->result) /* nothing was published */
+            rc = fill_result(w, reterr);
     }
     hf_ova_end(w);
     free(w);

@@ -22,6 +22,9 @@ typedef struct hf_ova_work {
     hf_artifact artifacts[HF_STAGE_ENTRIES_MAX];
     uint32_t artifact_count;
     json_t *outputs; /* what was made of each disk, or NULL */
+    /* Called once all outputs are known and before any is in place: what fails here leaves nothing. May be NULL. */
+    hf_code (*ready)(struct hf_ova_work *work, hf_err *reterr);
+    hf_result *result; /* for ready; NULL once it is filled */
 } hf_ova_work;
 
 /* Opens nothing; hf_ova_end is due after OK and after an error. */

@@ -106,6 +106,8 @@ hf_code hf_ova_publish(hf_ova_work *w, hf_err *reterr) {
     const char *names[HF_STAGE_ENTRIES_MAX];
     for (uint32_t i = 0; i < w->artifact_count; i++)
         names[i] = strrchr(w->artifacts[i].path.p, '/') + 1;
-    hf_code rc = hf_flow_check(&w->flow, reterr); /* the last moment at which a cancel leaves nothing */
+    hf_code rc = w->ready ? w->ready(w, reterr) : HF_OK;
+    if (rc == HF_OK)
+        rc = hf_flow_check(&w->flow, reterr); /* the last moment at which a cancel leaves nothing */
     return rc == HF_OK ? hf_stage_publish(&w->stage, names, w->artifact_count, reterr) : rc;
 }
