@@ -24,17 +24,18 @@ static bool seconds(hf_str s, int64_t *ret_ms) {
         if (value <= MOST_MS / 1000)
             value = value * 10 + (s.p[i] - '0');
     }
-    *ret_ms = value > MOST_MS / 1000 ? MOST_MS : value * 1000;
+    if (s.len)
+        *ret_ms = value > MOST_MS / 1000 ? MOST_MS : value * 1000;
     return s.len > 0;
 }
 
-/* Two digits of a year mean the one that is at most 50 years ahead. */
+/* Two digits of a year mean the nearest one. */
 static int full_year(int two, int64_t now_wall_ms) {
     time_t now = (time_t)(now_wall_ms / 1000);
     struct tm tm;
     int this_year = gmtime_r(&now, &tm) ? tm.tm_year + 1900 : 2000;
     int year = this_year - this_year % 100 + two;
-    return year > this_year + 50 ? year - 100 : year;
+    return year > this_year + 50 ? year - 100 : year <= this_year - 50 ? year + 100 : year;
 }
 
 static const char *const months = "JanFebMarAprMayJunJulAugSepOctNovDec";
@@ -110,7 +111,7 @@ static bool http_date(hf_str s, int64_t now_wall_ms, int64_t *ret_wall_ms) {
     if (form == HF_ARRAY_LEN(forms))
         return false;
     int year = f.year_digits == 2 ? full_year(f.year, now_wall_ms) : f.year;
-    if (f.day < 1 || f.day > 31 || f.hour > 23 || f.minute > 59 || f.second > 60 || year < 1970)
+    if (f.day < 1 || f.day > 31 || f.hour > 23 || f.minute > 59 || f.second > 60 || year < 1900)
         return false;
     struct tm tm = {.tm_mday = f.day,
                     .tm_mon = f.month - 1,

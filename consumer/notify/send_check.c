@@ -43,6 +43,9 @@ static hf_code check_text(hf_str url, hf_err *reterr) {
         return hf_fail(reterr, HF_E_INVALID, "the URL is empty");
     if (url.len > HF_URL_MAX_BYTES)
         return hf_fail(reterr, HF_E_LIMIT, "the URL has %u bytes; at most %d are taken", url.len, HF_URL_MAX_BYTES);
+    const char *mark = memmem(url.p, url.len, "://", 3);
+    if (!mark || mark + 3 == url.p + url.len || mark[3] == '/') /* curl would take https:///path for the host "path" */
+        return hf_fail(reterr, HF_E_INVALID, "the URL does not begin with https:// or http:// and a host");
     for (uint32_t i = 0; i < url.len; i++)
         if (url.p[i] <= ' ' || url.p[i] > '~')
             return hf_fail(

@@ -17,7 +17,7 @@ static const char *const titles[] = {
 static void piece(hf_buf *out, hf_str value) { hf_payload_slack_piece(out, value, HF_PAYLOAD_SLACK_TEXT); }
 
 static void duration(hf_buf *out, double seconds) {
-    int64_t s = isfinite(seconds) && seconds > 0 && seconds < 1e9 ? (int64_t)llround(seconds) : 0;
+    int64_t s = isfinite(seconds) && seconds > 0 && seconds < 1e9 ? (int64_t)(seconds + 0.5) : 0;
     if (s >= 3600)
         hf_buf_printf(out, " (%" PRId64 " h %" PRId64 " min)", s / 3600, s / 60 % 60);
     else if (s >= 60)
