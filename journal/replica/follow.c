@@ -259,7 +259,7 @@ static hf_code open_store(hf_follow *f, const char *dir, const hf_store_options 
 /* A live replica keeps nothing of the other topics: compacted ones are read anew, of the rest what comes from now on. */
 static hf_code live_from(hf_follow *f, hf_topic topic, int32_t partition, int64_t *ret, hf_err *reterr) {
     int64_t low = 0, high = 0;
-    if (topic == HF_TOPIC_SCHEDULES || topic == HF_TOPIC_CONTROLS)
+    if (topic == HF_TOPIC_SCHEDULES || topic == HF_TOPIC_CONTROLS || topic == HF_TOPIC_WEBHOOKS)
         return HF_OK;
     hf_code rc = hf_klog_watermarks(f->log, topic, partition, MARKS_MS, &low, &high, reterr);
     *ret = topic != HF_TOPIC_WORKERS ? high : high - WORKERS_TAIL > low ? high - WORKERS_TAIL : low;

@@ -381,17 +381,27 @@ static hf_code keep_letter(hf_replica *r, const hf_log_record *record, hf_err *r
     return done ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "keeping a record");
 }
 
+/* The table that keeps a compacted topic's records as they came. */
+static bool kept_as_it_came(hf_topic topic, hf_store_table_id *ret) {
+    *ret = topic == HF_TOPIC_SCHEDULES  ? HF_TB_SCHEDULES
+           : topic == HF_TOPIC_CONTROLS ? HF_TB_CONTROLS
+           : topic == HF_TOPIC_WEBHOOKS ? HF_TB_WEBHOOKS
+                                        : HF_TB_COUNT;
+    return *ret != HF_TB_COUNT;
+}
+
 static hf_code keep(hf_replica *r, const hf_log_record *record, bool *ret_unreadable, hf_err *reterr) {
+    hf_store_table_id id = HF_TB_COUNT;
     if (record->topic == HF_TOPIC_DEAD_LETTERS)
         return keep_letter(r, record, reterr);
     if (record->topic == HF_TOPIC_WORKERS || record->topic == HF_TOPIC_PROGRESS)
         return keep_last(r, record, ret_unreadable, reterr);
-    if (record->topic != HF_TOPIC_SCHEDULES && record->topic != HF_TOPIC_CONTROLS)
+    if (!kept_as_it_came(record->topic, &id))
         return HF_OK;
     *ret_unreadable = record->key.len == 0 || record->key.len > HF_KEY_MAX_BYTES;
     if (*ret_unreadable)
         return HF_OK;
-    hf_table table = r->tables.of[record->topic == HF_TOPIC_SCHEDULES ? HF_TB_SCHEDULES : HF_TB_CONTROLS];
+    hf_table table = r->tables.of[id];
     bool done = record->value.p ? hf_changes_put(r->open, table, record->key, record->value, 0)
                                 : hf_changes_delete(r->open, table, record->key);
     return done ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "keeping a record");

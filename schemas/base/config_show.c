@@ -38,7 +38,30 @@ static void put_text(hf_buf *b, const char *text) {
     hf_buf_done(&masked);
 }
 
-static void put_json(hf_buf *b, const json_t *value) {
+/* Webhooks have secrets where nothing else has: in the values of headers, and behind the host of a URL. */
+static bool put_webhook_member(hf_buf *b, const char *key, const json_t *value) {
+    const char *name, *gap = "", *url = json_string_value(value), *host = url ? strstr(url, "://") : NULL;
+    json_t *item;
+    if (strcmp(key, "url") == 0 && host) {
+        size_t len = strcspn(host += 3, "/?#\"\\");
+        const char *at = memrchr(host, '@', len), *from = at ? at + 1 : host;
+        hf_buf_printf(b, "\"%.*s%.*s/***\"", (int)(host - url), url, (int)(host + len - from), from);
+        return true;
+    }
+    if (strcmp(key, "headers") != 0 || !json_is_object(value))
+        return false;
+    hf_buf_puts(b, "{");
+    json_object_foreach((json_t *)(uintptr_t)value, name, item) {
+        hf_buf_puts(b, gap);
+        put_quoted(b, hf_str_of(name));
+        hf_buf_puts(b, ": \"***\"");
+        gap = ", ";
+    }
+    hf_buf_puts(b, "}");
+    return true;
+}
+
+static void put_json(hf_buf *b, const json_t *value, bool webhooks) {
     const char *key, *gap = "";
     json_t *item;
     size_t i;
@@ -52,8 +75,8 @@ static void put_json(hf_buf *b, const json_t *value) {
             hf_buf_puts(b, ": ");
             if (hf_config_name_is_secret(key))
                 hf_buf_puts(b, "\"***\"");
-            else
-                put_json(b, item);
+            else if (!webhooks || !put_webhook_member(b, key, item))
+                put_json(b, item, webhooks);
             gap = ", ";
         }
         hf_buf_puts(b, "}");
@@ -62,7 +85,7 @@ static void put_json(hf_buf *b, const json_t *value) {
         hf_buf_puts(b, "[");
         json_array_foreach(value, i, item) {
             hf_buf_puts(b, i ? ", " : "");
-            put_json(b, item);
+            put_json(b, item, webhooks);
         }
         hf_buf_puts(b, "]");
         return;
@@ -83,7 +106,7 @@ static void put_value(hf_buf *b, const hf_config_row *row, const hf_config_value
     switch (row->kind) {
     case HF_CK_JSON:
         if (value->json)
-            put_json(b, value->json);
+            put_json(b, value->json, strcmp(row->key, "webhooks") == 0);
         else
             hf_buf_puts(b, "null");
         break;

@@ -27,6 +27,7 @@
 #include "schemas/job/delivery.h"
 #include "schemas/job/job.h"
 #include "schemas/job/schedule.h"
+#include "schemas/job/webhook.h"
 
 typedef enum hf_schema {
 #define HF_SCHEMA(id, name, type) HF_SCHEMA_##id,

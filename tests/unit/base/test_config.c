@@ -339,6 +339,11 @@ static void show_tells_sources_and_never_secrets(void **state) {
                "endpoints:\n  lab: {password: hunter2, password_file: /pw, token: hunter2, n: [1, 1.5, null]}\n"),
         "f.yaml", err));
     CHECK_OK(hf_config_set(c, "worker.id=\"a\\n\\\"b\"", err));
+    CHECK_OK(
+        hf_config_load_yaml(c,
+                            HF_STR("webhooks:\n- {url: \"https://me:hunter2@hook.example:8443/hunter2?k=hunter2\", "
+                                   "headers: {X-Api-Key: hunter2}, secret: hunter2, events: [job.failed]}\n"),
+                            "w.yaml", err));
     hf_auto_free char *text = hf_config_show(c);
     CHECK_HAS_NOT(text, "hunter2");
     CHECK_HAS(text, "fleet: \"lab\"  # f.yaml:1\n");
@@ -346,6 +351,7 @@ static void show_tells_sources_and_never_secrets(void **state) {
     CHECK_HAS(text, "kafka.ssl.ca.location: \"/ca\"");
     CHECK_HAS(text, "schema_registry.url: \"https://***@registry/x@y\"");
     CHECK_HAS(text, "\"password_file\": \"/pw\"");
+    CHECK_HAS(text, "\"https://hook.example:8443/***\", \"headers\": {\"X-Api-Key\": \"***\"}");
     CHECK_HAS(text, "worker.lease: 30s  # default\n");
     CHECK_HAS(text, "  # --set\n");
     /* What is shown can be loaded again and gives the same. */

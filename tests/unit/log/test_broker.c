@@ -25,6 +25,7 @@ static hf_broker *start(void) {
         topics[t] = (hf_broker_topic){names[t], t == HF_TOPIC_WORKERS ? 1 : 2};
     }
     topics[HF_TOPIC_SCHEDULES].partitions = topics[HF_TOPIC_CONTROLS].partitions = 1;
+    topics[HF_TOPIC_WEBHOOKS].partitions = 1;
     if (hf_broker_start("127.0.0.1:0", topics, HF_TOPIC_COUNT, &broker, &err))
         fail_msg("%s", err.detail);
     return broker;
