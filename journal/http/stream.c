@@ -13,6 +13,11 @@ hf_code hf_streams_new(hf_http *http, hf_streams **ret, hf_err *reterr) {
     if (!s)
         return hf_fail(reterr, HF_E_NO_MEMORY, "event streams");
     s->http = http;
+    s->ring = hf_stream_ring_new(s);
+    if (!s->ring) {
+        free(s);
+        return hf_fail(reterr, HF_E_NO_MEMORY, "event streams");
+    }
     pthread_mutex_init(&s->lock, NULL);
     *ret = s;
     return HF_OK;
@@ -21,6 +26,7 @@ hf_code hf_streams_new(hf_http *http, hf_streams **ret, hf_err *reterr) {
 void hf_streams_free(hf_streams *s) {
     if (!s)
         return;
+    hf_stream_ring_free(s->ring);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
@@ -61,6 +67,8 @@ static ssize_t on_read(void *cls, uint64_t pos, char *to, size_t max) {
 
 /* ---- coming and going -------------------------------------------------------------------------------------- */
 static void free_subscriber(hf_subscriber *b) {
+    if (b->in_ring)
+        hf_stream_ring_leave(b->streams->ring, b);
     hf_buf_done(&b->out);
     free(b->ahead);
     free(b);
@@ -168,7 +176,7 @@ void hf_streams_open_fleet(hf_streams *s, hf_request *r, const char *last_event_
     if (!b)
         return;
     b->fill = hf_stream_fill_fleet;
-    if (hf_stream_begin_fleet(b, last_event_id, &err) == HF_OK)
+    if ((!last_event_id && hf_stream_ring_begin(s->ring, b)) || hf_stream_begin_fleet(b, last_event_id, &err) == HF_OK)
         serve(s, r, b, HF_STR(HF_STREAM_FLEET));
     else {
         free_subscriber(b);
@@ -183,11 +191,15 @@ static void mark(hf_streams *s, hf_str entry, hf_position position, int64_t mono
         HASH_FIND(hh, s->jobs, entry.p, entry.len, e);
     if (e && !e->changed)
         s->changed++;
-    if (e && (!e->changed || position.offset >= 0)) {
-        e->changed = true;
+    if (!e)
+        return;
+    if (!e->changed || (e->position.offset < 0 && position.offset >= 0)) {
         e->position = position;
         e->ready_ms = mono_ms + HF_STREAM_GATHER_MS;
     }
+    if (!e->changed || position.offset >= 0)
+        e->newest = position;
+    e->changed = true;
 }
 
 void hf_streams_changed(hf_streams *s, hf_str job_id, hf_position position, int64_t mono_ms) {
@@ -210,15 +222,30 @@ static void wake(hf_subscriber *b) {
     MHD_resume_connection(b->connection);
 }
 
+static bool is_committed(hf_streams *s, hf_position at) {
+    return hf_replica_committed_offset(hf_follow_replica(s->http->options.follow), at.partition) > at.offset;
+}
+
+/* The fleet's are woken now and then, with what came in between: while jobs flow, something always did. */
 static bool has_news(hf_streams *s, const hf_stream_entry *e, int64_t mono_ms) {
-    if (!e->changed || e->position.offset < 0)
-        return e->changed && mono_ms >= e->ready_ms;
-    hf_replica *replica = hf_follow_replica(s->http->options.follow);
-    return hf_replica_committed_offset(replica, e->position.partition) > e->position.offset;
+    if (!e->changed || (*e->id == *HF_STREAM_FLEET && mono_ms < e->woken_ms + HF_STREAM_GATHER_MS / 2))
+        return false;
+    return e->position.offset < 0 ? mono_ms >= e->ready_ms : is_committed(s, e->position);
+}
+
+/* Its subscribers look now; what is not committed yet they find when it is. */
+static void settle(hf_streams *s, hf_stream_entry *e, int64_t mono_ms) {
+    e->woken_ms = mono_ms;
+    e->changed = e->newest.offset >= 0 && !is_committed(s, e->newest);
+    e->position = e->newest;
+    s->changed -= !e->changed;
+    s->news += *e->id == *HF_STREAM_FLEET;
 }
 
 static void wake_job(hf_streams *s, hf_stream_entry *e, int64_t mono_ms) {
     bool news = has_news(s, e, mono_ms);
+    if (news)
+        settle(s, e, mono_ms);
     for (hf_subscriber *b = e->first; b; b = b->next) {
         bool beat = mono_ms >= b->beat_ms;
         if (beat && b->suspended)
@@ -229,10 +256,6 @@ static void wake_job(hf_streams *s, hf_stream_entry *e, int64_t mono_ms) {
             wake(b);
         if (b->beat_ms < s->next_beat_ms)
             s->next_beat_ms = b->beat_ms;
-    }
-    if (news) {
-        e->changed = false;
-        s->changed--;
     }
 }
 

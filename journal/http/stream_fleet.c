@@ -9,10 +9,7 @@
 enum { PARTITIONS_MAX = 1024, ID_MAX = 24 * PARTITIONS_MAX, TURN_MAX = 2000 };
 
 /* ---- places -------------------------------------------------------------------------------------------------- */
-static bool note_next(void *ctx, hf_topic topic, int32_t partition, int64_t next) {
-    hf_subscriber *b = ctx;
-    if (topic != HF_TOPIC_JOB_EVENTS || partition >= PARTITIONS_MAX)
-        return true;
+bool hf_stream_note_ahead(hf_subscriber *b, int32_t partition, int64_t next) {
     if (partition >= b->ahead_count) {
         int64_t *more = hf_realloc(b->ahead, ((size_t)partition + 1) * sizeof *more);
         if (!more)
@@ -24,6 +21,14 @@ static bool note_next(void *ctx, hf_topic topic, int32_t partition, int64_t next
     }
     b->ahead[partition] = next;
     return true;
+}
+
+static bool note_next(void *ctx, hf_topic topic, int32_t partition, int64_t next) {
+    return topic != HF_TOPIC_JOB_EVENTS || partition >= PARTITIONS_MAX || hf_stream_note_ahead(ctx, partition, next);
+}
+
+hf_code hf_stream_set_now(hf_subscriber *b, hf_read *read, hf_err *reterr) {
+    return hf_query_offsets(read, &b->streams->http->tables, note_next, b, reterr);
 }
 
 /* "0-17,1-4": those were the last sent. A partition it does not name was not known when it was written: nothing of it was sent. */
@@ -54,7 +59,7 @@ hf_code hf_stream_begin_fleet(hf_subscriber *b, const char *last_event_id, hf_er
     hf_read *read = NULL;
     hf_code code = hf_read_begin(hf_http_store(http), &read, reterr);
     if (code == HF_OK)
-        code = hf_query_offsets(read, &http->tables, note_next, b, reterr);
+        code = hf_stream_set_now(b, read, reterr);
     hf_read_end(read);
     pthread_mutex_lock(&b->streams->lock);
     b->progress_seen = b->streams->progress_number;
@@ -73,6 +78,7 @@ static void write_id(const hf_subscriber *b, char *id, size_t room) {
 /* ---- the log ---------------------------------------------------------------------------------------------------- */
 typedef struct reading {
     hf_subscriber *b;
+    hf_stream_ring *ring; /* what is rendered goes there; NULL: it stays with b */
     hf_read *read;
     hf_arena arena;
     char *id;
@@ -98,19 +104,33 @@ static json_t *event_of(reading *g, const hf_log_record *source) {
     return o;
 }
 
+/* An event that is larger than a subscriber may have is told without what it changed: GET /jobs/{id}/events has that. */
+static bool put_event(reading *g, json_t *event) {
+    bool alone = g->b->out.len == 0;
+    write_id(g->b, g->id, ID_MAX);
+    if (!alone)
+        return hf_stream_put(g->b, "transition", g->id, event);
+    if (hf_stream_put(g->b, "transition", g->id, json_incref(event))) {
+        json_decref(event);
+        return true;
+    }
+    json_object_del(event, "transitions");
+    json_object_set_new(event, "shortened", json_true());
+    return hf_stream_put(g->b, "transition", g->id, event);
+}
+
 static bool put_record(void *ctx, const hf_log_record *source) {
     reading *g = ctx;
     int64_t was = g->b->ahead[g->partition];
     json_t *event = event_of(g, source);
     g->b->ahead[g->partition] = source->offset + 1;
-    if (event) {
-        write_id(g->b, g->id, ID_MAX);
-        if (!hf_stream_put(g->b, "transition", g->id, event)) {
-            g->b->ahead[g->partition] = was; /* it comes with the next fill */
-            g->full = true;
-            return false;
-        }
+    if (event && !put_event(g, event)) {
+        g->b->ahead[g->partition] = was; /* it comes with the next fill */
+        g->full = true;
+        return false;
     }
+    if (event && g->ring)
+        hf_stream_ring_take(g->ring, (hf_position){source->partition, source->offset}, &g->b->out);
     g->full = g->b->out.len >= HF_STREAM_BUFFER / 2 || ++g->count >= TURN_MAX;
     return !g->full;
 }
@@ -125,10 +145,11 @@ static bool add_partition(void *ctx, hf_topic topic, int32_t partition, int64_t 
     return true;
 }
 
-static void put_log(hf_subscriber *b, hf_read *read) {
+static bool put_log(hf_subscriber *b, hf_read *read, hf_stream_ring *ring) {
     hf_http *http = b->streams->http;
     hf_err err;
-    reading g = {.b = b, .read = read, .id = hf_alloc(ID_MAX)};
+    reading g = {.b = b, .ring = ring, .read = read, .id = hf_alloc(ID_MAX)};
+    bool ok = g.id != NULL;
     hf_arena_init(&g.arena, HF_STREAM_ARENA_BYTES);
     if (g.id)
         hf_query_offsets(read, &http->tables, add_partition, b, &err);
@@ -137,6 +158,7 @@ static void put_log(hf_subscriber *b, hf_read *read) {
                           put_record, &g, &err);
     hf_arena_done(&g.arena);
     free(g.id);
+    return ok && !g.full;
 }
 
 /* ---- progress ------------------------------------------------------------------------------------------------------ */
@@ -161,7 +183,7 @@ static int news_of(hf_subscriber *b, char (*jobs)[HF_ID_MAX_BYTES + 1]) {
     return count;
 }
 
-static void put_progress(hf_subscriber *b, hf_read *read) {
+static void put_progress(hf_subscriber *b, hf_read *read, hf_stream_ring *ring) {
     hf_http *http = b->streams->http;
     char(*jobs)[HF_ID_MAX_BYTES + 1] = hf_alloc(HF_STREAM_PROGRESS_KEPT * sizeof *jobs);
     hf_arena arena;
@@ -172,8 +194,9 @@ static void put_progress(hf_subscriber *b, hf_read *read) {
         hf_progress p;
         hf_err err;
         hf_arena_reset(&arena);
-        if (hf_lookup_progress(http, read, &named, &arena, &p, &err) == HF_OK)
-            hf_stream_put(b, "progress", NULL, hf_json_of(&HF_TYPE_PROGRESS, &p, 0));
+        if (hf_lookup_progress(http, read, &named, &arena, &p, &err) == HF_OK &&
+            hf_stream_put(b, "progress", NULL, hf_json_of(&HF_TYPE_PROGRESS, &p, 0)) && ring)
+            hf_stream_ring_take(ring, (hf_position){0, -1}, &b->out);
     }
     hf_arena_done(&arena);
     free(jobs);
@@ -190,18 +213,28 @@ static void put_begin(hf_subscriber *b) {
     free(id);
 }
 
-void hf_stream_fill_fleet(hf_subscriber *b) {
+bool hf_stream_read_fleet(hf_subscriber *b, hf_read *read, hf_stream_ring *ring) {
+    put_progress(b, read, ring);
+    return put_log(b, read, ring);
+}
+
+static void fill_from_log(hf_subscriber *b) {
     hf_read *read = NULL;
     hf_err err;
+    bool end =
+        hf_read_begin_all(hf_http_store(b->streams->http), &read, &err) == HF_OK && hf_stream_read_fleet(b, read, NULL);
+    hf_read_end(read);
+    if (end)
+        hf_stream_ring_join(b->streams->ring, b);
+}
+
+void hf_stream_fill_fleet(hf_subscriber *b) {
     hf_buf_clear(&b->out);
     b->out_at = 0;
     if (!b->begun)
         put_begin(b);
-    if (hf_read_begin_all(hf_http_store(b->streams->http), &read, &err) == HF_OK) {
-        put_progress(b, read);
-        put_log(b, read);
-    }
-    hf_read_end(read);
+    if (!b->in_ring || !hf_stream_ring_fill(b->streams->ring, b))
+        fill_from_log(b);
     if (b->out.len == 0 && b->beat_due)
         hf_buf_puts(&b->out, ": still here\n\n");
     b->beat_due = false;
