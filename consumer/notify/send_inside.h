@@ -34,6 +34,7 @@ struct hf_flight {
     uint32_t sockets;    /* that were opened */
     const char *refused; /* why an address was not called */
     uint64_t head_bytes, answer_bytes;
+    bool head_whole; /* its empty line came; curl takes a head that was cut off for one */
     int64_t retry_after_ms;
     uint32_t excerpt_len;
     char excerpt[HF_EXCERPT_BYTES]; /* of the body of an answer that is not 2xx, as it came */

@@ -113,6 +113,8 @@ static void words_of_failure(const hf_flight *f, CURLcode result, int status, ch
     snprintf(said, sizeof said, "%s", f->error[0] ? f->error : curl_easy_strerror(result));
     if (f->head_bytes > HF_ANSWER_HEAD_BYTES)
         snprintf(said, sizeof said, "its answer's headers are longer than %d bytes", HF_ANSWER_HEAD_BYTES);
+    else if (!result)
+        snprintf(said, sizeof said, "the connection was closed in the middle of its head");
     mask_secrets(f, said);
     tidy(said);
     if (status)
@@ -144,7 +146,8 @@ static void by_status(const hf_flight *f, int status, hf_post_outcome *o) {
 
 /* The answer was whole, or as much of it as is read. */
 static bool answered(const hf_flight *f, CURLcode result) {
-    return result == CURLE_OK || (result == CURLE_WRITE_ERROR && f->answer_bytes > HF_ANSWER_MAX_BYTES);
+    return (result == CURLE_OK && f->head_whole) ||
+           (result == CURLE_WRITE_ERROR && f->answer_bytes > HF_ANSWER_MAX_BYTES);
 }
 
 void hf_flight_outcome(const hf_flight *f, CURLcode result, hf_post_outcome *ret) {
@@ -163,7 +166,7 @@ void hf_flight_outcome(const hf_flight *f, CURLcode result, hf_post_outcome *ret
     } else if (answered(f, result) || status >= 300) { /* what is not 2xx is said by the head already */
         by_status(f, (int)status, ret);
     } else {
-        ret->code = code_of(result);
+        ret->code = result ? code_of(result) : HF_E_PROTOCOL;
         words_of_failure(f, result, (int)status, ret->error, sizeof ret->error);
     }
 }

@@ -60,6 +60,7 @@ static size_t on_header(char *bytes, size_t one, size_t count, void *ctx) {
         return 0;
     if (len >= 5 && !memcmp(bytes, "HTTP/", 5))
         f->retry_after_ms = -1; /* the answer behind an interim one */
+    f->head_whole = bytes[0] == '\r' || bytes[0] == '\n';
     if (len > n && len < 256 && !strncasecmp(bytes, name, n) &&
         !hf_retry_after_parse((hf_str){bytes + n, (uint32_t)(len - n)}, wall_ms(f->sender), &f->retry_after_ms))
         f->retry_after_ms = -1;
@@ -187,6 +188,7 @@ static void forget_last(hf_flight *f) {
     f->sockets = 0;
     f->refused = NULL;
     f->head_bytes = f->answer_bytes = 0;
+    f->head_whole = false;
     f->retry_after_ms = -1;
     f->excerpt_len = 0;
     f->error[0] = 0;

@@ -1,6 +1,7 @@
 /* Drives the sender for test_webhook_sender.py: one post a line of JSON on stdin, one outcome a line on stdout, in the order they end.
  *
  *   {"url", "body", "endpoint", "content_type", "id", "secrets": [], "headers": {}, "timeout_ms", "wait": true}
+ *   {"url", "event", "format", "at", "job_id", …facts…}: with the body of that event instead
  *
  * A post's tag is its line, from 1. "wait": this post waits until those before it ended. A line {"sleep_ms": n} waits. Options: --allow-private,
  * --ca FILE, --proxy URL, --in-flight N, --per-endpoint N, --no-dns-cache, --step-max (the longest step, in ms, as the last line). */
@@ -12,6 +13,7 @@
 #include "consumer/notify/send.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/mem.h"
+#include "schemas/webhook/payload.h"
 
 static hf_sender *sender;
 static int64_t longest_step_ms;
@@ -57,6 +59,47 @@ static hf_str text(const json_t *line, const char *name, const char *otherwise) 
     return hf_str_of(value ? value : otherwise);
 }
 
+static double number(const json_t *line, const char *name) { return json_number_value(json_object_get(line, name)); }
+static int64_t whole(const json_t *line, const char *name) { return json_integer_value(json_object_get(line, name)); }
+
+/* The body of an event, where the line names one. */
+static void compose(const json_t *line, hf_buf *body, hf_post *p) {
+    hf_str files[16];
+    hf_err err;
+    size_t i;
+    json_t *value;
+    hf_payload_format format = HF_PAYLOAD_STANDARD;
+    hf_webhook_facts f = {.event = HF_WE_TEST};
+    if (!json_object_get(line, "event"))
+        return;
+    hf_webhook_event_from_name(text(line, "event", ""), &f.event);
+    hf_payload_format_from_name(text(line, "format", ""), &format);
+    f.at = whole(line, "at");
+    f.job_id = text(line, "job_id", "");
+    f.job_name = text(line, "job_name", "");
+    f.vm_path = text(line, "vm_path", "");
+    f.output_path = text(line, "output_path", "");
+    f.duration_seconds = number(line, "duration_seconds");
+    f.ovf_path = text(line, "ovf_path", "");
+    f.error = text(line, "error", "");
+    f.phase = text(line, "phase", "");
+    f.percent_complete = number(line, "percent_complete");
+    f.files_done = whole(line, "files_done");
+    f.files_total = whole(line, "files_total");
+    f.bytes_done = whole(line, "bytes_done");
+    f.bytes_total = whole(line, "bytes_total");
+    f.provider = text(line, "provider", "");
+    f.vms = text(line, "vms", "");
+    json_array_foreach(json_object_get(line, "exported_files"), i, value)
+        if (i < HF_ARRAY_LEN(files))
+            files[f.exported_files.count++] = hf_str_of(json_string_value(value));
+    f.exported_files.items = files;
+    if (hf_payload_write(body, format, &f, p->webhook_id, HF_STR("/hyperfleet/test"), &err))
+        die("payload", &err);
+    p->body = hf_buf_str(body);
+    p->content_type = hf_str_of(hf_payload_content_type(format));
+}
+
 static void post(const json_t *line, uint64_t tag) {
     hf_signing_key keys[HF_SIGNING_KEYS_MAX];
     hf_post_header headers[HF_POST_HEADERS_MAX + 1];
@@ -79,6 +122,9 @@ static void post(const json_t *line, uint64_t tag) {
     json_object_foreach(json_object_get(line, "headers"), name, value)
         if (p.header_count <= HF_POST_HEADERS_MAX)
             headers[p.header_count++] = (hf_post_header){hf_str_of(name), hf_str_of(json_string_value(value))};
+    hf_buf body;
+    hf_buf_init(&body, HF_PAYLOAD_MAX_BYTES);
+    compose(line, &body, &p);
     hf_code code;
     while ((code = hf_sender_post(sender, &p, &err)) == HF_E_BUSY)
         turn(1000);
@@ -87,6 +133,7 @@ static void post(const json_t *line, uint64_t tag) {
         snprintf(o.error, sizeof o.error, "%.399s", err.detail);
         print(tag, "not-taken", &o);
     }
+    hf_buf_done(&body);
 }
 
 static void drain(void) {
