@@ -126,6 +126,10 @@ static const char *label_os(uint32_t i, char *text) {
     (void)text;
     return oses[i];
 }
+static const char *label_outcome(uint32_t i, char *text) {
+    (void)text;
+    return hf_delivery_outcome_name((int32_t)i);
+}
 static const char *label_size(uint32_t i, char *text) {
     (void)text;
     return sizes[i];
@@ -301,6 +305,7 @@ void hf_counters_add(hf_counters *k, const hf_counters *from) {
 
 /* ---- what a record adds ------------------------------------------------------------------------------------ */
 void hf_counters_record(hf_counters *k, hf_topic topic) { bump(k, HF_N_RECORDS, topic, 0, 0, 1); }
+void hf_counters_delivery(hf_counters *k, int32_t outcome) { bump(k, HF_N_DELIVERIES, (uint32_t)outcome, 0, 0, 1); }
 void hf_counters_unreadable(hf_counters *k, hf_topic topic) { bump(k, HF_N_UNREADABLE, topic, 0, 0, 1); }
 
 static bool seconds_of(const json_t *object, const char *name, double *ret) {

@@ -2,6 +2,7 @@
  * which partitions are read does not show, and partitions may be counted apart and added up (rebuild). */
 #pragma once
 #include "journal/replica/layout.h"
+#include "schemas/job/delivery.h"
 
 enum { HF_PROVIDERS = 14, HF_OPERATIONS = 20, HF_OSES = 5, HF_SIZES = 5, HF_POWERS = 5 };
 enum { HF_PRIORITIES = HF_PRIORITY_LOWEST + 1, HF_REQUIREMENTS = 4 + HF_PROVIDERS };
@@ -28,6 +29,7 @@ void hf_counters_done(hf_counters *counters);
 void hf_counters_change(hf_counters *counters, const hf_record *record, hf_verdict verdict, const hf_job *before,
                         const hf_job *after);
 void hf_counters_record(hf_counters *counters, hf_topic topic);
+void hf_counters_delivery(hf_counters *counters, int32_t outcome);
 void hf_counters_unreadable(hf_counters *counters, hf_topic topic);
 /* Adds what `from` holds; of the latest, the later one stays. */
 void hf_counters_add(hf_counters *counters, const hf_counters *from);

@@ -2,6 +2,7 @@
 #pragma once
 #include "journal/replica/chain.h"
 #include "journal/replica/counters.h"
+#include "journal/replica/deliveries.h"
 #include "journal/replica/jobs.h"
 #include "journal/replica/logcopy.h"
 #include "journal/replica/replica.h"
@@ -35,6 +36,7 @@ struct hf_replica {
     hf_jobs jobs;
     hf_counters counters;
     hf_chain chain;
+    hf_tallies tallies;
     hf_runs runs;   /* of schedules */
     hf_arena arena; /* of the record being folded */
     hf_arena side;  /* of a row being read back */

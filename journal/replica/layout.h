@@ -7,7 +7,7 @@
 #include "journal/store/store.h"
 #include "schemas/job/fold.h"
 
-enum { HF_LAYOUT_VERSION = 7 };
+enum { HF_LAYOUT_VERSION = 8 };
 
 typedef enum hf_store_table_id {
 #define HF_STORE_TABLE(id, name, flags, doc) HF_TB_##id,
@@ -123,6 +123,12 @@ static inline hf_str hf_log_key(hf_str job_id, hf_position position, char key[HF
     key[len] = 0;
     memcpy(key + len + 1, &at, 8);
     return (hf_str){key, len + 9};
+}
+
+/* ---- deliveries, undelivered -------------------------------------------------------------------------------- */
+enum { HF_DELIVERY_KEY_BYTES = HF_LOG_KEY_BYTES };
+static inline hf_str hf_delivery_key(hf_str endpoint, hf_position position, char key[HF_DELIVERY_KEY_BYTES]) {
+    return hf_log_key(endpoint, position, key);
 }
 
 /* ---- orphans: verdict, refused, unreadable, text --------------------------------------------------------- */

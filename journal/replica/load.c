@@ -150,6 +150,7 @@ void hf_replica_free(hf_replica *r) {
     hf_jobs_done(&r->jobs);
     hf_counters_done(&r->counters);
     hf_chain_done(&r->chain);
+    hf_tallies_done(&r->tallies);
     hf_runs_done(&r->runs);
     hf_arena_done(&r->arena);
     hf_arena_done(&r->side);

@@ -381,6 +381,21 @@ static hf_code keep_letter(hf_replica *r, const hf_log_record *record, hf_err *r
     return done ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "keeping a record");
 }
 
+static hf_code keep_delivery(hf_replica *r, const hf_log_record *record, bool *ret_unreadable, int32_t *ret_outcome,
+                             hf_err *reterr) {
+    hf_delivery d;
+    hf_arena_reset(&r->arena);
+    hf_code rc = record->value.p ? hf_decode(r->codec, HF_SCHEMA_DELIVERY, record->value, &r->arena, &d, reterr)
+                                 : HF_E_RECORD_MALFORMED;
+    *ret_unreadable =
+        is_unreadable(rc) || (rc == HF_OK && (!hf_id_valid(d.endpoint) || !hf_str_eq(d.endpoint, record->key)));
+    if (*ret_unreadable || rc != HF_OK)
+        return *ret_unreadable ? HF_OK : rc;
+    *ret_outcome = d.outcome;
+    return hf_tallies_keep(&r->tallies, r->store, &r->tables, r->open, (hf_position){record->partition, record->offset},
+                           &d, reterr);
+}
+
 /* The table that keeps a compacted topic's records as they came. */
 static bool kept_as_it_came(hf_topic topic, hf_store_table_id *ret) {
     *ret = topic == HF_TOPIC_SCHEDULES  ? HF_TB_SCHEDULES
@@ -390,12 +405,15 @@ static bool kept_as_it_came(hf_topic topic, hf_store_table_id *ret) {
     return *ret != HF_TB_COUNT;
 }
 
-static hf_code keep(hf_replica *r, const hf_log_record *record, bool *ret_unreadable, hf_err *reterr) {
+static hf_code keep(hf_replica *r, const hf_log_record *record, bool *ret_unreadable, int32_t *ret_outcome,
+                    hf_err *reterr) {
     hf_store_table_id id = HF_TB_COUNT;
     if (record->topic == HF_TOPIC_DEAD_LETTERS)
         return keep_letter(r, record, reterr);
     if (record->topic == HF_TOPIC_WORKERS || record->topic == HF_TOPIC_PROGRESS)
         return keep_last(r, record, ret_unreadable, reterr);
+    if (record->topic == HF_TOPIC_DELIVERIES)
+        return keep_delivery(r, record, ret_unreadable, ret_outcome, reterr);
     if (!kept_as_it_came(record->topic, &id))
         return HF_OK;
     *ret_unreadable = record->key.len == 0 || record->key.len > HF_KEY_MAX_BYTES;
@@ -409,8 +427,9 @@ static hf_code keep(hf_replica *r, const hf_log_record *record, bool *ret_unread
 
 static hf_code feed_other(hf_replica *r, hf_part *part, const hf_log_record *record, hf_err *reterr) {
     bool unreadable = false;
+    int32_t outcome = -1;
     if (r->full && r->store) {
-        hf_code rc = keep(r, record, &unreadable, reterr);
+        hf_code rc = keep(r, record, &unreadable, &outcome, reterr);
         if (rc == HF_OK)
             rc = copy_record(r, part, record, reterr);
         if (rc != HF_OK)
@@ -420,6 +439,8 @@ static hf_code feed_other(hf_replica *r, hf_part *part, const hf_log_record *rec
         hf_counters_record(&r->counters, record->topic);
     if (unreadable)
         hf_counters_unreadable(&r->counters, record->topic);
+    if (outcome >= 0)
+        hf_counters_delivery(&r->counters, outcome);
     part->next = record->offset + 1;
     r->moved = true;
     if (r->hooks.on_record)

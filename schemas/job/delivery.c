@@ -2,7 +2,7 @@
 
 #include "schemas/job/fields.h"
 
-static const char *const outcome_symbols[] = {"delivered", "retrying", "failed", "disabled", "refused", NULL};
+static const char *const outcome_symbols[] = {"delivered", "retrying", "failed", "disabled", "refused", "replay", NULL};
 
 static const hf_field fields[] = {
     HF_STR_FIELD(hf_delivery, endpoint, HF_ID_MAX_BYTES),
@@ -18,5 +18,19 @@ static const hf_field fields[] = {
     HF_I64_FIELD(hf_delivery, duration_ms, 0),
     HF_TIME_FIELD(hf_delivery, next_at),
     HF_STR_FIELD(hf_delivery, error, HF_MAX_TEXT),
+    HF_STR_FIELD(hf_delivery, by, HF_MAX_TEXT),
 };
 HF_TYPE(HF_TYPE_DELIVERY, "WebhookDelivery", hf_delivery, fields);
+
+const char *hf_delivery_outcome_name(int32_t outcome) {
+    return outcome >= 0 && outcome < HF_DELIVERY_OUTCOME_COUNT ? outcome_symbols[outcome] : "unknown";
+}
+
+bool hf_delivery_outcome_from_name(hf_str name, int32_t *ret) {
+    for (int32_t i = 0; i < HF_DELIVERY_OUTCOME_COUNT; i++)
+        if (hf_str_eqz(name, outcome_symbols[i])) {
+            *ret = i;
+            return true;
+        }
+    return false;
+}

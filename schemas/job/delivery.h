@@ -8,6 +8,8 @@ typedef enum hf_delivery_outcome {
     HF_DELIVERY_FAILED,    /* the last attempt failed */
     HF_DELIVERY_DISABLED,  /* 410: the endpoint gets nothing more */
     HF_DELIVERY_REFUSED,   /* not an address that may be called */
+    HF_DELIVERY_REPLAY,    /* no attempt: somebody asked to tell it again */
+    HF_DELIVERY_OUTCOME_COUNT
 } hf_delivery_outcome;
 
 typedef struct hf_delivery { /* WebhookDelivery */
@@ -23,6 +25,13 @@ typedef struct hf_delivery { /* WebhookDelivery */
     int64_t at, duration_ms;
     int64_t next_at; /* 0: no further attempt */
     hf_str error;
+    hf_str by; /* of a replay: who asked */
 } hf_delivery;
 
 extern const hf_type HF_TYPE_DELIVERY;
+const char *hf_delivery_outcome_name(int32_t outcome); /* "delivered"; "unknown" for none of them */
+bool hf_delivery_outcome_from_name(hf_str name, int32_t *ret);
+/* It ended without the endpoint knowing of the event. */
+static inline bool hf_delivery_is_failed(int32_t o) {
+    return o == HF_DELIVERY_FAILED || o == HF_DELIVERY_DISABLED || o == HF_DELIVERY_REFUSED;
+}

@@ -13,7 +13,7 @@
 #include "schemas/base/clock.h"
 #include "schemas/base/mem.h"
 
-enum { WAIT_MS = 10000, TAGS = 20000, ALL_TOPICS = 9 };
+enum { WAIT_MS = 10000, TAGS = 20000, ALL_TOPICS = HF_TOPIC_COUNT };
 static char names[ALL_TOPICS][64];
 
 static hf_broker *start(void) {
