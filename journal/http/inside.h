@@ -26,6 +26,7 @@ struct hf_http {
     struct MHD_Daemon *daemon;
     hf_access *access;
     struct hf_merkle *merkle;
+    hf_guards *guards;
     hf_tls *tls; /* NULL: plain HTTP */
     char address[128];
     atomic_int connections; /* open now, those answered 503 for being too many included */

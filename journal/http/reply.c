@@ -131,9 +131,9 @@ static void add_cors(const hf_request *r, struct MHD_Response *response) {
     MHD_add_response_header(response, "Access-Control-Expose-Headers", "ETag, Retry-After");
     if (strcmp(r->method, "OPTIONS") != 0)
         return;
-    MHD_add_response_header(response, "Access-Control-Allow-Methods", r->allow ? r->allow : "GET, HEAD, OPTIONS");
+    MHD_add_response_header(response, "Access-Control-Allow-Methods", *r->allow ? r->allow : "GET, HEAD, OPTIONS");
     MHD_add_response_header(response, "Access-Control-Allow-Headers",
-                            "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID");
+                            "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID");
     MHD_add_response_header(response, "Access-Control-Max-Age", "600");
 }
 
@@ -156,7 +156,7 @@ static void add_headers(hf_request *r, struct MHD_Response *response, const char
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
         MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
     }
-    if (r->allow && (r->status == 405 || r->status == 204))
+    if (*r->allow && (r->status == 405 || r->status == 204))
         MHD_add_response_header(response, "Allow", r->allow);
     if (r->status == 401)
         MHD_add_response_header(response, "WWW-Authenticate", "Bearer realm=\"hyperfleet\"");

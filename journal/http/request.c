@@ -1,5 +1,7 @@
 #include "journal/http/inside.h"
 #include "schemas/base/mem.h"
+#include "schemas/event/json.h"
+#include "schemas/job/intake.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -68,14 +70,23 @@ static bool more_literal(hf_route a, hf_route b) {
     return *y == '{';
 }
 
-/* A bit for each method that routes take. */
-static unsigned method_bit(const char *method) { return method[0] == 'G' ? 1 : method[0] == 'P' ? 2 : 4; }
+/* The methods that routes take, each a bit. */
+static const char *const methods_taken[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
 
-static const char *allow_of(unsigned methods) {
-    static const char *const allows[] = {
-        "OPTIONS",         "GET, HEAD, OPTIONS",         "POST, OPTIONS",         "GET, HEAD, POST, OPTIONS",
-        "DELETE, OPTIONS", "GET, HEAD, DELETE, OPTIONS", "POST, DELETE, OPTIONS", "GET, HEAD, POST, DELETE, OPTIONS"};
-    return allows[methods & 7];
+static unsigned method_bit(const char *method) {
+    for (unsigned i = 0; i < HF_ARRAY_LEN(methods_taken); i++)
+        if (strcmp(methods_taken[i], method) == 0)
+            return 1u << i;
+    return 0;
+}
+
+static void set_allow(hf_request *r, unsigned methods) {
+    size_t used = 0;
+    for (unsigned i = 0; i < HF_ARRAY_LEN(methods_taken); i++)
+        if (methods & 1u << i)
+            used += (size_t)snprintf(r->allow + used, sizeof r->allow - used, "%s, %s", methods_taken[i],
+                                     i == 0 ? "HEAD, " : "");
+    snprintf(r->allow + used, sizeof r->allow - used, "OPTIONS");
 }
 
 int hf_route_find(hf_request *r) {
@@ -106,7 +117,7 @@ int hf_route_find(hf_request *r) {
     if (any == HF_ROUTE_COUNT)
         return 404;
     r->route = found ? best : any;
-    r->allow = allow_of(methods);
+    set_allow(r, methods);
     return found ? 0 : 405;
 }
 
@@ -179,14 +190,16 @@ void hf_reply_text(hf_request *r, int status) {
 }
 
 /* RFC 9457. `type` stands for the error's row in docs/errors.md; clients should compare `code`. */
-static void reply_problem(hf_request *r, int status, hf_code code, const char *text) {
+static void reply_problem(hf_request *r, int status, hf_code code, const char *text, json_t *errors) {
     json_t *detail = json_string(text);
     if (!detail) /* not UTF-8: it quotes the request */
         detail = json_string("the request contains bytes that are not UTF-8");
-    hf_reply_json(r, status,
-                  json_pack("{s:o,s:s,s:i,s:o,s:s}", "type",
-                            json_sprintf("urn:hyperfleet:error:%s", hf_code_name(code)), "title",
-                            hf_code_sentence(code), "status", status, "detail", detail, "code", hf_code_name(code)));
+    json_t *o =
+        json_pack("{s:o,s:s,s:i,s:o,s:s}", "type", json_sprintf("urn:hyperfleet:error:%s", hf_code_name(code)), "title",
+                  hf_code_sentence(code), "status", status, "detail", detail, "code", hf_code_name(code));
+    if (errors)
+        json_object_set_new(o, "errors", errors);
+    hf_reply_json(r, status, o);
     r->content_type = "application/problem+json";
 }
 
@@ -196,13 +209,22 @@ static hf_code code_of_status(int status) {
         int status;
         hf_code code;
     } codes[] = {{400, HF_E_INVALID},     {401, HF_E_UNAUTHORIZED}, {403, HF_E_PERMISSION}, {404, HF_E_NOT_FOUND},
-                 {405, HF_E_UNSUPPORTED}, {406, HF_E_UNSUPPORTED},  {409, HF_E_CONFLICT},   {413, HF_E_LIMIT},
-                 {415, HF_E_UNSUPPORTED}, {422, HF_E_INVALID},      {429, HF_E_BUSY},       {431, HF_E_LIMIT}, {501, HF_E_NOT_BUILT},
-                 {503, HF_E_BUSY},        {504, HF_E_TIMEOUT}};
+                 {405, HF_E_UNSUPPORTED}, {406, HF_E_UNSUPPORTED},  {409, HF_E_CONFLICT},   {412, HF_E_CONFLICT},
+                 {413, HF_E_LIMIT},       {415, HF_E_UNSUPPORTED},  {422, HF_E_INVALID},    {429, HF_E_BUSY},
+                 {431, HF_E_LIMIT},       {501, HF_E_NOT_BUILT},    {503, HF_E_BUSY},       {504, HF_E_TIMEOUT}};
     for (size_t i = 0; i < HF_ARRAY_LEN(codes); i++)
         if (codes[i].status == status)
             return codes[i].code;
     return status < 500 ? HF_E_INVALID : HF_E_INTERNAL;
+}
+
+static json_t *list_of(const hf_intake_errors *errors) {
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < errors->count && i < HF_MAX_ERRORS; i++) {
+        json_t *text = hf_json_text(errors->text[i]);
+        json_array_append_new(list, text ? text : json_string("no memory to say what"));
+    }
+    return list;
 }
 
 static void reply_older(hf_request *r, int status, const char *text) {
@@ -219,14 +241,25 @@ void hf_reply_error(hf_request *r, int status, const char *format, ...) {
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (r->v1)
-        reply_problem(r, status, code_of_status(status), text);
+        reply_problem(r, status, code_of_status(status), text, NULL);
     else
         reply_older(r, status, text);
 }
 
 void hf_reply_err(hf_request *r, const hf_err *err) {
     if (r->v1)
-        reply_problem(r, hf_code_http_status(err->code), err->code, err->detail);
+        reply_problem(r, hf_code_http_status(err->code), err->code, err->detail, NULL);
     else
         reply_older(r, hf_code_http_status(err->code), err->detail);
+}
+
+void hf_reply_errors(hf_request *r, hf_code code, const hf_intake_errors *errors) {
+    char text[4096];
+    size_t used = 0;
+    for (uint32_t i = 0; i < errors->count && i < HF_MAX_ERRORS && used < sizeof text; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%.*s", i ? "; " : "", HF_STR_ARG(errors->text[i]));
+    if (r->v1)
+        reply_problem(r, hf_code_http_status(code), code, text, list_of(errors));
+    else
+        reply_older(r, hf_code_http_status(code), text);
 }

@@ -45,7 +45,7 @@ typedef struct hf_request {
     bool encoded;                /* the reply is compressed already */
     bool page;                   /* it is a file of the page */
     struct MHD_Response *stream; /* instead of `reply` */
-    const char *allow;
+    char allow[48]; /* of the path, where one was found */
 } hf_request;
 
 /* A parameter of the query: its text or NULL, its number or `otherwise`. */
@@ -65,6 +65,9 @@ void hf_reply_text(hf_request *r, int status);
  * {"error": text, "timestamp": …}. */
 void hf_reply_error(hf_request *r, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void hf_reply_err(hf_request *r, const hf_err *err); /* status by the error table */
+/* The same, with everything that is wrong: below /api/v1 as the member `errors` beside the detail, else in one text. */
+struct hf_intake_errors;
+void hf_reply_errors(hf_request *r, hf_code code, const struct hf_intake_errors *errors);
 json_t *hf_json_now(void);                           /* RFC 3339 */
 
 typedef void (*hf_handler)(hf_request *r);

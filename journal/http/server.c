@@ -200,8 +200,9 @@ hf_code hf_http_start(const hf_http_options *options, hf_http **ret, hf_err *ret
     http->samples = hf_samples_new();
     http->merkle = hf_merkle_new();
     http->exemplars = hf_exemplars_new();
+    http->guards = hf_guards_new();
     http->writes = hf_queue_new(sizeof(hf_write *), HF_HTTP_WRITES_MAX);
-    bool made = http->writes && http->samples && http->merkle && http->exemplars;
+    bool made = http->writes && http->samples && http->merkle && http->exemplars && http->guards;
     hf_code code = made ? hf_streams_new(http, &http->streams, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "HTTP");
     if (code == HF_OK)
         code = hf_tables_open(hf_http_store(http), HF_PROFILE_FULL, &http->tables, reterr);
@@ -240,6 +241,7 @@ void hf_http_stop(hf_http *http) {
     hf_samples_free(http->samples);
     hf_merkle_free(http->merkle);
     hf_exemplars_free(http->exemplars);
+    hf_guards_free(http->guards);
     hf_tls_close(http->tls);
     hf_access_close(http->access);
     hf_queue_free(http->writes);

@@ -35,6 +35,7 @@ void hf_write_free(hf_write *w) {
         free(w->items[i].bytes);
         free(w->items[i].plain);
     }
+    hf_guard_drop(w->guard);
     free(w);
 }
 
@@ -164,12 +165,8 @@ void hf_http_report(hf_http *http, uint64_t tag, const hf_report *report) {
         } else {
             item->reported = true;
             item->position = (hf_position){report->partition, report->offset};
-            if (item->plain) {
-                hf_write_settle(item, HF_OK, "");
-                w->open--;
-                return;
-            }
-            hf_follow_hurry(http->options.follow, item->position);
+            if (!item->plain) /* the others are committed a few milliseconds after they are read */
+                hf_follow_hurry(http->options.follow, item->position);
         }
         return;
     }
@@ -192,10 +189,16 @@ static void look_at_committed(hf_http *http, hf_write *w, hf_read **read) {
     hf_replica *replica = hf_follow_replica(http->options.follow);
     for (uint32_t i = 0; i < w->sent; i++) {
         hf_write_item *item = &w->items[i];
+        hf_topic topic = item->plain ? item->plain->topic : HF_TOPIC_JOB_EVENTS;
         if (!item->reported || item->done ||
-            hf_replica_committed_offset(replica, item->position.partition) <= item->position.offset)
+            hf_replica_committed_in(replica, topic, item->position.partition) <= item->position.offset)
             continue;
         hf_err err;
+        if (item->plain) {
+            hf_write_settle(item, HF_OK, "");
+            w->open--;
+            continue;
+        }
         if (!*read && hf_read_begin_all(hf_http_store(http), read, &err) != HF_OK)
             return;
         look_at_item(http, *read, w, item);

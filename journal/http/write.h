@@ -1,8 +1,9 @@
 /* Writes that wait to be folded: a request's proposals from the server's threads to the loop's thread, and back. */
 #pragma once
+#include "journal/http/guard.h"
 #include "journal/http/request.h"
 
-/* A record that is no proposal: it is done when Kafka has it. One block, the strings behind the struct. */
+/* A record that is no proposal, of a topic the journal follows: it is done when the journal has folded it. One block, the strings behind the struct. */
 typedef struct hf_write_plain {
     hf_topic topic;
     int32_t partition; /* -1: by key */
@@ -31,6 +32,7 @@ struct hf_write {
     uint32_t count, sent, open; /* open: items without an outcome */
     int64_t deadline_ms;        /* monotonic */
     bool late;
+    hf_guard *guard; /* given back when the request is over; NULL: none */
     char traceparent[56];                       /* the request's, which its records carry on; "": none */
     void (*answer)(hf_request *r, hf_write *w); /* on a server thread, after all items are done */
     hf_write *next;

@@ -34,9 +34,13 @@ int64_t hf_replica_next_offset(const hf_replica *r, hf_topic topic, int32_t part
     return part ? part->next : NEVER;
 }
 
-int64_t hf_replica_committed_offset(const hf_replica *r, int32_t partition) {
-    const hf_part *part = hf_replica_part_seen(r, HF_TOPIC_JOB_EVENTS, partition);
+int64_t hf_replica_committed_in(const hf_replica *r, hf_topic topic, int32_t partition) {
+    const hf_part *part = hf_replica_part_seen(r, topic, partition);
     return part && part->committed != NEVER ? part->committed : 0;
+}
+
+int64_t hf_replica_committed_offset(const hf_replica *r, int32_t partition) {
+    return hf_replica_committed_in(r, HF_TOPIC_JOB_EVENTS, partition);
 }
 
 void hf_replica_skip(hf_replica *r, hf_topic topic, int32_t partition, int64_t offset) {

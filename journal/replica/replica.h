@@ -98,3 +98,4 @@ hf_code hf_replica_seal(hf_replica *replica, const hf_changes **ret_batch, hf_er
 void hf_replica_committed(hf_replica *replica);
 /* Position behind the last committed record of job-events' partition. */
 int64_t hf_replica_committed_offset(const hf_replica *replica, int32_t partition);
+int64_t hf_replica_committed_in(const hf_replica *replica, hf_topic topic, int32_t partition); /* of any topic */

@@ -91,6 +91,7 @@ static const member members[] = {
     {"created_at", pass_over, NULL},
     {"updated_at", pass_over, NULL},
     {"by", pass_over, NULL},
+    {"origin", pass_over, NULL},
     {"next_run", pass_over, NULL},
     {"next_runs", pass_over, NULL},
     {"last_run", pass_over, NULL},

@@ -1,4 +1,4 @@
-/* The parts of intake, for intake.c and schedule_check.c alone: what is left out is filled in, then each field is judged by what it means
+/* The parts of intake, for intake.c and schedule_*.c alone: what is left out is filled in, then each field is judged by what it means
  * (rules), then every text by what it is made of (texts). In that order: texts empties what it refuses, and an emptied
  * field must not be called missing. */
 #pragma once

@@ -9,6 +9,7 @@
 #include "schemas/job/schedule.h"
 
 enum {
+    HF_SCHEDULES_MAX = 100000, /* in a fleet: what the API takes */
     HF_SCHEDULE_RUNS_MAX = 1000000000,
 };
 #define HF_CATCHUP_WINDOW_MAX_MS (INT64_C(31) * 86400 * 1000)

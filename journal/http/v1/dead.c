@@ -123,7 +123,7 @@ void hf_handle_v1_dead_one(hf_request *r) {
 /* ---- handling ---------------------------------------------------------------------------------------------------------- */
 static void answer(hf_request *r, hf_write *w) {
     if (w->late) {
-        hf_reply_error(r, 504, "Kafka did not acknowledge it within %lld ms; look at the list before asking again",
+        hf_reply_error(r, 504, "the journal did not fold it within %lld ms; look at the list before asking again",
                        (long long)r->http->write_wait_ms);
         return;
     }

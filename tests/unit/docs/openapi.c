@@ -71,6 +71,8 @@ static const struct {
     {"sort", "{\"enum\": [\"created\", \"-created\", \"updated\", \"-updated\"]}"},
     {"verdict", "{\"enum\": [\"accepted\", \"rejected\"]}"},
     {"format", "{\"enum\": [\"csv\", \"jsonl\"]}"},
+    {"dst_policy", "{\"enum\": [\"vixie\", \"robfig\"]}"},
+    {"topic", "{\"enum\": [\"schedules\", \"controls\"]}"},
     {"as_of", "{\"$ref\": \"#/components/schemas/Point\"}"},
     {"from", "{\"$ref\": \"#/components/schemas/Point\"}"},
     {"to", "{\"$ref\": \"#/components/schemas/Point\"}"},
@@ -105,8 +107,10 @@ static json_t *one_param(size_t i) {
                             params[i].kind == P_INT    ? json_integer(strtoll(params[i].example, NULL, 10))
                             : params[i].kind == P_BOOL ? json_true()
                                                        : json_string(params[i].example));
-    if (strcmp(params[i].name, "from") == 0)
-        json_object_set_new(o, "required", json_true());
+    static const char *const required[] = {"from", "expression", "topic"};
+    for (size_t n = 0; n < HF_ARRAY_LEN(required); n++)
+        if (strcmp(params[i].name, required[n]) == 0)
+            json_object_set_new(o, "required", json_true());
     return o;
 }
 
@@ -159,11 +163,17 @@ static json_t *error_content(bool v1) {
               : json_pack("{s:{s:o}}", "application/json", "schema", reference("OlderError"));
 }
 
-static json_t *answers_of(const char *path, const char *scope, const char *params_, const char *body,
-                          const char *answer, bool writes) {
+static bool ends_with(const char *text, const char *with) {
+    size_t n = strlen(text), m = strlen(with);
+    return n >= m && strcmp(text + n - m, with) == 0;
+}
+
+static json_t *answers_of(const char *path, const char *handler, const char *scope, const char *params_,
+                          const char *body, const char *answer, bool writes) {
     bool v1 = strncmp(path, "/api/v1/", 8) == 0, has_body = strcmp(body, "NONE") != 0;
     json_t *a = json_object();
-    add_answer(a, "200", "What was asked for.", content_of(answer));
+    bool makes = ends_with(handler, "_create"), schedules = strstr(path, "/schedules") != NULL;
+    add_answer(a, makes ? "201" : "200", makes ? "It is made." : "What was asked for.", content_of(answer));
     if (strcmp(path, "/health") == 0)
         add_answer(a, "503", "The journal cannot be read, or the log not reached.", content_of("Health"));
     if (v1 && !writes)
@@ -179,7 +189,9 @@ static json_t *answers_of(const char *path, const char *scope, const char *param
     json_object_set_new(a, "414", json_pack("{s:s}", "description", "The address is longer than the sidecar reads."));
     if (v1)
         add_answer(a, "406", "Accept does not allow what this answers.", error_content(v1));
-    if (v1 && writes)
+    if (schedules && v1 && writes && !ends_with(handler, "_trigger"))
+        add_answer(a, "412", "It is not what If-Match or If-None-Match says.", error_content(v1));
+    if (writes && (v1 || schedules))
         add_answer(a, "409", "It exists already, or its state does not allow this.", error_content(v1));
     if (has_body) {
         add_answer(a, "413", "The body is larger than http.body_max, or has too many items.", error_content(v1));
@@ -223,8 +235,9 @@ static json_t *operation(const char *method, const char *path, const char *handl
     json_t *list = json_array(), *scopes = json_array();
     add_path_params(list, path);
     add_query_params(list, params_);
-    json_t *o = json_pack("{s:s, s:s, s:s, s:o, s:o}", "operationId", handler, "summary", summary, "x-scope", scope,
-                          "parameters", list, "responses", answers_of(path, scope, params_, body, answer, writes));
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:o, s:o}", "operationId", handler, "summary", summary, "x-scope", scope,
+                  "parameters", list, "responses", answers_of(path, handler, scope, params_, body, answer, writes));
     if (strcmp(handler, "v1_submit") == 0)
         link_submissions(json_object_get(o, "responses"));
     json_object_set_new(o, "tags", json_pack("[s]", strncmp(path, "/api/v1/", 8) == 0 ? "v1" : "older paths"));

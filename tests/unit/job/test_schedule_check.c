@@ -9,6 +9,7 @@
 
 #include "schemas/base/mem.h"
 #include "schemas/job/schedule_check.h"
+#include "schemas/job/schedule_run.h"
 
 static hf_arena arena;
 static hf_intake_errors errors, warnings;
@@ -179,6 +180,25 @@ static void short_memory_is_survived(void **state) {
     }
 }
 
+static void a_run_is_the_template_marked(void **state) {
+    (void)state;
+    hf_schedule s = good();
+    hf_submission run;
+    hf_str own[] = {S("a"), S("b")}, its[] = {S("b"), S("c")};
+    s.tags = (hf_list){own, 2};
+    s.job_template.audit.tags = (hf_list){its, 2};
+    assert_true(hf_schedule_run(&s, 1234, &arena, &run));
+    assert_true(hf_str_eqz(run.spec.name, "web (scheduled)"));
+    assert_true(hf_str_eqz(run.spec.origin, "schedule:nightly"));
+    assert_int_equal(run.spec.scheduled_for, 1234);
+    assert_int_equal(run.spec.audit.tags.count, 3);
+    assert_true(hf_str_eqz(*HF_LIST_AT(run.spec.audit.tags, hf_str, 2), "a"));
+    s.job_template.name = S("nightly export");
+    assert_true(hf_schedule_run(&s, 0, &arena, &run));
+    assert_true(hf_str_eqz(run.spec.name, "nightly export (scheduled)"));
+    assert_int_equal(run.spec.provider.len, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_one_passes_and_stays_as_it_is),
@@ -188,6 +208,7 @@ int main(void) {
         cmocka_unit_test(the_job_is_judged_as_intake_would),
         cmocka_unit_test(every_error_is_told),
         cmocka_unit_test(what_never_runs_is_a_warning),
+        cmocka_unit_test(a_run_is_the_template_marked),
         cmocka_unit_test(short_memory_is_survived),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
