@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "producer/ctl/http.h"
+#include "producer/ctl/schedules.h"
 #include "schemas/base/log.h"
 #include "schemas/base/mem.h"
 
@@ -43,9 +44,11 @@ static hf_code read_output_format(hf_ctl *ctl, hf_err *reterr) {
 }
 
 /* These must work with a broken configuration: they explain it, or have nothing to do with it. */
-static bool needs_config(const hf_command *command) {
-    return command->id != HF_CMD_HELP && command->id != HF_CMD_VERSION && command->id != HF_CMD_CONFIG &&
-           command->id != HF_CMD_SCHEDULE;
+static bool needs_config(const hf_args *args) {
+    const hf_command *command = args->command;
+    if (command->id == HF_CMD_SCHEDULE && args->rest_count == 2 && strcmp(args->rest[0], "next") == 0)
+        return !hf_schedule_is_expression(args->rest[1]);
+    return command->id != HF_CMD_HELP && command->id != HF_CMD_VERSION && command->id != HF_CMD_CONFIG;
 }
 
 static hf_code run(hf_ctl *ctl, char *const *envp, hf_err *reterr) {
@@ -63,7 +66,7 @@ static hf_code run(hf_ctl *ctl, char *const *envp, hf_err *reterr) {
         return HF_OK;
     }
     hf_code code = read_output_format(ctl, reterr);
-    if (!code && needs_config(command))
+    if (!code && needs_config(&ctl->args))
         code = load_config(ctl, envp, reterr);
     if (!code && ctl->config)
         set_up_log(ctl);

@@ -187,6 +187,60 @@ def who_changed_what_stays_on_record():
         assert f.request("GET", "/api/v1/audit/records?topic=controls")[1]["items"] == []
 
 
+# ---- the command line ----------------------------------------------------------------------------------------------------------
+def the_command_line_manages_them():
+    with Fleet() as f:
+        f.journal(), f.dispatch(), f.worker()
+        def fails(status, *args):
+            run = f.ctl("schedule", *args, check=False)
+            assert run.returncode == status, (args, run.returncode, run.stdout, run.stderr)
+            return run.stderr
+        image = f.raw_image(mib=1)
+        said = f.ctl("schedule", "add", image, "--id", "nightly", "--cron", "30 2 * * *", "--time-zone", "Asia/Tokyo", "--operation", "inspect",
+                     "--tag", "prod", "--jitter", "0s", "--max-runs", "3", "--description", "every night").stdout
+        assert said.startswith("nightly: next ") and said.endswith("T02:30:00+09:00\n"), said
+        one = f.request("GET", "/api/v1/schedules/nightly")[1]
+        assert one["tags"] == ["prod"] and one["max_runs"] == 3 and one["job_template"]["vm_path"] == image and "tags" not in one["job_template"]["audit"]
+
+        assert "exists" in fails(73, "add", image, "--id", "nightly", "--cron", "@daily", "--operation", "inspect")
+        f.ctl("schedule", "add", image, "--id", "nightly", "--cron", "0 12 * * *", "--time-zone", "Asia/Tokyo", "--operation", "inspect", "--tag", "prod", "--replace")
+        times = f.ctl("schedule", "next", "nightly", "--from", "2026-01-01T00:00:00Z", "--count", "2").stdout
+        assert times == "2026-01-01T12:00:00+09:00\n2026-01-02T12:00:00+09:00\n", times
+        assert json.loads(f.ctl("schedule", "next", "nightly", "--count", "3", "--output", "json").stdout)[2].endswith("T12:00:00+09:00")
+
+        row = f.ctl("schedule", "list").stdout.splitlines()[1].split()
+        assert row[0] == "nightly" and "Asia/Tokyo" in row and "yes" in row, row
+        assert f.ctl("schedule", "list", "--tag", "no such").stdout == "no schedules\n"
+        assert [s["id"] for s in json.loads(f.ctl("schedule", "list", "--tag", "prod", "--output", "json").stdout)["items"]] == ["nightly"]
+        assert f.ctl("schedule", "disable", "nightly").stdout == "nightly: disabled\n"
+        assert "disabled" in f.ctl("schedule", "next", "nightly").stderr and "enabled         no" in f.ctl("schedule", "show", "nightly").stdout
+        assert f.ctl("schedule", "enable", "nightly").stdout == "nightly: enabled\n"
+        run = f.ctl("schedule", "trigger", "nightly", "--wait")
+        job = f.job(run.stdout.split()[0])
+        assert job["state"] == "completed" and job["definition"]["tags"] == ["prod"], job
+        shown = f.ctl("schedule", "show", "nightly").stdout
+        assert "last outcome    completed" in shown and '"vm_path"' in shown, shown
+
+        # from a file: all or nothing
+        path = f.dir + "/schedules.yaml"
+        with open(path, "w") as out:
+            out.write("schedules:\n" + "".join("- {id: %s, schedule: '%s', job_template: {operation: sleep}}\n" % s for s in (("a", "@daily"), ("b", "61 * * * *"))))
+        assert "schedule 2: schedule: column 1" in fails(65, "add", "-f", path) and f.request("GET", "/schedules")[1]["total"] == 1
+        with open(path, "w") as out:
+            out.write("- {id: a, schedule: '@daily', job_template: {operation: sleep}}\n- {id: b, schedule: '@every 90m', job_template: {operation: sleep}, enabled: false}\n")
+        assert f.ctl("schedule", "add", "-f", path).stdout.splitlines()[1] == "b: will not run"
+        assert f.ctl("schedule", "delete", "a", "b").stdout == "a: deleted\nb: deleted\n"
+
+        # what somebody types wrong
+        assert "not found: gone" in fails(66, "show", "gone") and "not found" in fails(66, "next", "gone")
+        for verb in ("enable", "disable", "trigger", "delete"):
+            assert "gone" in fails(66, verb, "gone")
+        fails(64, "show", "a/b"), fails(64, "show"), fails(64, "frobnicate"), fails(64, "list", "x"), fails(64, "add"), fails(64, "add", "--id", "x", "--cron", "@daily")
+        fails(64, "add", "-f", path, "--id", "x"), fails(64, "add", image, "--id", "x", "--cron", "@daily", "--job-id", "j"), fails(66, "add", "-f", f.dir + "/none")
+        fails(64, "add", image, "--id", "x", "--cron", "@daily", "--max-runs", "-1"), fails(65, "add", image, "--id", "x", "--cron", "@daily", "--overlap", "never")
+        fails(65, "add", image, "--id", "x", "--cron", "@daily", "--operation", "inspect", "--param", "password=hunter2")
+
+
 if __name__ == "__main__":
     main(the_older_routes_answer_as_they_did, what_is_wrong_is_told_by_name, v1_keeps_changes_apart, lists_by_pages_and_filters,
-         a_trigger_is_one_run_however_often_it_is_asked_for, who_changed_what_stays_on_record)
+         a_trigger_is_one_run_however_often_it_is_asked_for, who_changed_what_stays_on_record, the_command_line_manages_them)
