@@ -4,7 +4,7 @@ does wrong costs bounded time and memory; and no address is called that may not 
 import base64, json, os, shutil, socket, ssl, struct, subprocess, sys, tempfile, threading, time, warnings
 
 from fleet import SOURCE, main, skip
-from webhook_receiver import Receiver, batch, post
+from webhook_receiver import Receiver, batch, post, trial
 
 warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.1, which must be refused
 SECRET, NEWER = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_" + base64.b64encode(bytes(range(64))).decode()
@@ -272,6 +272,64 @@ def test_addresses_inside_are_not_called():
         o = post("http://%s:%d/status/200" % (host, receiver.port))
         assert (o["class"], o["code"]) == ("not-taken", "permission") and "webhook.allow_private" in o["error"], (host, o)
     assert receiver.connections == 0
+
+
+# ---- hyperhook test
+PRIVATE = ("--set", "webhook.allow_private=true")
+
+
+def test_a_trial_tells_the_real_outcome():
+    from standardwebhooks import Webhook
+    receiver = Receiver()
+    status, outcome, _ = trial({"url": receiver.url + "/status/200", "secrets": [NEWER, SECRET], "headers": {"X-Key": "key-of-mine"}}, *PRIVATE)
+    assert status == 0 and outcome.pop("duration_ms") >= 0
+    assert outcome == {"delivered": True, "status_code": 200, "error": "", "code": "ok", "attempts": 1}, outcome
+    r = receiver.requests[0]
+    said = Webhook(SECRET).verify(r.body, r.headers)
+    assert said["type"] == "webhook.test" and said["data"]["test"] is True and r.headers["x-key"] == "key-of-mine" and "." not in r.headers["webhook-id"]
+    for event in EVENTS[:-1]:
+        assert trial({"url": receiver.url + "/status/200"}, *PRIVATE, "--event", event)[0] == 0
+        body = json.loads(receiver.requests[-1].body)
+        assert body["event"] == event and list(body["data"])[0] == "test" and body["data"]["test"] is True, body
+    assert trial({"url": receiver.url + "/status/200", "format": "slack"}, *PRIVATE)[0] == 0
+    assert json.loads(receiver.requests[-1].body)["text"].startswith("A trial delivery")
+    for path, exit_status, code in (("/status/500", 76, "protocol"), ("/status/410", 76, "protocol"), ("/to/302/1", 76, "protocol"), ("/hang/before", 75, "timeout")):
+        status, outcome, _ = trial({"url": receiver.url + path, "timeout": "500ms"}, *PRIVATE)
+        assert (status, outcome["code"], outcome["delivered"], outcome["attempts"]) == (exit_status, code, False, 1) and outcome["error"], (path, outcome)
+    count = len(receiver.requests)
+    status, outcome, _ = trial({"url": receiver.url + "/status/200"})
+    assert (status, outcome["code"], outcome["attempts"]) == (77, "permission", 0) and len(receiver.requests) == count
+    receiver.close()
+
+
+def test_a_trial_of_what_is_no_webhook_says_so():
+    for text, words in (("", "JSON"), ("x", "JSON"), ("[]", "object"), ("{}", "url"), ('{"url": "ftp://a/"}', "http"), ('{"url": "http://u:hunter2@a/"}', "password"),
+                        ('{"url": "http://a/", "secret": "hunter2"}', "whsec_"), (json.dumps({"url": "http://a/", "x": "y" * 300000}), "bytes")):
+        status, outcome, said = trial(text)
+        assert (status, outcome) == (65, None) and words in said and "hunter2" not in said, (text[:80], status, said)
+    assert trial({"url": "http://a/"}, "--event", "job.eaten")[0] == 65
+
+
+def test_a_trial_takes_stored_secrets_only_when_told():
+    from standardwebhooks import Webhook
+    folder, receiver = tempfile.mkdtemp(prefix="hf-test-"), Receiver()
+    store, url = folder + "/secrets.json", receiver.url + "/status/200?token="
+    with open(store, "w") as f:
+        json.dump({"version": 1, "webhooks": {"mine": {"secrets": [SECRET], "headers": {"X-Key": "key-of-mine"}, "url": url + "hunter2"}}}, f)
+    os.chmod(store, 0o600)
+    record = {"id": "mine", "url": url + "***", "headers": {"X-Key": "***"}}
+    options = (*PRIVATE, "--set", "webhook.secrets_file=" + store)
+    assert trial(record, *options)[0] == 65 and not receiver.requests
+    status, outcome, said = trial(record, *options, "--stored")
+    assert status == 0, (outcome, said)
+    r = receiver.requests[0]
+    assert r.path.endswith("token=hunter2") and r.headers["x-key"] == "key-of-mine"
+    Webhook(SECRET).verify(r.body, r.headers)
+    assert trial(dict(record, id="another"), *options, "--stored")[0] == 65
+    os.chmod(store, 0o644)
+    status, _, said = trial(record, *options, "--stored")
+    assert status == 77 and "chmod" in said, said
+    shutil.rmtree(folder)
 
 
 class Names(threading.Thread):

@@ -73,8 +73,8 @@ class Receiver:
             self.most = max(self.most, self.now)
             self.requests.append(Request(number, *came))
         try:
-            what, _, how = came[0].strip("/").partition("/")
-            return getattr(self, "do_" + what.partition("?")[0], self.do_status)(s, how, self.requests[-1])
+            what, _, how = came[0].partition("?")[0].strip("/").partition("/")
+            return getattr(self, "do_" + what, self.do_status)(s, how, self.requests[-1])
         finally:
             with self.lock:
                 self.now -= 1
@@ -170,3 +170,11 @@ def batch(lines, *options, env=None, seconds=30):
 
 def post(url, *options, **more):
     return batch([dict(more, url=url)], *options)[0][1]
+
+
+def trial(webhook, *options):
+    """`hyperhook test`: its exit status, the outcome (None without one), what it said on stderr."""
+    text = webhook if isinstance(webhook, str) else json.dumps(webhook)
+    run = subprocess.run([os.path.join(BIN, "hyperhook"), "test", *options], input=text, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                         timeout=30)
+    return run.returncode, json.loads(run.stdout) if run.stdout else None, run.stderr
