@@ -42,7 +42,7 @@ static const hf_topic topic_of[HF_SCHEMA_COUNT] = {
     [HF_SCHEMA_JOB] = HF_TOPIC_JOB_STATES,         [HF_SCHEMA_PROGRESS] = HF_TOPIC_PROGRESS,
     [HF_SCHEMA_HEARTBEAT] = HF_TOPIC_WORKERS,      [HF_SCHEMA_SCHEDULE] = HF_TOPIC_SCHEDULES,
     [HF_SCHEMA_CONTROL] = HF_TOPIC_CONTROLS,       [HF_SCHEMA_DELIVERY] = HF_TOPIC_DELIVERIES,
-    [HF_SCHEMA_WEBHOOK] = HF_TOPIC_WEBHOOKS};
+    [HF_SCHEMA_WEBHOOK] = HF_TOPIC_WEBHOOKS,       [HF_SCHEMA_LIMIT] = HF_TOPIC_LIMITS};
 
 /* ---- texts that are kept ---------------------------------------------------------------------------------- */
 static hf_code kept_path(const hf_registry_link *l, int32_t id, const char *end, char path[PATH_BYTES],

@@ -190,7 +190,10 @@ static hf_code create_missing(hf_klog *log, const topic_facts *facts, int timeou
             continue;
         if (!count)
             replication = replication_of_new(log, timeout_ms);
-        int partitions = hf_topic_single((hf_topic)t) ? 1 : log->partitions_wanted;
+        int jobs = facts->settings[HF_TOPIC_JOB_EVENTS].partitions; /* limits has as many, or is of no use */
+        int partitions = hf_topic_single((hf_topic)t)       ? 1
+                         : t == HF_TOPIC_LIMITS && jobs > 0 ? jobs
+                                                            : log->partitions_wanted;
         topics[count] =
             rd_kafka_NewTopic_new(log->topic_names[t], partitions, log->replication_wanted, why, sizeof why);
         if (!topics[count])

@@ -272,7 +272,7 @@ static hf_code add_topic(hf_follow *f, hf_topic topic, hf_follow_from *from, siz
     for (int32_t p = 0; rc == HF_OK && p < partitions; p++) {
         hf_follow_from *at = &from[(*count)++];
         *at = (hf_follow_from){topic, p, hf_replica_next_offset(f->replica, topic, p)};
-        if (!full(f) && topic != HF_TOPIC_JOB_EVENTS)
+        if (!full(f) && topic != HF_TOPIC_JOB_EVENTS && topic != HF_TOPIC_LIMITS)
             rc = live_from(f, topic, p, &at->offset, reterr);
     }
     return rc;
@@ -327,6 +327,17 @@ static hf_code watch(hf_follow *f, hf_err *reterr) {
     return HF_OK;
 }
 
+/* Which partition a limit's records count in follows from how many there are: one number for both topics. */
+static hf_code check_limits(hf_follow *f, hf_err *reterr) {
+    int32_t partitions = 0;
+    hf_code rc = hf_klog_partitions(f->log, HF_TOPIC_LIMITS, &partitions, reterr);
+    return rc != HF_OK || partitions == f->partitions
+               ? rc
+               : hf_fail(reterr, HF_E_TOPIC_MISMATCH,
+                         "limits has %d partitions and job-events %d, and they must be equal: make limits anew with %d",
+                         (int)partitions, (int)f->partitions, (int)f->partitions);
+}
+
 static hf_code open_all(hf_follow *f, hf_codec *codec, const char *store_dir, const hf_store_options *store_options,
                         hf_err *reterr) {
     f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -336,6 +347,10 @@ static hf_code open_all(hf_follow *f, hf_codec *codec, const char *store_dir, co
     if (rc != HF_OK)
         return rc;
     f->options.replica.partitions = f->partitions;
+    if (f->options.topics & 1u << HF_TOPIC_LIMITS)
+        rc = check_limits(f, reterr);
+    if (rc != HF_OK)
+        return rc;
     f->committed = hf_alloc((size_t)f->partitions * sizeof *f->committed);
     f->hurried = hf_alloc((size_t)f->partitions * sizeof *f->hurried);
     if (!f->committed || !f->hurried)

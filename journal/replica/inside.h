@@ -38,6 +38,7 @@ struct hf_replica {
     hf_chain chain;
     hf_tallies tallies;
     hf_runs runs;   /* of schedules */
+    hf_limits limits;
     hf_arena arena; /* of the record being folded */
     hf_arena side;  /* of a row being read back */
     hf_buf row;
@@ -61,6 +62,20 @@ hf_code hf_replica_find(hf_replica *r, hf_str id, hf_slot **ret, hf_job *ret_stu
 hf_code hf_replica_adopt(hf_replica *r, hf_str row, hf_slot **ret, hf_err *reterr);
 /* The runs of a schedule: in memory, else of the store, else none yet. NULL without memory or a store that can be read. */
 hf_run_slot *hf_replica_run_slot(hf_replica *r, hf_str schedule_id, hf_err *reterr);
+/* A record of `limits`: begin() may fail and shows nothing; then finish(), or undo(). */
+typedef struct hf_limit_folding {
+    hf_limit_event event;
+    hf_limit_slot *slot; /* NULL: no such limit */
+    hf_limit_parts parts;
+    hf_limit_verdict verdict;
+    uint32_t index;
+    bool fresh, unreadable; /* unreadable: cannot be read, or stands in another partition than its key's */
+} hf_limit_folding;
+hf_code hf_replica_limit_begin(hf_replica *r, const hf_log_record *record, hf_limit_folding *f, hf_err *reterr);
+void hf_replica_limit_undo(hf_replica *r, hf_limit_folding *f);
+void hf_replica_limit_finish(hf_replica *r, const hf_log_record *record, hf_limit_folding *f);
+hf_code hf_limits_take_limit(hf_replica *r, hf_str key, hf_str value, hf_err *reterr); /* a row of `limits` */
+hf_code hf_limits_take_grant(hf_replica *r, hf_str key, hf_str value, hf_err *reterr); /* of `limit_grants` */
 /* Drops what need not stay in memory. */
 void hf_replica_evict(hf_replica *r);
 /* Room for one more dirty slot. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "schemas/event/codec.h"
+#include "schemas/job/limit.h"
 
 static const struct {
     const char *name;
@@ -14,13 +15,14 @@ static const struct {
 #undef HF_STORE_TABLE
 };
 static bool live_has(int id) {
-    return id == HF_TB_META || id == HF_TB_OFFSETS || id == HF_TB_IDS || id == HF_TB_JOBS || id == HF_TB_SCHEDULE_RUNS;
+    return id == HF_TB_META || id == HF_TB_OFFSETS || id == HF_TB_IDS || id == HF_TB_JOBS ||
+           id == HF_TB_SCHEDULE_RUNS || id == HF_TB_LIMITS || id == HF_TB_LIMIT_GRANTS;
 }
 
 void hf_layout_options(hf_profile profile, const char *fleet, hf_store_options *o) {
     o->kind = profile == HF_PROFILE_FULL ? "hyperfleet-journal" : "hyperfleet-live";
     o->fleet = fleet;
-    o->version = HF_LAYOUT_VERSION * 1000000u + HF_FOLD_VERSION * 1000u +
+    o->version = HF_LAYOUT_VERSION * 1000000u + (HF_FOLD_VERSION + HF_LIMIT_FOLD_VERSION - 1) * 1000u +
                  (uint32_t)(hf_schema_fingerprint(HF_SCHEMA_JOB) % 1000);
 }
 

@@ -7,7 +7,7 @@
 #include "journal/store/store.h"
 #include "schemas/job/fold.h"
 
-enum { HF_LAYOUT_VERSION = 8 };
+enum { HF_LAYOUT_VERSION = 9 };
 
 typedef enum hf_store_table_id {
 #define HF_STORE_TABLE(id, name, flags, doc) HF_TB_##id,

@@ -13,7 +13,7 @@ static hf_code take_offset(hf_replica *r, hf_str key, hf_str value, hf_err *rete
     snprintf(name, sizeof name, "log/%.*s", HF_STR_ARG(key));
     if (!hf_logcopy_parse(name, &topic, &partition) || value.len != 8)
         return hf_fail(reterr, HF_E_STORE_DAMAGED, "a row of `offsets` is damaged; run `hyperjournal rebuild`");
-    if (!r->full && topic != HF_TOPIC_JOB_EVENTS)
+    if (!r->full && topic != HF_TOPIC_JOB_EVENTS && topic != HF_TOPIC_LIMITS)
         return HF_OK;
     hf_part *part = hf_replica_part(r, topic, partition);
     if (!part)
@@ -78,6 +78,10 @@ static hf_code take_everything(hf_replica *r, hf_read *read, hf_err *reterr) {
     hf_code rc = take_partitions(r, read, reterr);
     if (rc == HF_OK)
         rc = take_all(r, read, HF_TB_OFFSETS, take_offset, reterr);
+    if (rc == HF_OK)
+        rc = take_all(r, read, HF_TB_LIMITS, hf_limits_take_limit, reterr);
+    if (rc == HF_OK)
+        rc = take_all(r, read, HF_TB_LIMIT_GRANTS, hf_limits_take_grant, reterr);
     if (rc == HF_OK && !r->full)
         rc = take_all(r, read, HF_TB_JOBS, take_job, reterr);
     if (rc == HF_OK && r->full)
@@ -152,6 +156,7 @@ void hf_replica_free(hf_replica *r) {
     hf_chain_done(&r->chain);
     hf_tallies_done(&r->tallies);
     hf_runs_done(&r->runs);
+    hf_limits_done(&r->limits);
     hf_arena_done(&r->arena);
     hf_arena_done(&r->side);
     hf_buf_done(&r->row);

@@ -452,6 +452,26 @@ static hf_code feed_other(hf_replica *r, hf_part *part, const hf_log_record *rec
     return HF_OK;
 }
 
+static hf_code feed_limit(hf_replica *r, hf_part *part, const hf_log_record *record, hf_err *reterr) {
+    hf_limit_folding f;
+    hf_code rc = hf_replica_limit_begin(r, record, &f, reterr);
+    if (rc != HF_OK)
+        return rc;
+    rc = copy_record(r, part, record, reterr);
+    if (rc != HF_OK) {
+        hf_replica_limit_undo(r, &f);
+        return rc;
+    }
+    if (r->full)
+        hf_counters_record(&r->counters, record->topic);
+    if (r->full && f.unreadable)
+        hf_counters_unreadable(&r->counters, record->topic);
+    part->next = record->offset + 1;
+    r->moved = true;
+    hf_replica_limit_finish(r, record, &f);
+    return HF_OK;
+}
+
 /* ---- feeding ---------------------------------------------------------------------------------------------- */
 /* At most: the copy, one row beside it, its own growth of the job's row. */
 static size_t room_for(const hf_log_record *record) {
@@ -473,13 +493,13 @@ static hf_code make_room(hf_replica *r, const hf_log_record *record, hf_err *ret
 
 static hf_code check_gap(const hf_part *part, const hf_log_record *record, hf_err *reterr) {
     int64_t wanted = part->next == NEVER ? 0 : part->next;
-    if (record->topic != HF_TOPIC_JOB_EVENTS || record->offset <= wanted)
+    if ((record->topic != HF_TOPIC_JOB_EVENTS && record->topic != HF_TOPIC_LIMITS) || record->offset <= wanted)
         return HF_OK;
     return hf_fail(
         reterr, HF_E_LOG_TRUNCATED,
-        "job-events/%d: offset %" PRId64 " is wanted next, the log goes on at %" PRId64
+        "%s/%d: offset %" PRId64 " is wanted next, the log goes on at %" PRId64
         ": records are gone. Restore the journal from a snapshot that has them (hyperjournal restore), and set retention.ms=-1",
-        (int)record->partition, wanted, record->offset);
+        hf_topic_suffix(record->topic), (int)record->partition, wanted, record->offset);
 }
 
 hf_code hf_replica_feed(hf_replica *r, const hf_log_record *record, hf_err *reterr) {
@@ -493,6 +513,7 @@ hf_code hf_replica_feed(hf_replica *r, const hf_log_record *record, hf_err *rete
         rc = make_room(r, record, reterr);
     if (rc == HF_OK)
         rc = record->topic == HF_TOPIC_JOB_EVENTS ? feed_event(r, part, record, reterr)
+             : record->topic == HF_TOPIC_LIMITS   ? feed_limit(r, part, record, reterr)
                                                   : feed_other(r, part, record, reterr);
     hf_replica_evict(r);
     return rc;

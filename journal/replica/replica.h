@@ -6,6 +6,7 @@
  *
  *   full   (hyperjournal)  the log byte for byte, every job, indexes, verdicts, counters, the hash chain
  *   live   (the others)    jobs that are not terminal, the ids of all that ever were, next offsets
+ *   both                   limits of concurrency and who holds their grants
  *
  * The core here does no Kafka I/O and owns no thread: tests/sim runs a fleet of them on a simulated log.
  * What is read must not depend on which partition came first, so that all replicas agree: a job's events count only in
@@ -13,6 +14,7 @@
  * journal/replica/follow.h drives one from a real log and commits through a writer thread.
  * Threads: a replica belongs to one thread. Pointers to jobs are valid until the next feed or commit. */
 #pragma once
+#include "journal/replica/limits.h"
 #include "journal/replica/schedules.h"
 #include "schemas/event/codec.h"
 
@@ -36,6 +38,8 @@ typedef struct hf_replica_hooks {
     void *ctx;
     /* Each job-event, in order, after it is folded. */
     void (*on_change)(void *ctx, const hf_change *change);
+    /* Each record of `limits` that could be read and stands in its key's partition, in order, after it is folded. */
+    void (*on_limit)(void *ctx, const hf_limit_change *change);
     /* Each record of any other followed topic, as it came; the replica keeps what its profile says. */
     void (*on_record)(void *ctx, const hf_log_record *record);
 } hf_replica_hooks;
@@ -82,8 +86,10 @@ void hf_replica_each_live(const hf_replica *replica, bool (*each)(void *ctx, con
 /* The runs of a schedule as of now, zeros where there were none; the ids are valid until the next feed. False without memory, or
  * when the store cannot be read. */
 bool hf_replica_schedule_runs(hf_replica *replica, hf_str schedule_id, hf_schedule_runs *ret);
+/* A limit of concurrency as of now; NULL: none of that key. Valid until the next feed, as are all below. */
+const hf_limit *hf_replica_limit(const hf_replica *replica, hf_str key);
+void hf_replica_each_limit(const hf_replica *replica, bool (*each)(void *ctx, const hf_limit *limit), void *ctx);
 /* Full: the numbers as of now; NULL otherwise. */
-
 const struct hf_counters *hf_replica_counters(const hf_replica *replica); /* counters.h */
 const struct hf_runs *hf_replica_runs(const hf_replica *replica); /* runs.h: with counters_apart, all it folded */
 size_t hf_replica_jobs_in_memory(const hf_replica *replica);

@@ -107,7 +107,8 @@ static bool write_parts(hf_replica *r) {
     for (int t = 0; t < HF_TOPIC_COUNT; t++)
         for (int32_t p = 0; p < r->part_count[t]; p++) {
             const hf_part *part = &r->parts[t][p];
-            bool kept = r->full || t == HF_TOPIC_JOB_EVENTS; /* live: of the other topics nothing is kept */
+            bool kept = r->full || t == HF_TOPIC_JOB_EVENTS ||
+                        t == HF_TOPIC_LIMITS; /* live: of the other topics nothing is kept */
             if (kept && part->next != part->sealed && !write_part(r, (hf_topic)t, p, part))
                 return false;
         }

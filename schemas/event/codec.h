@@ -26,6 +26,7 @@
 #include "schemas/job/control.h"
 #include "schemas/job/delivery.h"
 #include "schemas/job/job.h"
+#include "schemas/job/limit.h"
 #include "schemas/job/schedule.h"
 #include "schemas/job/webhook.h"
 

@@ -263,7 +263,7 @@ static const struct {
                {HF_TOPIC_JOB_STATES, HF_SCHEMA_JOB},         {HF_TOPIC_PROGRESS, HF_SCHEMA_PROGRESS},
                {HF_TOPIC_WORKERS, HF_SCHEMA_HEARTBEAT},      {HF_TOPIC_SCHEDULES, HF_SCHEMA_SCHEDULE},
                {HF_TOPIC_CONTROLS, HF_SCHEMA_CONTROL},       {HF_TOPIC_DELIVERIES, HF_SCHEMA_DELIVERY},
-               {HF_TOPIC_WEBHOOKS, HF_SCHEMA_WEBHOOK}};
+               {HF_TOPIC_WEBHOOKS, HF_SCHEMA_WEBHOOK},       {HF_TOPIC_LIMITS, HF_SCHEMA_LIMIT}};
 
 /* The value as its schema reads it; NULL where it has none or cannot be read. */
 static json_t *value_json(printer *p, const hf_log_record *r) {
