@@ -3,18 +3,20 @@
 #include "schemas/base/log.h"
 #include "schemas/base/program.h"
 
-static const char HELP[] = "Usage: hyperdispatch [--config FILE] [--set key=value]... [--id NAME]\n"
-                           "\n"
-                           "Takes jobs in from the fleet's `submissions` topic and proposes what nobody else would:\n"
-                           "retries that are due, leases that ran out, jobs left half-way. Any number may run.\n"
-                           "\n"
-                           "  --config FILE     configuration (YAML)\n"
-                           "  --set key=value   one key of it, over the file and the environment\n"
-                           "  --id NAME         name of this one's folder below state_dir, where several share a host\n"
-                           "  --help, --version\n"
-                           "\n"
-                           "SIGTERM or SIGINT ends it: what is in flight is acknowledged first.\n"
-                           "Example: hyperdispatch --set fleet=main --set kafka.bootstrap.servers=kafka-1:9092\n";
+static const char HELP[] =
+    "Usage: hyperdispatch [--config FILE] [--set key=value]... [--id NAME]\n"
+    "\n"
+    "Takes jobs in from the fleet's `submissions` topic and proposes what nobody else would:\n"
+    "retries that are due, leases that ran out, jobs left half-way, runs of schedules. Any number\n"
+    "may run.\n"
+    "\n"
+    "  --config FILE     configuration (YAML)\n"
+    "  --set key=value   one key of it, over the file and the environment\n"
+    "  --id NAME         name of this one's folder below state_dir, where several share a host\n"
+    "  --help, --version\n"
+    "\n"
+    "SIGTERM or SIGINT ends it: what is in flight is acknowledged first.\n"
+    "Example: hyperdispatch --set fleet=main --set kafka.bootstrap.servers=kafka-1:9092\n";
 
 int main(int argc, char **argv) {
     const char *id = "";

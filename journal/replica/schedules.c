@@ -72,8 +72,9 @@ bool hf_schedule_next_run(const hf_schedule *schedule, const hf_schedule_runs *r
     bool on = schedule->enabled && (schedule->max_runs == 0 || runs->count < schedule->max_runs);
     bool is = on && (zones || own) && hf_due_of(schedule, zones ? zones : own, &due, NULL) == HF_OK;
     if (is) {
-        int64_t after = now_ms - due.delay_ms;
-        is = hf_due_next(&due, runs->nominal > after ? runs->nominal : after, &at);
+        is = hf_due_next(&due, now_ms - due.delay_ms, &at);
+        if (is && at == runs->nominal) /* done already, by a clock that was ahead */
+            is = hf_due_next(&due, at, &at);
     }
     if (is)
         *ret_ms = at + due.delay_ms;

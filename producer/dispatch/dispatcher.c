@@ -10,6 +10,7 @@
 #include "producer/dispatch/intake_stage.h"
 #include "producer/dispatch/states.h"
 #include "producer/dispatch/states_catchup.h"
+#include "producer/schedule/keeper.h"
 #include "schemas/base/fault.h"
 #include "schemas/base/host.h"
 #include "schemas/base/log.h"
@@ -37,6 +38,7 @@ typedef struct dispatcher {
     hf_follow *follow;
     hf_dispatch *core;
     hf_intake_stage *intake;
+    hf_keeper *keeper;   /* schedules */
     hf_states *states;   /* NULL: not published */
     hf_catchup *catchup; /* of states */
     hf_arena arena;
@@ -77,10 +79,17 @@ static void on_change(void *ctx, const hf_change *c) {
     if (code != HF_OK)
         fail_later(d, hf_fail(&d->err, code, "watching job %.*s", HF_STR_ARG(c->after->id)));
     publish_state(d, c->after);
+    hf_keeper_change(d->keeper, hf_follow_replica(d->follow), c);
 }
 
 static void on_record(void *ctx, const hf_log_record *r) {
     dispatcher *d = ctx;
+    if (r->topic == HF_TOPIC_SCHEDULES) {
+        hf_code code = hf_keeper_record(d->keeper, hf_follow_replica(d->follow), r, &d->err);
+        if (code != HF_OK)
+            fail_later(d, code);
+        return;
+    }
     if (r->topic != HF_TOPIC_WORKERS || !r->value.p)
         return;
     hf_heartbeat beat;
@@ -106,6 +115,8 @@ static void on_report(void *ctx, uint64_t tag, const hf_report *report) {
         hf_intake_stage_report(d->intake, tag, report);
     else if (hf_states_tag(tag))
         hf_states_report(d->states, tag, report);
+    else if (hf_keeper_tag(tag))
+        hf_keeper_report(d->keeper, tag, report);
     else if (report->error != HF_OK) /* a decision: decide.h repeats it while it is still due */
         HF_LOG(WARN, "decision-not-acknowledged", {"error", HF_V_Z(hf_code_name(report->error))},
                {"detail", HF_V_Z(report->detail)});
@@ -139,6 +150,7 @@ static void take_ownership(dispatcher *d) {
     if (!hf_intake_stage_owned(d->intake, d->owned, OWNED_WORDS))
         return;
     hf_dispatch_owned(d->core, d->owned, OWNED_WORDS);
+    hf_keeper_owned(d->keeper, d->owned, OWNED_WORDS);
     for (int32_t p = 0; d->catchup && p < OWNED_WORDS * 64; p++) {
         bool had = before[p / 64] >> (p % 64) & 1, has = owned(d, p);
         if (had != has)
@@ -150,13 +162,18 @@ static void become_ready(dispatcher *d) {
     if (d->ready || !hf_follow_caught_up(d->follow))
         return;
     d->ready = true;
-    HF_LOG(INFO, "ready", {"watched", HF_V_INT(hf_dispatch_watched(d->core))}, {"by", HF_V_Z(d->me)});
+    HF_LOG(INFO, "ready", {"watched", HF_V_INT(hf_dispatch_watched(d->core))},
+           {"schedules", HF_V_INT(hf_keeper_count(d->keeper))}, {"by", HF_V_Z(d->me)});
     hf_ready_notify();
 }
 
+/* May schedules make jobs now? Whatever keeps new jobs out belongs here: their catch-up windows say what comes of the runs
+ * that were due meanwhile. */
+static bool may_tick(const dispatcher *d) { return d->ready; }
+
 static hf_code turn(dispatcher *d, bool *ret_more, hf_err *reterr) {
     size_t fed = 0;
-    bool intake_more = false;
+    bool intake_more = false, ticks_more = false;
     hf_klog_poll_reports(d->log, 0);
     hf_code code = HF_OK;
     if (!d->states || hf_states_waiting(d->states) + FEED_MAX < HF_STATES_MAX)
@@ -173,12 +190,14 @@ static hf_code turn(dispatcher *d, bool *ret_more, hf_err *reterr) {
     take_ownership(d);
     if (d->ready && fed < FEED_MAX && hf_dispatch_next_ms(d->core) <= mono(d))
         code = propose_due(d, reterr);
+    if (code == HF_OK && may_tick(d) && fed < FEED_MAX && hf_keeper_idle_ms(d->keeper) == 0)
+        code = hf_keeper_step(d->keeper, &ticks_more, reterr);
     bool catching_up = d->ready && d->catchup && hf_catchup_step(d->catchup);
     d->retry_ms = catching_up ? CATCHUP_MS : IDLE_MS;
     if (d->states)
         hf_states_flush(d->states, mono(d), false);
     hf_klog_bulk(d->log, hf_klog_in_flight(d->log) > BULK_IN_FLIGHT);
-    *ret_more = fed == FEED_MAX || intake_more;
+    *ret_more = fed == FEED_MAX || intake_more || ticks_more;
     return code;
 }
 
@@ -191,6 +210,8 @@ static int wait_ms(const dispatcher *d) {
         until = hf_dispatch_next_ms(d->core);
     if (d->states && hf_states_next_ms(d->states) < until)
         until = hf_states_next_ms(d->states);
+    if (may_tick(d) && hf_keeper_idle_ms(d->keeper) < until - now)
+        until = now + hf_keeper_idle_ms(d->keeper);
     return until > now ? (int)(until - now) : 0;
 }
 
@@ -226,7 +247,7 @@ static hf_code open_follow(dispatcher *d, const char *id, hf_err *reterr) {
                               .version = HF_FOLD_VERSION * 1000 + FOLD_VERSION_LAYOUT};
     hf_follow_options follow = {.replica = {.profile = HF_PROFILE_LIVE, .fleet = store.fleet, .clock = d->clock},
                                 .hooks = {.ctx = d, .on_change = on_change, .on_record = on_record},
-                                .topics = 1u << HF_TOPIC_JOB_EVENTS | 1u << HF_TOPIC_WORKERS,
+                                .topics = 1u << HF_TOPIC_JOB_EVENTS | 1u << HF_TOPIC_WORKERS | 1u << HF_TOPIC_SCHEDULES,
                                 .commit_interval_ms = 1000};
     code = hf_follow_open(d->log, d->codec, dir, &store, &follow, &d->follow, reterr);
     if (code == HF_OK)
@@ -255,7 +276,9 @@ static hf_code open_all(dispatcher *d, const char *id, hf_err *reterr) {
     hf_klog_on_report(d->log, on_report, d);
     if (hf_config_bool(d->config, HF_C_DISPATCH_STATES) && !(d->states = hf_states_new(d->log, d->codec)))
         return hf_fail(reterr, HF_E_NO_MEMORY, "starting");
-    code = open_follow(d, id, reterr);
+    code = hf_keeper_new(d->config, d->log, d->codec, d->clock, hf_str_of(d->me), &d->keeper, reterr);
+    if (code == HF_OK)
+        code = open_follow(d, id, reterr);
     if (code == HF_OK && d->states &&
         !(d->catchup =
               hf_catchup_new(d->log, d->codec, hf_follow_replica(d->follow), hf_follow_store(d->follow), d->states)))
@@ -279,6 +302,7 @@ static void close_all(dispatcher *d) {
     hf_intake_stage_close(d->intake);
     hf_klog_close(d->log);
     hf_states_free(d->states);
+    hf_keeper_free(d->keeper);
     hf_dispatch_free(d->core);
     hf_codec_free(d->codec);
     hf_registry_link_free(d->registry);
