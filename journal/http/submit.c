@@ -2,6 +2,7 @@
 #include "journal/http/inside.h"
 #include "journal/http/lookup.h"
 #include "journal/http/v1/v1.h"
+#include "journal/replica/counters.h"
 #include "schemas/base/mem.h"
 #include "schemas/event/json.h"
 #include "schemas/event/json_submission.h"
@@ -28,6 +29,13 @@ static json_t *jobs_of(hf_request *r, json_t *json) {
         return list;
     json_decref(list);
     return NULL;
+}
+
+static bool is_one(hf_request *r, const json_t *json) {
+    if (json_is_object(json) && !json_object_get(json, "jobs"))
+        return true;
+    hf_reply_error(r, 400, "POST /jobs takes one job, an object; POST /jobs/submit takes several");
+    return false;
 }
 
 /* ---- submit ---------------------------------------------------------------------------------------------- */
@@ -158,9 +166,40 @@ static void answer_v1_submit(hf_request *r, hf_write *w) {
                             (json_int_t)w->count - accepted));
 }
 
+/* The same for worker protocol v1: one job, made. */
+static void answer_create(hf_request *r, hf_write *w) {
+    const hf_write_item *item = &w->items[0];
+    hf_look l;
+    hf_job job;
+    hf_counters counters;
+    if (w->late) {
+        answer_late(r);
+        return;
+    }
+    if (item->code == HF_E_REFUSED)
+        hf_reply_error(r, 409, "job with ID %s already exists", item->id);
+    else if (item->code != HF_OK)
+        hf_reply_error(r, hf_code_http_status(item->code), "%s", item->error);
+    if (item->code != HF_OK)
+        return;
+    if (hf_look_at_jobs(r, &l)) {
+        bool there = hf_lookup_job(r->http, l.read, hf_str_of(item->id), &l.arena, &job, &l.err) == HF_OK;
+        bool counted = hf_http_counters(r->http, &counters, &l.err) == HF_OK;
+        int64_t queued = counted ? hf_counter_get(&counters, HF_N_JOBS_STATE, HF_S_QUEUED, 0, 0) : 0;
+        hf_reply_json(r, 201,
+                      json_pack("{s:s, s:s, s:s, s:I}", "job_id", item->id, "state",
+                                there ? hf_state_name((hf_state)job.state) : hf_state_name(HF_S_QUEUED), "message",
+                                "Job queued successfully", "queue_position", (json_int_t)queued));
+        if (counted)
+            hf_counters_done(&counters);
+    }
+    hf_look_end(&l);
+}
+
 static void submit(hf_request *r, void (*answer)(hf_request *, hf_write *)) {
     json_t *json = hf_request_json(r);
-    json_t *list = json ? jobs_of(r, json) : NULL;
+    bool one = answer == answer_create;
+    json_t *list = json && (!one || is_one(r, json)) ? jobs_of(r, json) : NULL;
     hf_arena arena;
     hf_arena_init(&arena, ARENA_BYTES);
     hf_write *w = list ? hf_write_new(r, (uint32_t)json_array_size(list), answer) : NULL;
@@ -179,6 +218,7 @@ static void submit(hf_request *r, void (*answer)(hf_request *, hf_write *)) {
 
 void hf_handle_jobs_submit(hf_request *r) { submit(r, answer_submit); }
 void hf_handle_v1_submit(hf_request *r) { submit(r, answer_v1_submit); }
+void hf_handle_job_create(hf_request *r) { submit(r, answer_create); }
 
 /* ---- cancel ---------------------------------------------------------------------------------------------- */
 static void cancel_one(hf_write *w, uint32_t index, const char *id, const char *reason, hf_read *read,

@@ -94,8 +94,21 @@ static hf_code walk_workers(each_worker *e, hf_err *reterr) {
     return code == HF_E_NOT_FOUND ? HF_OK : code;
 }
 
+/* Where worker protocol v1 has them. */
+static void add_protocol_members(json_t *o, const hf_heartbeat *beat) {
+    const hf_capabilities *c = &beat->capabilities;
+    json_object_set_new(o, "max_concurrent_jobs", json_integer(beat->slots));
+    json_object_set_new(o, "max_disk_size_tb", json_real(c->max_disk_size_tb));
+    json_object_set_new(o, "memory_gb", json_real(c->memory_gb));
+    json_object_set_new(o, "disk_space_gb", json_real(c->disk_space_gb));
+    json_object_set_new(o, "os_info", hf_shape_str(c->os_info));
+    json_object_set_new(o, "kernel_version", hf_shape_str(c->kernel_version));
+    json_object_set_new(o, "registered", json_boolean(hf_str_eqz(beat->incarnation, "registered")));
+}
+
 static void list_worker(each_worker *e, const hf_heartbeat *beat) {
     json_t *o = hf_json_of(&HF_TYPE_HEARTBEAT, beat, 0);
+    add_protocol_members(o, beat);
     json_object_set_new(o, "last_heartbeat", hf_shape_time(beat->at));
     json_object_set_new(o, "alive", json_boolean(is_alive(e, beat)));
     e->alive += is_alive(e, beat);
@@ -112,8 +125,8 @@ void hf_handle_workers(hf_request *r) {
     }
     json_int_t total = (json_int_t)json_array_size(e.list);
     hf_reply_json(r, 200,
-                  json_pack("{s:o,s:I,s:I,s:o}", "workers", e.list, "total", total, "alive", (json_int_t)e.alive,
-                            "timestamp", hf_json_now()));
+                  json_pack("{s:o,s:I,s:I,s:I,s:o}", "workers", e.list, "total", total, "alive", (json_int_t)e.alive,
+                            "active", (json_int_t)e.alive, "timestamp", hf_json_now()));
 }
 
 void hf_handle_v1_workers(hf_request *r) {
@@ -136,8 +149,8 @@ static void join_names(json_t *into, const hf_list *names) {
 
 static void join_worker(each_worker *e, const hf_heartbeat *beat) {
     const hf_capabilities *c = &beat->capabilities;
-    if (!is_alive(e, beat))
-        return;
+    if (!is_alive(e, beat) || hf_str_eqz(beat->incarnation, "registered"))
+        return; /* what another implementation's worker can do is of no use to this fleet's jobs */
     e->alive++;
     const struct {
         const char *name;
