@@ -61,6 +61,8 @@ bool hf_reply_acceptable(const hf_request *r) {
         return true;
     if (strcmp(answer, "Page") == 0 || strcmp(answer, "Text") == 0 || strcmp(answer, "Download") == 0)
         return true;
+    if (strcmp(answer, "EventStream") == 0)
+        return wants(accept, "text/event-stream", false);
     return wants(accept, "application/json", true) || wants(accept, "text/event-stream", false) ||
            wants(accept, "application/problem+json", false);
 }

@@ -76,3 +76,37 @@ hf_code hf_asof_job(hf_store *store, hf_read *read, const hf_tables *tables, hf_
     *ret = f.job;
     return HF_OK;
 }
+
+typedef struct {
+    folding of[2];
+    bool over[2];
+} both;
+
+/* Each point takes events until the first that does not count for it. */
+static bool fold_both(void *ctx, const hf_query_event *e) {
+    both *b = ctx;
+    for (int i = 0; i < 2; i++)
+        if (!b->over[i] && !fold_one(&b->of[i], e))
+            b->over[i] = true;
+    return !b->over[0] || !b->over[1];
+}
+
+hf_code hf_asof_between(hf_store *store, hf_read *read, const hf_tables *tables, hf_codec *codec, uint64_t job_key,
+                        const hf_asof *from, const hf_asof *to, hf_job **ret_from, hf_job **ret_to, hf_err *reterr) {
+    both b = {.of = {{.at = from}, {.at = to}}};
+    hf_arena arena;
+    hf_arena_init(&arena, HF_DECODE_ARENA_BYTES);
+    hf_code rc = hf_query_events(store, read, tables, codec, job_key, (hf_position){0, 0}, SIZE_MAX, &arena, fold_both,
+                                 &b, reterr);
+    hf_arena_done(&arena);
+    if (rc == HF_OK && (b.of[0].no_memory || b.of[1].no_memory))
+        rc = hf_fail(reterr, HF_E_NO_MEMORY, "folding a job anew");
+    if (rc != HF_OK) {
+        free(b.of[0].job);
+        free(b.of[1].job);
+        return rc;
+    }
+    *ret_from = b.of[0].job;
+    *ret_to = b.of[1].job;
+    return HF_OK;
+}

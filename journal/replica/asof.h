@@ -16,3 +16,6 @@ hf_code hf_asof_parse(hf_str text, hf_asof *ret, hf_err *reterr);
 /* *ret: free() it. NOT_FOUND: the job was not created yet. */
 hf_code hf_asof_job(hf_store *store, hf_read *read, const hf_tables *tables, hf_codec *codec, uint64_t job_key,
                     const hf_asof *at, hf_job **ret, hf_err *reterr);
+/* The job at both points, its log read once; *ret_from and *ret_to are NULL where it was not created yet: free() them. */
+hf_code hf_asof_between(hf_store *store, hf_read *read, const hf_tables *tables, hf_codec *codec, uint64_t job_key,
+                        const hf_asof *from, const hf_asof *to, hf_job **ret_from, hf_job **ret_to, hf_err *reterr);

@@ -19,7 +19,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 
 
 # Submissions are judged one by one, in the answer.
 [[operations]]
-include-operation-id = ["v1_submit", "jobs_submit"]
+include-operation-id = ["v1_submit", "jobs_submit", "job_create"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 413, 414, 429]
 checks.negative_data_rejection.enabled = false
 
@@ -36,7 +36,7 @@ def judged(telling=frozenset(("cursor", "as_of", "from", "to", "tree_size"))):
     with open(os.path.join(SOURCE, "docs/openapi.json")) as f:
         paths = json.load(f)["paths"]
     found = [o["operationId"] for methods in paths.values() for o in methods.values() if telling & {p["name"] for p in o["parameters"]}]
-    return found + ["v1_download_jobs", "v1_job_cancel", "v1_job_retry", "v1_jobs_cancel", "v1_jobs_retry", "v1_jobs_delete"]
+    return found + ["v1_download_jobs", "v1_job_cancel", "v1_job_retry", "worker_create", "v1_jobs_cancel", "v1_jobs_retry", "v1_jobs_delete"]
 
 
 def new_token(name="tester"):

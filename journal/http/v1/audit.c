@@ -2,7 +2,6 @@
  * in it: the log forgets nothing. */
 #include "journal/http/merkle.h"
 #include "journal/http/v1/v1.h"
-#include "journal/replica/asof.h"
 #include "journal/replica/chain.h"
 #include "journal/replica/logcopy.h"
 #include "schemas/base/mem.h"
@@ -11,13 +10,20 @@
 enum { SCAN_MAX = 5000 };
 
 /* The point that a parameter names; false: answered. Without one: now. */
-static bool point_of(hf_request *r, hf_param param, hf_asof *ret) {
+bool hf_v1_point(hf_request *r, hf_param param, hf_asof *ret) {
     const char *text = hf_request_text(r, param);
     hf_err err;
     *ret = (hf_asof){.by = HF_ASOF_TIME, .time_ms = INT64_MAX};
     if (!text || hf_asof_parse(hf_str_of(text), ret, &err) == HF_OK)
         return true;
     hf_reply_error(r, 400, "%s: %s", HF_PARAMS[param].name, err.detail);
+    return false;
+}
+
+bool hf_v1_point_from(hf_request *r, hf_asof *ret) {
+    if (hf_request_text(r, HF_P_FROM))
+        return hf_v1_point(r, HF_P_FROM, ret);
+    hf_reply_error(r, 400, "from is missing: a time (2026-01-17T10:30:00Z) or an offset (17, 3/17)");
     return false;
 }
 
@@ -63,7 +69,7 @@ static hf_code list_all(hf_request *r, hf_look *l, listing *list, uint64_t from,
     return code == HF_E_NOT_FOUND ? HF_OK : code;
 }
 
-static bool from_of(hf_request *r, uint64_t *ret) {
+bool hf_v1_audit_cursor(hf_request *r, uint64_t *ret) {
     const char *text = hf_request_text(r, HF_P_CURSOR);
     char *end = NULL;
     *ret = text ? strtoull(text, &end, 16) + 1 : 0;
@@ -80,7 +86,7 @@ void hf_handle_v1_audit_jobs(hf_request *r) {
     listing list = {.items = json_array(),
                     .limit = (size_t)hf_request_number(r, HF_P_LIMIT, HF_V1_LIMIT),
                     .states = (uint32_t)hf_request_number(r, HF_P_STATE, 0)};
-    if (point_of(r, HF_P_AS_OF, &at) && from_of(r, &from)) {
+    if (hf_v1_point(r, HF_P_AS_OF, &at) && hf_v1_audit_cursor(r, &from)) {
         if (hf_look_begin(r, &l)) {
             if (list_all(r, &l, &list, from, &at, &l.err) != HF_OK)
                 hf_reply_err(r, &l.err);
@@ -119,7 +125,7 @@ void hf_handle_v1_audit_job(hf_request *r) {
     hf_asof at;
     uint64_t key;
     json_t *job = NULL;
-    if (!point_of(r, HF_P_AS_OF, &at))
+    if (!hf_v1_point(r, HF_P_AS_OF, &at))
         return;
     if (hf_look_begin(r, &l) && key_of(r, &l, &key)) {
         if (shape_at(r, &l, key, &at, &job) == HF_OK)
@@ -150,11 +156,7 @@ void hf_handle_v1_audit_changes(hf_request *r) {
     hf_asof from, to;
     uint64_t key;
     json_t *a = NULL, *b = NULL;
-    if (!hf_request_text(r, HF_P_FROM)) {
-        hf_reply_error(r, 400, "from is missing: a time (2026-01-17T10:30:00Z) or an offset (17, 3/17)");
-        return;
-    }
-    if (!point_of(r, HF_P_FROM, &from) || !point_of(r, HF_P_TO, &to))
+    if (!hf_v1_point_from(r, &from) || !hf_v1_point(r, HF_P_TO, &to))
         return;
     if (hf_look_begin(r, &l) && key_of(r, &l, &key)) {
         if (shape_at(r, &l, key, &from, &a) == HF_OK && shape_at(r, &l, key, &to, &b) == HF_OK)

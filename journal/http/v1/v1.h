@@ -3,6 +3,7 @@
 #include "journal/http/inside.h"
 #include "journal/http/lookup.h"
 #include "journal/http/write.h"
+#include "journal/replica/asof.h"
 #include "journal/replica/page.h"
 
 enum { HF_V1_ARENA_BYTES = 16 << 20, HF_V1_LIMIT = 100 };
@@ -37,3 +38,7 @@ hf_str hf_request_proposer(const hf_request *r, hf_arena *arena);
 json_t *hf_v1_base64(hf_str bytes);
 /* {partition}/{offset}, the path's first two segments; false: answered. */
 bool hf_v1_position(hf_request *r, hf_position *ret);
+/* The point that from, to or as_of names, now without one; and the job key behind a cursor of the audit's pages. False: answered. */
+bool hf_v1_point(hf_request *r, hf_param param, hf_asof *ret);
+bool hf_v1_point_from(hf_request *r, hf_asof *ret); /* `from`, which must be there */
+bool hf_v1_audit_cursor(hf_request *r, uint64_t *ret);

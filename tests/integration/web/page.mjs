@@ -51,6 +51,9 @@ async function audit(id) {
   await p.says("completed");
   await p.page.$eval("input[type=range]", (e) => { e.value = "0"; e.dispatchEvent(new Event("input")); e.dispatchEvent(new Event("change")); });
   await p.says("It did not exist yet", 10).catch(() => p.says("What has changed since", 5));
+  await p.turn("#/audit");
+  await p.page.$eval("input[type=range]", (e) => { e.value = "0"; e.dispatchEvent(new Event("input")); e.dispatchEvent(new Event("change")); });
+  await until("what has changed in the fleet", async () => (await p.count("#changes tbody tr")) > 0 && (await p.text("#changes")).includes("created"));
 }
 
 // While it is paused nothing moves; afterwards what was missed is there.

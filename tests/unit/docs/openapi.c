@@ -172,7 +172,9 @@ static json_t *answers_of(const char *path, const char *handler, const char *sco
                           const char *body, const char *answer, bool writes) {
     bool v1 = strncmp(path, "/api/v1/", 8) == 0, has_body = strcmp(body, "NONE") != 0;
     json_t *a = json_object();
-    bool makes = ends_with(handler, "_create"), schedules = strstr(path, "/schedules") != NULL;
+    bool makes = ends_with(handler, "_create"),
+         protocol = strcmp(handler, "job_create") == 0 || strstr(path, "/workers/");
+    bool schedules = strstr(path, "/schedules") != NULL;
     add_answer(a, makes ? "201" : "200", makes ? "It is made." : "What was asked for.", content_of(answer));
     if (strcmp(path, "/health") == 0)
         add_answer(a, "503", "The journal cannot be read, or the log not reached.", content_of("Health"));
@@ -191,7 +193,7 @@ static json_t *answers_of(const char *path, const char *handler, const char *sco
         add_answer(a, "406", "Accept does not allow what this answers.", error_content(v1));
     if (schedules && v1 && writes && !ends_with(handler, "_trigger"))
         add_answer(a, "412", "It is not what If-Match or If-None-Match says.", error_content(v1));
-    if (writes && (v1 || schedules))
+    if (writes && (v1 || schedules || protocol))
         add_answer(a, "409", "It exists already, or its state does not allow this.", error_content(v1));
     if (has_body) {
         add_answer(a, "413", "The body is larger than http.body_max, or has too many items.", error_content(v1));
