@@ -121,7 +121,7 @@ static hf_code open_follow(journal *j, const char *dir, hf_err *reterr) {
     map_options(j->options->config, &map);
     hf_follow_options o = {
         .replica = {.profile = HF_PROFILE_FULL, .fleet = hf_config_str(j->options->config, HF_C_FLEET)},
-        .hooks = {j, on_change, on_record},
+        .hooks = {.ctx = j, .on_change = on_change, .on_record = on_record},
         .topics = TOPICS,
         .commit_interval_ms = (int)hf_config_int(j->options->config, HF_C_JOURNAL_COMMIT)};
     hf_code rc = hf_follow_open(j->log, j->options->codec, dir, &map, &o, &j->follow, reterr);
