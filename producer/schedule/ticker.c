@@ -9,6 +9,16 @@
 #include "schemas/job/schedule_run.h"
 
 enum { OWNED_WORDS = 16 };
+
+/* Broken on purpose: builds of the simulator that must notice (tests/sim). */
+#ifndef HF_TICKER_MUTATION
+#define HF_TICKER_MUTATION 0
+#endif
+enum {
+    RUNS_HOLD_BACK = HF_TICKER_MUTATION != 1,
+    THE_LOG_SETTLES = HF_TICKER_MUTATION != 2,
+    EVERY_HAS_AN_ORIGIN = HF_TICKER_MUTATION != 3,
+};
 #define NEVER_MS INT64_MAX
 
 /* One schedule. Nominal times are wall ms; 0: none. */
@@ -255,7 +265,7 @@ static bool owns(const hf_ticker *t, const entry *e) {
 static bool spent(const entry *e) {
     return !e->enabled || (e->max_runs > 0 && e->count + (e->proposed > 0) >= e->max_runs);
 }
-static bool busy(const entry *e) { return e->alive > 0 || e->proposed > 0; }
+static bool busy(const entry *e) { return RUNS_HOLD_BACK && (e->alive > 0 || e->proposed > 0); }
 
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -306,7 +316,8 @@ static void look(entry *e, int64_t now_wall, int64_t now_mono) {
         e->proposed = 0; /* it came to nothing: a clock that was ahead had it run */
     if (e->fresh) {
         e->fresh = false;
-        set_since(e, settled(e, now_wall));
+        e->due.origin = EVERY_HAS_AN_ORIGIN ? e->due.origin : now_wall / 1000 * 1000;
+        set_since(e, THE_LOG_SETTLES ? settled(e, now_wall) : until + e->window_ms / 40);
         if (e->pending > until)
             e->pending = 0; /* of a clock that has been set back */
     }

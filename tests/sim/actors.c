@@ -53,7 +53,7 @@ static void feed(sim_world *w, sim_actor *a, int partition) {
     hf_log_record record = {.topic = HF_TOPIC_JOB_EVENTS,
                             .partition = partition,
                             .offset = a->next[partition]++,
-                            .timestamp_ms = SIM_WALL_BASE_MS + e->at_ms,
+                            .timestamp_ms = w->wall_base_ms + e->at_ms,
                             .key = ((const hf_record *)e->record)->job_id,
                             .value = e->bytes};
     hf_err err = {0};

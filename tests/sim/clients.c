@@ -25,7 +25,7 @@ static void submit_directly(sim_world *w, hf_submission *s) {
     hf_arena_reset(&w->scratch);
     char id[24];
     snprintf(id, sizeof id, "direct-%d", w->submitted);
-    if (hf_intake(s, hf_str_of(id), HF_STR_NONE, HF_STR("sidecar"), SIM_WALL_BASE_MS + w->now_ms, &w->scratch, &record,
+    if (hf_intake(s, hf_str_of(id), HF_STR_NONE, HF_STR("sidecar"), w->wall_base_ms + w->now_ms, &w->scratch, &record,
                   NULL, NULL) != HF_OK)
         sim_must(NULL);
     if (sim_storm_chance(w, HALF_WAY))
@@ -51,13 +51,15 @@ static void say_one(sim_world *w, hf_event event, const void *payload) {
     hf_str id = w->models[sim_roll(w, w->model_count)].id;
     hf_variant transition = {event, payload};
     hf_record record = {
-        .job_id = id, .at = SIM_WALL_BASE_MS + w->now_ms, .by = HF_STR("client"), .transitions = {&transition, 1}};
+        .job_id = id, .at = w->wall_base_ms + w->now_ms, .by = HF_STR("client"), .transitions = {&transition, 1}};
     sim_send(w, NULL, SIM_EVENTS, sim_partition_of(id), &record, 0);
 }
 
 void sim_client(sim_world *w) {
     static const hf_ev_cancel_requested cancel = {HF_STR_INIT("changed my mind")};
     static const hf_ev_deleted deleted = {HF_STR_INIT("tidy up")};
+    if (w->timetable_count && sim_chance(w, 80))
+        sim_trigger(w);
     int64_t left = w->submissions_left + w->cancels_left + w->deletes_left;
     if (left == 0)
         return;

@@ -6,26 +6,30 @@ enum { DUE_MAX = 16 };
 #define INTAKE_TAG ((uint64_t)1 << 63)
 
 void sim_dispatcher_start(sim_world *w, sim_actor *a) {
-    (void)w;
     hf_dispatch_options o = {.me = hf_str_of(a->identity),
                              .lease_grace_ms = 10000,
                              .stand_in_ms = 5000,
                              .half_way_ms = 10000,
                              .repeat_ms = 5000};
     a->dispatch = sim_must(hf_dispatch_new(&o));
+    sim_ticker_start(w, a);
     a->owned = 0;
     a->group_generation = 0;
 }
 
 void sim_dispatcher_stop(sim_actor *a) {
     hf_dispatch_free(a->dispatch);
+    hf_ticker_free(a->ticker);
     a->dispatch = NULL;
+    a->ticker = NULL;
 }
 
 void sim_dispatcher_change(sim_world *w, sim_actor *a, hf_verdict verdict, const hf_job *after) {
     hf_now now = sim_now(w, a);
     if (verdict == HF_V_ACCEPTED && after && hf_dispatch_job(a->dispatch, after, now.wall_ms, now.mono_ms) != HF_OK)
         sim_must(NULL);
+    if (verdict == HF_V_ACCEPTED)
+        sim_ticker_change(a, after);
 }
 
 /* ---- the group ---------------------------------------------------------------------------------------------- */
@@ -55,6 +59,7 @@ static void learn_group(sim_world *w, sim_actor *a) {
             a->taken[p] = w->group_committed[p];
         }
     hf_dispatch_owned(a->dispatch, &a->owned, 1);
+    hf_ticker_owned(a->ticker, &a->owned, 1);
 }
 
 /* ---- intake -------------------------------------------------------------------------------------------------- */
@@ -111,6 +116,7 @@ int64_t sim_dispatcher_decide(sim_world *w, sim_actor *a) {
     size_t n = hf_dispatch_due(a->dispatch, now.wall_ms, now.mono_ms, &w->scratch, due, DUE_MAX);
     for (size_t i = 0; i < n; i++)
         sim_send(w, a, SIM_EVENTS, sim_partition_of(due[i].job_id), &due[i], 0);
-    int64_t wake = hf_dispatch_next_ms(a->dispatch);
-    return n == DUE_MAX ? w->now_ms : wake == INT64_MAX ? SIM_NEVER : wake - 1;
+    int64_t wake = hf_dispatch_next_ms(a->dispatch), tick = sim_ticker_decide(w, a);
+    wake = n == DUE_MAX ? w->now_ms : wake == INT64_MAX ? SIM_NEVER : wake - 1;
+    return tick < wake ? tick : wake;
 }

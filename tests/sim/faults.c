@@ -38,6 +38,8 @@ void sim_fault(sim_world *w) {
     int64_t kind = sim_roll(w, 100);
     if (w->calm)
         return;
+    if (w->timetable_count && sim_chance(w, 150))
+        sim_clock_jumps(w, &w->actors[sim_roll(w, w->actor_count)]);
     if (kind < 35)
         crash(w, a);
     else if (kind < 75)
@@ -57,6 +59,8 @@ void sim_begin_calm(sim_world *w) {
         sim_actor *a = &w->actors[i];
         a->resume_at = 0;
         a->lag_ms = 1;
+        if (a->skew_ms < -2000 || a->skew_ms > 2000)
+            a->skew_ms = sim_roll(w, 4000) - 2000;
         a->whole_machine_sleeps = false;
         if (!a->up) {
             sim_actor_start(w, a);

@@ -30,6 +30,9 @@ static void print_counts(const sim_world *w, uint64_t seeds, double seconds, uin
     double cpu = (double)clock() / CLOCKS_PER_SEC; /* one thread: what it would take on a core of its own */
     printf("%" PRIu64 " schedules in %.1f s (%.1f s of CPU): %.0f schedules/s, %.0f steps/s of CPU\n", seeds, seconds,
            cpu, (double)seeds / cpu, (double)steps / cpu);
+    printf("%" PRIu64 " proposals of schedules' runs, %" PRIu64 " triggers, %" PRIu64 " jumps of a clock; %" PRIu64
+           " runs owed in calms, and there\n",
+           w->counts.ticks, w->counts.triggers, w->counts.jumps, w->counts.owed);
     printf("%" PRIu64 " records (%" PRIu64 " proposals accepted), %" PRIu64 " lost, %" PRIu64 " doubled, %" PRIu64
            " forged; %" PRIu64 " runs, %" PRIu64 " announcements on record, %" PRIu64 " crashes, %" PRIu64
            " sleeps, %" PRIu64 " restarts\n",
@@ -39,7 +42,7 @@ static void print_counts(const sim_world *w, uint64_t seeds, double seconds, uin
 
 /* Schedules in which some kind of event never happens prove nothing about it. */
 static bool print_coverage(const sim_world *w) {
-    bool all = w->counts.announced > 0;
+    bool all = w->counts.announced > 0 && w->counts.owed > 0 && w->counts.jumps > 0;
     fputs("accepted:", stdout);
     for (int e = 0; e < HF_EVENT_COUNT; e++) {
         printf(" %s %" PRIu64, hf_event_name((hf_event)e), w->happened[e]);

@@ -5,6 +5,7 @@
  *   - nothing but Deleted follows an end, and there is one end
  *   - the result on record is that of the attempt that completed, and that attempt's output lies in place
  *   - a runner that is told that its announcement is on record finds it there (workers.c asks)
+ *   - schedules: timetables.c
  *   - everything submitted comes to an end once the storm is over
  *   - all replicas agree at every offset (actors.c compares the digests) */
 #include <inttypes.h>
@@ -44,7 +45,8 @@ static void must_hold(sim_world *w, const sim_model *m, const hf_record *r, hf_e
         wrong(w, m, r, event, "another worker holds it");
 }
 
-static void ends(sim_model *m) {
+static void ends(sim_world *w, sim_model *m) {
+    sim_timetables_ended(w, m->id);
     m->held = m->started = false;
     m->ended = true;
     m->ends++;
@@ -89,6 +91,7 @@ static void judge_one(sim_world *w, sim_model *m, const hf_record *r, hf_event e
         if (m->exists)
             wrong(w, m, r, event, "the job exists");
         m->exists = true;
+        sim_timetables_created(w, r, &((const hf_ev_created *)payload)->spec);
         break;
     case HF_EV_ASSIGNED: judge_claim(w, m, r, payload); break;
     case HF_EV_STARTED: judge_start(w, m, r); break;
@@ -100,7 +103,7 @@ static void judge_one(sim_world *w, sim_model *m, const hf_record *r, hf_event e
     case HF_EV_COMPLETED:
         must_hold(w, m, r, event);
         check_result(w, m, r, payload);
-        ends(m);
+        ends(w, m);
         break;
     case HF_EV_RETRY_SCHEDULED:
     case HF_EV_RELEASED:
@@ -111,7 +114,7 @@ static void judge_one(sim_world *w, sim_model *m, const hf_record *r, hf_event e
         if (m->held)
             must_hold(w, m, r, event);
         must_be_current(w, m, r, event);
-        ends(m);
+        ends(w, m);
         break;
     case HF_EV_LEASE_EXPIRED:
         must_be_current(w, m, r, event);
@@ -129,9 +132,9 @@ static void judge_one(sim_world *w, sim_model *m, const hf_record *r, hf_event e
         must_be_current(w, m, r, event);
         if (!m->cancel_asked)
             wrong(w, m, r, event, "nobody asked");
-        ends(m);
+        ends(w, m);
         break;
-    case HF_EV_REJECTED: ends(m); break;
+    case HF_EV_REJECTED: ends(w, m); break;
     case HF_EV_DELETED:
         if (!m->ended)
             wrong(w, m, r, event, "the job has not ended");
@@ -158,7 +161,7 @@ static void say(sim_world *w, int partition, const hf_record *r, hf_verdict verd
 static void compare(sim_world *w, sim_model *m, const hf_job *after) {
     bool ended = hf_state_terminal((hf_state)after->state);
     if (ended && !m->ended && !m->held)
-        ends(m);
+        ends(w, m);
     if (ended != m->ended || hf_state_has_attempt((hf_state)after->state) != m->held || after->attempt != m->attempt)
         sim_violation(w, "job %.*s is %s, attempt %d, by the fold; %s%s, attempt %d, by the referee", HF_STR_ARG(m->id),
                       hf_state_name((hf_state)after->state), after->attempt, m->held ? "held" : "not held",

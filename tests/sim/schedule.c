@@ -3,7 +3,7 @@
 
 #include "tests/sim/sim.h"
 
-enum { STEPS_MAX = 20000, CALM_MS_MAX = 1200 * 1000 };
+enum { STEPS_MAX = 40000, CALM_MS_MAX = 1200 * 1000 };
 
 static void cast(sim_world *w, sim_kind kind, int count, char letter) {
     for (int i = 1; i <= count; i++) {
@@ -31,6 +31,7 @@ static void reset(sim_world *w, uint64_t seed) {
     w->actor_count = w->in_flight = w->submitted = 0;
     w->model_count = w->group_generation = 0;
     w->violation[0] = 0;
+    w->wall_base_ms = SIM_WALL_BASE_MS;
 }
 
 static void set_up(sim_world *w) {
@@ -41,6 +42,7 @@ static void set_up(sim_world *w) {
     w->submissions_left = 3 + (int)sim_roll(w, 4);
     w->cancels_left = (int)sim_roll(w, 3);
     w->deletes_left = (int)sim_roll(w, 2);
+    sim_timetables_draw(w);
     for (int i = 0; i < w->actor_count; i++)
         sim_actor_start(w, &w->actors[i]);
     sim_rebalance(w);
@@ -95,7 +97,9 @@ static void tell_what_is_left(sim_world *w) {
                   (long long)(w->now_ms - w->storm_ms) / 1000, w->steps);
 }
 
-static int64_t wall_ms(void *self) { return SIM_WALL_BASE_MS + ((const sim_world *)self)->now_ms; }
+static int64_t wall_ms(void *self) {
+    return ((const sim_world *)self)->wall_base_ms + ((const sim_world *)self)->now_ms;
+}
 static int64_t mono_ms(void *self) { return ((const sim_world *)self)->now_ms; }
 
 static void tear_down(sim_world *w) {
@@ -116,7 +120,7 @@ bool sim_schedule(sim_world *w, uint64_t seed) {
     reset(w, seed);
     w->clock = (hf_clock){wall_ms, mono_ms, w};
     set_up(w);
-    while (!w->violation[0] && !(w->submissions_left == 0 && sim_referee_settled(w))) {
+    while (!w->violation[0] && !(w->submissions_left == 0 && sim_timetables_over(w) && sim_referee_settled(w))) {
         if (!sim_next(w, &e) || w->steps > STEPS_MAX || w->now_ms > w->storm_ms + CALM_MS_MAX) {
             tell_what_is_left(w);
             break;
@@ -124,6 +128,7 @@ bool sim_schedule(sim_world *w, uint64_t seed) {
         happen(w, &e);
     }
     sim_referee_final(w);
+    sim_timetables_final(w);
     for (int i = 0; i < w->actor_count && !w->violation[0]; i++)
         sim_actor_compare(w, &w->actors[i]);
     memcpy(w->end_digest, w->reference.digest, sizeof w->end_digest);

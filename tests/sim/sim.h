@@ -15,16 +15,20 @@
 #include "consumer/worker/decide.h"
 #include "journal/replica/replica.h"
 #include "producer/dispatch/decide.h"
+#include "producer/schedule/ticker.h"
 #include "schemas/event/codec.h"
 #include "schemas/job/fold.h"
+#include "schemas/job/intake.h"
 
 enum {
     SIM_PARTITIONS = 2, /* of job-events and of submissions */
-    SIM_JOBS_MAX = 24,
+    SIM_JOBS_MAX = 160,
     SIM_ACTORS_MAX = 8,
     SIM_INBOX_MAX = 512,
     SIM_SLOTS = 2,
     SIM_SLOT_DEPTH = 64,
+    SIM_TIMETABLES_MAX = 3,
+    SIM_RUNS_MAX = 64, /* of one schedule */
 };
 #define SIM_NEVER INT64_MAX
 #define SIM_WALL_BASE_MS 1768645800000
@@ -124,6 +128,8 @@ typedef struct sim_actor {
     hf_worker_core *worker;
     sim_slot slots[SIM_SLOTS];
     hf_dispatch *dispatch;
+    hf_ticker *ticker;
+    bool schedules_read;
     uint64_t owned;
     uint32_t taken[SIM_PARTITIONS]; /* submissions: next to take, while it owns the partition */
     uint32_t group_generation;
@@ -161,10 +167,27 @@ typedef struct sim_model {
     uint64_t announced; /* bit a: attempt a (below 64) said on record what it would do */
 } sim_model;
 
+/* A schedule (of the topic `schedules`), and what the referee counted of its runs: see timetables.c. */
+typedef struct sim_scheduled {
+    hf_str job;
+    int64_t nominal_ms; /* 0: somebody triggered it */
+    int64_t at_ms, ended_ms;
+} sim_scheduled;
+typedef struct sim_timetable {
+    hf_schedule schedule;
+    int64_t every_ms, night_ms, delay_ms; /* neither of the first two: every minute */
+    bool night_is_due;
+    sim_scheduled runs[SIM_RUNS_MAX];
+    uint32_t run_count;
+} sim_timetable;
+
 typedef struct sim_world {
     uint64_t seed, random;
     bool verbose, calm;
     int64_t now_ms, storm_ms;
+    int64_t wall_base_ms; /* wall time at 0 */
+    sim_timetable timetables[SIM_TIMETABLES_MAX];
+    int timetable_count, night, triggered;
     uint64_t steps, seq;
     hf_arena arena, scratch;
     hf_codec *codec;
@@ -185,7 +208,8 @@ typedef struct sim_world {
     sim_model models[SIM_JOBS_MAX];
     uint32_t model_count;
     struct {
-        uint64_t records, accepted, duplicates, forged, crashes, pauses, restarts, runs, lost, announced;
+        uint64_t records, accepted, duplicates, forged, crashes, pauses, restarts, runs, lost, announced, ticks, jumps,
+            triggers, owed;
     } counts;
     uint64_t happened[HF_EVENT_COUNT]; /* accepted, by kind */
     uint64_t verdicts[HF_VERDICT_COUNT];
@@ -225,7 +249,7 @@ int sim_partition_of(hf_str key);
 /* The job a submission makes: the id it brought, else the one that follows from where it stands. Lives in the arena. */
 hf_str sim_submission_id(sim_world *w, int partition, uint32_t offset);
 static inline hf_now sim_now(const sim_world *w, const sim_actor *a) {
-    return (hf_now){SIM_WALL_BASE_MS + w->now_ms + a->skew_ms, w->now_ms + 1};
+    return (hf_now){w->wall_base_ms + w->now_ms + a->skew_ms, w->now_ms + 1};
 }
 
 /* ---- actors.c: what all programs do alike ------------------------------------------------------------------------------ */
@@ -254,6 +278,18 @@ void sim_rebalance(sim_world *w);
 void sim_client(sim_world *w);
 void sim_fault(sim_world *w);
 void sim_begin_calm(sim_world *w);
+
+/* ---- timetables.c: schedules -------------------------------------------------------------------------------------------------- */
+void sim_timetables_draw(sim_world *w);
+void sim_ticker_start(sim_world *w, sim_actor *a);
+void sim_ticker_change(sim_actor *a, const hf_job *after);
+int64_t sim_ticker_decide(sim_world *w, sim_actor *a); /* when to be woken */
+void sim_clock_jumps(sim_world *w, sim_actor *a);
+void sim_trigger(sim_world *w);
+void sim_timetables_created(sim_world *w, const hf_record *record, const hf_spec *spec);
+void sim_timetables_ended(sim_world *w, hf_str job);
+bool sim_timetables_over(const sim_world *w); /* no schedule is due any more */
+void sim_timetables_final(sim_world *w);
 
 /* ---- referee.c --------------------------------------------------------------------------------------------------------------- */
 /* Judges the record that was just appended; returns the digest behind it. */
