@@ -40,6 +40,7 @@ static hf_code take_id(hf_subscriber *b, const char *id, hf_err *reterr) {
         int partition, used = 0;
         long long offset;
         if (sscanf(at, "%d-%lld%n", &partition, &offset, &used) != 2 || used == 0 || (at[used] && at[used] != ',') ||
+            *at < '0' || *at > '9' || strspn(at, "0123456789-,") != strlen(at) || (at[used] && !at[used + 1]) ||
             partition < 0 || offset < -1 ||
             (offset >= 0 && (partition >= b->ahead_count || offset >= b->ahead[partition]))) {
             free(from);

@@ -1,5 +1,5 @@
 """The sidecar is what its OpenAPI document says: Schemathesis reads the served document and asks everything it can think of."""
-import importlib.util, json, os, re, subprocess, sys
+import http.client, importlib.util, json, os, random, re, subprocess, sys, urllib.parse
 
 from fleet import BIN, SOURCE, Fleet, main, skip, sleep_job
 
@@ -48,7 +48,7 @@ def new_token(name="tester"):
 def run_schemathesis(directory, http, token, *more):
     with open(os.path.join(directory, "schemathesis.toml"), "w") as out:
         out.write(CONFIG.replace("JUDGED", json.dumps(judged())))
-    # /api/v1/events is a stream without an end: test_http, test_api and test_page read it.
+    # /api/v1/events is a stream without an end: the_endless_stream_keeps_to_the_document asks what has an end, test_streams and others read it.
     command = [sys.executable, "-m", "schemathesis.cli", "run", http + "/api/v1/openapi.json", "--workers", "1", "--seed", "6",
                "--header", "Authorization: Bearer " + token, "--exclude-path", "/api/v1/events", "--request-timeout", "10", "--continue-on-failure",
                "--max-examples", "10", "--no-shrink", *more]
@@ -81,5 +81,58 @@ def the_document_and_the_answers_agree():
         assert f.j.alive() and f.request("GET", "/health")[0] == 200
 
 
+def ask(fleet, method, target, headers=(), seconds=5):
+    """Status, headers and what follows within a moment: the stream's answer has no end."""
+    host, port = fleet.http[7:].rsplit(":", 1)
+    connection = http.client.HTTPConnection(host, int(port), timeout=seconds)
+    connection.request(method, target, headers=dict(headers))
+    answer = connection.getresponse()
+    endless = answer.status == 200 and method == "GET"
+    body = answer.fp.readline() if endless else answer.read()
+    connection.close()
+    return answer.status, {k.lower(): v for k, v in answer.getheaders()}, body
+
+
+def the_endless_stream_keeps_to_the_document():
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        f.submit(*[sleep_job(60000) for _ in range(40)])  # each partition has some
+        document = f.request("GET", "/api/v1/openapi.json")[1]["paths"]["/api/v1/events"]
+        assert list(document) == ["get"], document
+        answers = document["get"]["responses"]
+
+        def problem(method, target, status, headers=()):
+            got, kinds, body = ask(f, method, target, headers)
+            assert got == status, (method, target, headers, got, body)
+            assert got == 405 or (str(got) in answers and list(answers[str(got)]["content"]) == [kinds["content-type"]]), (got, kinds)
+            if method != "HEAD":
+                o = json.loads(body)
+                assert o["status"] == status and o["detail"] and o["code"], o
+        status, kinds, _ = ask(f, "GET", "/api/v1/events")
+        assert status == 200 and list(answers["200"]["content"]) == [kinds["content-type"]] == ["text/event-stream"], kinds
+        for accept in ("text/event-stream", "*/*", "text/*", "application/json, text/event-stream;q=0.1"):
+            assert ask(f, "GET", "/api/v1/events", [("Accept", accept)])[0] == 200, accept
+        for accept in ("application/json", "text/html", "text/event-stream;q=0", "image/*"):
+            problem("GET", "/api/v1/events", 406, [("Accept", accept)])
+        status, kinds, body = ask(f, "HEAD", "/api/v1/events")
+        assert status == 200 and kinds["content-type"] == "text/event-stream" and body == b"", (status, kinds, body)
+        problem("HEAD", "/api/v1/events?last_event_id=x", 400)
+        for good in ("0--1", "0-0,1--1", "0--1,1--1,2--1,3--1"):
+            assert ask(f, "GET", "/api/v1/events?last_event_id=" + good)[0] == 200, good
+        rng = random.Random(7)
+        bad = ["x", "0", "0-", "-0", "0-0-0", "0--2", "0-0,", "0-999999", "9-0", "-1-0", "0-0;1-0", "0-99999999999999999999999", "99999999999-0", "0-0,x", ",0-0", "0-0 1-0"]
+        bad += ["".join(rng.choice("0123456789-,ax.+") for _ in range(rng.randrange(1, 40))) for _ in range(100)]
+        for id in bad:
+            if re.fullmatch(r"([0-3]-(-1|0*0)(,|$))*", id) and not id.endswith(","):
+                continue
+            problem("GET", "/api/v1/events?last_event_id=" + urllib.parse.quote(id), 400)
+            problem("GET", "/api/v1/events", 400, [("Last-Event-ID", id)])
+        for target in ("/api/v1/events?nothing=1", "/api/v1/events?last_event_id=0--1&last_event_id=0--1", "/api/v1/events?last_event_id=" + "0" * 5000):
+            problem("GET", target, 400)
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            problem(method, "/api/v1/events", 405)
+        assert f.j.alive() and f.request("GET", "/health")[0] == 200
+
+
 if __name__ == "__main__":
-    main(the_document_and_the_answers_agree)
+    main(the_document_and_the_answers_agree, the_endless_stream_keeps_to_the_document)
