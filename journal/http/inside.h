@@ -27,7 +27,9 @@ struct hf_http {
     hf_access *access;
     struct hf_merkle *merkle;
     hf_guards *guards;
-    hf_tls *tls; /* NULL: plain HTTP */
+    struct hf_secrets *secrets; /* of webhooks; NULL: no store is configured */
+    atomic_uint trials;         /* of webhooks, under way */
+    hf_tls *tls;                /* NULL: plain HTTP */
     char address[128];
     atomic_int connections; /* open now, those answered 503 for being too many included */
     size_t body_max;

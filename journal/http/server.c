@@ -13,6 +13,7 @@
 #include "journal/http/metrics.h"
 #include "journal/http/samples.h"
 #include "journal/http/stream.h"
+#include "journal/http/webhooks.h"
 #include "schemas/base/log.h"
 #include "schemas/base/mem.h"
 
@@ -128,6 +129,8 @@ static hf_code secure(hf_http *http, bool loopback, hf_err *reterr) {
     hf_code code = hf_access_open(config, loopback, http->clock, &http->access, reterr);
     if (code == HF_OK)
         code = hf_tls_open(config, http->clock, &http->tls, reterr);
+    if (code == HF_OK)
+        code = hf_secrets_open(hf_config_str(config, HF_C_WEBHOOK_SECRETS), &http->secrets, reterr);
     if (code == HF_OK && !loopback && !http->tls)
         HF_LOG(
             WARN, "http-in-clear",
@@ -234,6 +237,7 @@ void hf_http_stop(hf_http *http) {
         w->late = true;
         MHD_resume_connection(w->request->connection);
     }
+    hf_webhook_trials_end(http);
     hf_streams_stop(http->streams);
     if (http->daemon)
         MHD_stop_daemon(http->daemon);
@@ -242,6 +246,7 @@ void hf_http_stop(hf_http *http) {
     hf_merkle_free(http->merkle);
     hf_exemplars_free(http->exemplars);
     hf_guards_free(http->guards);
+    hf_secrets_close(http->secrets);
     hf_tls_close(http->tls);
     hf_access_close(http->access);
     hf_queue_free(http->writes);

@@ -18,6 +18,7 @@ static const struct audited {
 } topics[] = {
     {HF_TOPIC_SCHEDULES, HF_SCHEMA_SCHEDULE, &HF_TYPE_SCHEDULE, sizeof(hf_schedule)},
     {HF_TOPIC_CONTROLS, HF_SCHEMA_CONTROL, &HF_TYPE_CONTROL, sizeof(hf_control)},
+    {HF_TOPIC_WEBHOOKS, HF_SCHEMA_WEBHOOK, &HF_TYPE_WEBHOOK, sizeof(hf_webhook)},
 };
 
 typedef struct listing {

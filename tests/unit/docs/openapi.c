@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "schemas/base/mem.h"
+#include "schemas/job/delivery.h"
 #include "schemas/job/job.h"
 
 /* ---- schemas of the types that cross every boundary ----------------------------------------------------------- */
@@ -72,7 +73,8 @@ static const struct {
     {"verdict", "{\"enum\": [\"accepted\", \"rejected\"]}"},
     {"format", "{\"enum\": [\"csv\", \"jsonl\"]}"},
     {"dst_policy", "{\"enum\": [\"vixie\", \"robfig\"]}"},
-    {"topic", "{\"enum\": [\"schedules\", \"controls\"]}"},
+    {"topic", "{\"enum\": [\"schedules\", \"controls\", \"webhooks\"]}"},
+    {"outcome", "{\"enum\": [\"delivered\", \"retrying\", \"failed\", \"disabled\", \"refused\", \"replay\"]}"},
     {"as_of", "{\"$ref\": \"#/components/schemas/Point\"}"},
     {"from", "{\"$ref\": \"#/components/schemas/Point\"}"},
     {"to", "{\"$ref\": \"#/components/schemas/Point\"}"},
@@ -174,7 +176,7 @@ static json_t *answers_of(const char *path, const char *handler, const char *sco
     json_t *a = json_object();
     bool makes = ends_with(handler, "_create"),
          protocol = strcmp(handler, "job_create") == 0 || strstr(path, "/workers/");
-    bool schedules = strstr(path, "/schedules") != NULL;
+    bool schedules = strstr(path, "/schedules") != NULL, webhooks = strstr(path, "/webhooks") != NULL;
     add_answer(a, makes ? "201" : "200", makes ? "It is made." : "What was asked for.", content_of(answer));
     if (strcmp(path, "/health") == 0)
         add_answer(a, "503", "The journal cannot be read, or the log not reached.", content_of("Health"));
@@ -193,8 +195,16 @@ static json_t *answers_of(const char *path, const char *handler, const char *sco
         add_answer(a, "406", "Accept does not allow what this answers.", error_content(v1));
     if (schedules && v1 && writes && !ends_with(handler, "_trigger"))
         add_answer(a, "412", "It is not what If-Match or If-None-Match says.", error_content(v1));
-    if (writes && (v1 || schedules || protocol))
+    if (writes && (v1 || schedules || protocol || webhooks))
         add_answer(a, "409", "It exists already, or its state does not allow this.", error_content(v1));
+    if (webhooks && ends_with(handler, "_test")) {
+        add_answer(a, "501", "hyperhook is not beside the sidecar.", error_content(v1));
+        add_answer(a, "502", "hyperhook ended without an outcome.", error_content(v1));
+        if (!v1)
+            add_answer(a, "404", "There is no such webhook.", error_content(v1));
+    }
+    if (webhooks && writes)
+        add_answer(a, "422", "It has secrets, and the sidecar has no store for them.", error_content(v1));
     if (has_body) {
         add_answer(a, "413", "The body is larger than http.body_max, or has too many items.", error_content(v1));
         add_answer(a, "415", "The body is neither JSON nor YAML, or is compressed.", error_content(v1));
@@ -208,7 +218,9 @@ static json_t *answers_of(const char *path, const char *handler, const char *sco
     return a;
 }
 
-static bool is_optional(const char *body) { return strcmp(body, "JobQuery") == 0 || strcmp(body, "Reason") == 0; }
+static bool is_optional(const char *body) {
+    return strcmp(body, "JobQuery") == 0 || strcmp(body, "Reason") == 0 || strcmp(body, "WebhookReplay") == 0;
+}
 
 /* Whoever submitted a job goes on with its id: the links tell with what. */
 static void add_links(json_t *answers, const char *from, const char *path, const char *handler) {
@@ -268,7 +280,7 @@ static void add_route(json_t *paths, const char *method, const char *path, json_
 static json_t *document(json_t *schemas) {
     static const hf_type *const types[] = {&HF_TYPE_JOB,          &HF_TYPE_SPEC,   &HF_TYPE_PROGRESS,
                                            &HF_TYPE_HEARTBEAT,    &HF_TYPE_RESULT, &HF_TYPE_JOB_ERROR,
-                                           &HF_TYPE_CAPABILITIES, &HF_TYPE_RECORD};
+                                           &HF_TYPE_CAPABILITIES, &HF_TYPE_RECORD, &HF_TYPE_DELIVERY};
     json_t *paths = json_object();
     for (size_t i = 0; i < HF_ARRAY_LEN(types); i++)
         add_type(schemas, types[i]);
