@@ -189,6 +189,8 @@ static const member members[] = {
     {"deliveries", NULL, NULL},
     {"last_delivery", NULL, NULL},
     {"failed_waiting", NULL, NULL},
+    {"failed_in_row", NULL, NULL},
+    {"version", NULL, NULL},
 };
 enum { MEMBER_COUNT = sizeof members / sizeof *members };
 
