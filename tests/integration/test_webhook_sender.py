@@ -190,6 +190,9 @@ def test_no_secret_comes_back_out_of_an_answer():
     for secret in (token, "key-of-mine", "hunter2hunter2", "abcd1234", sent["webhook-signature"], sent["webhook-signature"][3:13]):
         assert secret not in o["error"], o
     assert "you sent some body" in o["error"] and all(" " <= c <= "~" for c in o["error"]), o
+    # what is no secret stays readable
+    o = post(receiver.url + "/echo", "--allow-private", id="msg_42")
+    assert "'content-type': 'application/json'" in o["error"] and "msg_42" in o["error"], o
     # refused before anything is sent: no value in the words
     for name, value in (("X-Key", "hunter2\r\nEvil: 1"), ("Host", "hunter2"), ("webhook-id", "hunter2")):
         o = post(receiver.url + "/status/200", "--allow-private", headers={name: value})
