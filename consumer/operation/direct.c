@@ -55,7 +55,7 @@ int hf_operation_run_direct(hf_str job_id, int32_t attempt, const hf_spec *spec,
     hf_arena arena;
     hf_arena_init(&arena, ARENA_MAX);
     bool terminal = isatty(STDERR_FILENO) == 1;
-    atomic_llong limit = 0;
+    atomic_llong limit = spec->options.bandwidth_limit;
     hf_run run = {.job_id = job_id,
                   .attempt = attempt,
                   .spec = spec,

@@ -107,10 +107,9 @@ static void on_flow(void *ctx, const hf_flow_progress *p) { report(ctx, p); }
 void hf_reporter_flow(hf_reporter *reporter, hf_flow *ret_flow) {
     hf_run *run = reporter->run;
     int64_t asked = run->spec->options.bandwidth_limit;
-    long long none = 0;
     atomic_llong *limit = run->bandwidth_limit ? run->bandwidth_limit : &reporter->own_limit;
-    if (asked > 0)
-        atomic_compare_exchange_strong(limit, &none, asked); /* what was set from outside goes first */
+    if (!run->bandwidth_limit) /* else whoever runs it sets it */
+        atomic_store(limit, asked);
     hf_flow_init(ret_flow);
     ret_flow->cancel = run->cancel;
     ret_flow->bandwidth_limit = limit;

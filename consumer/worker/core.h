@@ -40,12 +40,13 @@ typedef struct hf_held {
     struct hf_held *dirty_next;  /* in `dirty`, or in `free` */
     hf_held_state state;
     int32_t attempt, slot, ran_in /* slot it was in last */, attempts_left, attempts_used, timeout_s;
-    bool dirty, idempotent, cancel_requested, started /* on record */, ran, phase_new, release, recalled, resend;
+    bool dirty, idempotent, cancel_requested, started /* on record */, ran, phase_new, release, recalled, resend,
+        limit_new /* its runner has to be told */;
     uint8_t refusals;
     hf_stop_reason stopped; /* why it was asked to stop */
     int pending;            /* first event of the proposal under way, -1 none */
     uint32_t serial;        /* of that proposal */
-    int64_t sent_ms, accepted_ms;
+    int64_t sent_ms, accepted_ms, bandwidth;
     char *phase;
     char *announcement; /* what its runner waits to see on record; NULL: nothing */
     uint32_t announcement_serial;
@@ -73,7 +74,7 @@ struct hf_worker_core {
     hf_qjobs jobs;
     hf_peers peers;
     uint32_t walked_generation;
-    bool caught_up, quiet, draining, broken /* no memory */;
+    bool caught_up, quiet, giving_back /* quiet, and unstarted ones go back */, draining, broken /* no memory */;
 
     hf_held *held;
     uint32_t held_cap, held_count /* claiming..ended */, in_flight;

@@ -93,7 +93,7 @@ static void put(hf_worker_core *core, hf_qjob *job, hf_qheap_id heap, int64_t or
 void hf_core_judge(hf_worker_core *core, hf_qjob *job, hf_now now) {
     job->generation = core->peers.generation;
     int64_t ripe_at = job->seen_ms + core->o.stranger_wait_ms;
-    if (hf_peers_paused(&core->peers, job->kind))
+    if (hf_peers_paused(&core->peers, job->operation, job->provider))
         put(core, job, HF_HEAP_PAUSED, job->urgency);
     else if (hf_peers_prefer_me(&core->peers, job->kind, job->hash))
         put(core, job, HF_HEAP_READY, job->urgency);
@@ -125,6 +125,9 @@ static void note_policy(hf_held *held, const hf_job *job) {
     held->attempts_used = job->attempt - job->released;
     held->timeout_s = job->spec->policy.timeout_seconds;
     held->idempotent = job->spec->policy.idempotent;
+    int64_t bandwidth = hf_job_bandwidth(job);
+    held->limit_new = held->state == HF_HELD_IN_SLOT && (held->limit_new || bandwidth != held->bandwidth);
+    held->bandwidth = bandwidth;
 }
 
 static void follow_mine(hf_worker_core *core, hf_held *held, const hf_job *job, hf_now now) {
@@ -192,7 +195,7 @@ static void note_queued(hf_worker_core *core, hf_qjob *job, const hf_job *after,
     job->attempt = after->attempt;
     job->not_before = after->not_before;
     job->created = hf_position_key(after->created);
-    job->urgency = after->spec->policy.priority * core->o.ageing_ms + after->created_at;
+    job->urgency = hf_job_priority(after) * core->o.ageing_ms + after->created_at;
 }
 
 static void note_orphan(hf_worker_core *core, hf_qjob *job, const hf_job *after) {
@@ -229,8 +232,11 @@ static hf_qjob *entry_for(hf_worker_core *core, const hf_job *after, bool orphan
     hf_qjob *job = hf_qjobs_add(&core->jobs, after->id);
     if (!job)
         core->broken = true;
-    else
+    else {
         job->kind = (uint16_t)(kind < 0 ? 0 : kind);
+        job->operation = after->spec ? hf_peers_name(after->spec->operation) : 0;
+        job->provider = after->spec ? hf_peers_name(after->spec->provider) : 0;
+    }
     return job;
 }
 
@@ -267,10 +273,23 @@ void hf_worker_core_heartbeat(hf_worker_core *core, const hf_heartbeat *heartbea
 }
 
 void hf_worker_core_caught_up(hf_worker_core *core) { core->caught_up = true; }
-void hf_worker_core_pause_operation(hf_worker_core *core, hf_str operation, bool paused) {
-    hf_peers_pause(&core->peers, operation, paused);
+bool hf_worker_core_pause_operation(hf_worker_core *core, hf_str operation, bool paused) {
+    return hf_peers_pause(&core->peers, false, operation, paused);
 }
-void hf_worker_core_quiet(hf_worker_core *core, bool quiet) { core->quiet = quiet; }
+bool hf_worker_core_pause_provider(hf_worker_core *core, hf_str provider, bool paused) {
+    return hf_peers_pause(&core->peers, true, provider, paused);
+}
+
+void hf_worker_core_quiet(hf_worker_core *core, bool quiet, bool give_back, hf_now now) {
+    give_back = give_back && quiet;
+    if (core->quiet == quiet && core->giving_back == give_back)
+        return;
+    core->quiet = quiet;
+    core->giving_back = give_back;
+    core->heartbeat_at = now.mono_ms; /* say so at once */
+    for (hf_held *held = core->claimed; give_back && held; held = held->next)
+        hf_held_touch(core, held);
+}
 
 void hf_worker_core_drain(hf_worker_core *core, int64_t timeout_ms, hf_now now) {
     if (core->draining)

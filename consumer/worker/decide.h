@@ -48,6 +48,7 @@ typedef enum hf_action_kind {
     HF_ACT_START,     /* give (job_id, attempt) to the runner of `slot`; it may hold several and runs them in order */
     HF_ACT_RECALL, /* the runner should give (job_id, attempt) back unless it began: answered by returned() or done() */
     HF_ACT_ANNOUNCED, /* tell the runner what came of announcement `serial`: code OK, it is on record; LEASE_LOST, never */
+    HF_ACT_LIMIT,     /* tell the runner that (job_id, attempt) may read `bandwidth` bytes/s from now on; 0: any */
     HF_ACT_STOP,      /* stop the running (job_id, attempt): ask, SIGTERM after grace_ms, SIGKILL after twice that */
 } hf_action_kind;
 
@@ -63,13 +64,14 @@ typedef enum hf_stop_reason {
 /* Everything borrows from the object and is valid until its next step(). */
 typedef struct hf_action {
     hf_action_kind kind;
-    int32_t slot;                  /* START, RECALL, STOP, ANNOUNCED */
-    hf_str job_id;                 /* START, RECALL, STOP, ANNOUNCED */
-    int32_t attempt;               /* START, RECALL, STOP, ANNOUNCED */
+    int32_t slot;                  /* START, RECALL, STOP, ANNOUNCED, LIMIT */
+    hf_str job_id;                 /* START, RECALL, STOP, ANNOUNCED, LIMIT */
+    int32_t attempt;               /* START, RECALL, STOP, ANNOUNCED, LIMIT */
     uint32_t serial;               /* ANNOUNCED */
     hf_code code;                  /* ANNOUNCED */
     hf_stop_reason reason;         /* STOP */
     int64_t grace_ms;              /* STOP */
+    int64_t bandwidth;             /* LIMIT */
     uint64_t tag;                  /* PROPOSE, HEARTBEAT */
     const hf_record *record;       /* PROPOSE */
     const hf_heartbeat *heartbeat; /* HEARTBEAT */
@@ -103,10 +105,12 @@ void hf_worker_core_heartbeat(hf_worker_core *core, const hf_heartbeat *heartbea
 void hf_worker_core_caught_up(hf_worker_core *core);
 /* The record of that tag was acknowledged (HF_OK) or not: anything else makes it go out again a little later. */
 void hf_worker_core_ack(hf_worker_core *core, uint64_t tag, hf_code code, hf_now now);
-/* No new claims while quiet; what it holds is finished. */
-void hf_worker_core_quiet(hf_worker_core *core, bool quiet);
-/* Jobs of that operation are not claimed while it is paused; at most 64 operations are (further ones are not). */
-void hf_worker_core_pause_operation(hf_worker_core *core, hf_str operation, bool paused);
+/* No new claims while quiet; what it holds is finished, or, with give_back, what has not started is released. */
+void hf_worker_core_quiet(hf_worker_core *core, bool quiet, bool give_back, hf_now now);
+/* Jobs of that operation, or that provider, are not claimed while it is paused; false: HF_PAUSED_MAX of them are already, this one is
+ * not. */
+bool hf_worker_core_pause_operation(hf_worker_core *core, hf_str operation, bool paused);
+bool hf_worker_core_pause_provider(hf_worker_core *core, hf_str provider, bool paused);
 /* No new claims, unstarted ones are released; what still runs after timeout_ms is stopped and given back. */
 void hf_worker_core_drain(hf_worker_core *core, int64_t timeout_ms, hf_now now);
 

@@ -102,8 +102,9 @@ static hf_record *propose_running(hf_worker_core *core, hf_held *held, hf_now no
 static hf_record *propose_claimed(hf_worker_core *core, const hf_held *held, hf_now now) {
     if (held->cancel_requested)
         return one(core, held, now, HF_EV_CANCELLED, &(hf_ev_cancelled){HF_STR("cancelled before it started")});
-    return one(core, held, now, HF_EV_RELEASED,
-               &(hf_ev_released){core->draining ? HF_STR("drain") : HF_STR("another worker is idle")});
+    return one(
+        core, held, now, HF_EV_RELEASED,
+        &(hf_ev_released){core->draining || core->giving_back ? HF_STR("drain") : HF_STR("another worker is idle")});
 }
 
 static hf_record *propose_giving(hf_worker_core *core, const hf_held *held, hf_now now) {
@@ -116,7 +117,7 @@ static hf_record *propose_giving(hf_worker_core *core, const hf_held *held, hf_n
 static bool nothing_to_say(const hf_worker_core *core, const hf_held *held, hf_now now) {
     const hf_slot *slot = held->slot >= 0 ? &core->slots[held->slot] : NULL;
     switch (held->state) {
-    case HF_HELD_CLAIMED: return !held->cancel_requested && !core->draining && !held->release;
+    case HF_HELD_CLAIMED: return !held->cancel_requested && !core->draining && !core->giving_back && !held->release;
     case HF_HELD_IN_SLOT:
         if (slot && slot->jobs == held && announces(held))
             return false;

@@ -149,24 +149,29 @@ int hf_peers_kind(hf_peers *peers, const hf_spec *spec) {
     return (int)peers->kind_count++;
 }
 
-void hf_peers_pause(hf_peers *peers, hf_str operation, bool paused) {
-    uint32_t hash = name_hash(operation), i = 0;
-    while (i < peers->paused_count && peers->paused[i] != hash)
+bool hf_peers_pause(hf_peers *peers, bool provider, hf_str name, bool paused) {
+    uint32_t hash = name_hash(name), i = 0, *list = peers->paused[provider], *count = &peers->paused_count[provider];
+    while (i < *count && list[i] != hash)
         i++;
-    bool is = i < peers->paused_count;
-    if (is == paused || (paused && peers->paused_count == HF_PAUSED_MAX))
-        return;
+    bool is = i < *count;
+    if (is == paused)
+        return true;
+    if (paused && *count == HF_PAUSED_MAX)
+        return false;
     if (paused)
-        peers->paused[peers->paused_count++] = hash;
+        list[(*count)++] = hash;
     else
-        peers->paused[i] = peers->paused[--peers->paused_count];
+        list[i] = list[--*count];
     peers->generation++;
+    return true;
 }
 
-bool hf_peers_paused(const hf_peers *peers, int kind) {
-    return kind > 0 && peers->paused_count &&
-           has(peers->paused, peers->paused_count, peers->kinds[kind].wants.operation);
+bool hf_peers_paused(const hf_peers *peers, uint32_t operation, uint32_t provider) {
+    return (peers->paused_count[0] && operation && has(peers->paused[0], peers->paused_count[0], operation)) ||
+           (peers->paused_count[1] && provider && has(peers->paused[1], peers->paused_count[1], provider));
 }
+
+uint32_t hf_peers_name(hf_str name) { return name_hash(name); }
 
 static const hf_kind_row *row_of(hf_peers *peers, int kind) {
     hf_kind_row *row = &peers->kinds[kind];

@@ -6,8 +6,9 @@
  * them workers are not waited for and jobs are everybody's. Both only cost refused claims. */
 #pragma once
 #include "consumer/worker/qjobs.h"
+#include "schemas/job/control.h"
 
-enum { HF_PEERS_MAX = 1024, HF_KINDS_MAX = 256, HF_PEER_NAMES_MAX = 64, HF_PAUSED_MAX = 64 };
+enum { HF_PEERS_MAX = 1024, HF_KINDS_MAX = 256, HF_PEER_NAMES_MAX = 64, HF_PAUSED_MAX = HF_CONTROL_NAMES_MAX };
 
 /* Capabilities as far as matching needs them. */
 typedef struct hf_match {
@@ -45,7 +46,7 @@ typedef struct hf_peers {
     hf_peer *peers[HF_PEERS_MAX];
     uint32_t count, live;
     uint32_t generation; /* rises when the set of live workers, their capabilities or what is paused change */
-    uint32_t paused[HF_PAUSED_MAX], paused_count; /* hashes of operations */
+    uint32_t paused[2][HF_PAUSED_MAX], paused_count[2]; /* hashes of operations, and of providers */
     hf_kind_row kinds[HF_KINDS_MAX];
     uint32_t kind_count; /* kind 0 is everybody's */
 } hf_peers;
@@ -58,8 +59,11 @@ void hf_peers_heartbeat(hf_peers *peers, const hf_heartbeat *heartbeat, int64_t 
 void hf_peers_expire(hf_peers *peers, int64_t mono_ms);
 /* The kind of a job this worker could run, or -1 when it could not. */
 int hf_peers_kind(hf_peers *peers, const hf_spec *spec);
-void hf_peers_pause(hf_peers *peers, hf_str operation, bool paused);
-bool hf_peers_paused(const hf_peers *peers, int kind);
+/* Of an operation, or of a provider. False: HF_PAUSED_MAX names are paused already. */
+bool hf_peers_pause(hf_peers *peers, bool provider, hf_str name, bool paused);
+/* Are jobs of that operation and provider (hashes, hf_peers_name) paused? */
+bool hf_peers_paused(const hf_peers *peers, uint32_t operation, uint32_t provider);
+uint32_t hf_peers_name(hf_str name); /* 0 for "" alone */
 /* Does this worker prefer that job, of those who could run it? */
 bool hf_peers_prefer_me(hf_peers *peers, int kind, uint64_t job_hash);
 /* Has another live worker that could run that kind a free slot? */

@@ -13,7 +13,7 @@ typedef enum hf_qheap_id {
     HF_HEAP_FRESH,   /* another worker's so far; by when its wait ends (monotonic) */
     HF_HEAP_RIPE,    /* another worker's that waited long enough; by urgency */
     HF_HEAP_WAITING, /* not before a time (wall) */
-    HF_HEAP_PAUSED,  /* of an operation that is paused */
+    HF_HEAP_PAUSED,  /* of an operation or a provider that is paused */
     HF_HEAP_ORPHANS, /* held by an earlier incarnation of this worker */
     HF_HEAP_COUNT,
     HF_HEAP_NONE = HF_HEAP_COUNT
@@ -21,20 +21,21 @@ typedef enum hf_qheap_id {
 
 typedef struct hf_qjob {
     UT_hash_handle hh;
-    uint64_t hash;       /* of the id: the same on every worker */
-    uint64_t created;    /* position key of its creation: breaks ties */
-    int64_t urgency;     /* lower goes first */
-    int64_t order;       /* in the heap it is in */
-    int64_t seen_ms;     /* monotonic, when it was seen to be queued */
-    int64_t not_before;  /* wall */
-    int32_t attempt;     /* attempts so far */
-    uint32_t place;      /* index in its heap */
-    uint32_t generation; /* of the set of workers it was judged by */
-    uint16_t kind;       /* class of requirements (peers.h) */
-    uint16_t held;       /* 1 + index of the attempt of it this worker holds; 0: none */
-    uint8_t heap;        /* hf_qheap_id */
-    bool queued;         /* the log says it may be claimed */
-    bool own;            /* orphans: assigned to this very incarnation */
+    uint64_t hash;                /* of the id: the same on every worker */
+    uint64_t created;             /* position key of its creation: breaks ties */
+    int64_t urgency;              /* lower goes first */
+    int64_t order;                /* in the heap it is in */
+    int64_t seen_ms;              /* monotonic, when it was seen to be queued */
+    int64_t not_before;           /* wall */
+    int32_t attempt;              /* attempts so far */
+    uint32_t place;               /* index in its heap */
+    uint32_t generation;          /* of the set of workers, and of what is paused, it was judged by */
+    uint32_t operation, provider; /* hashes of their names: what pauses it */
+    uint16_t kind;                /* class of requirements (peers.h) */
+    uint16_t held;                /* 1 + index of the attempt of it this worker holds; 0: none */
+    uint8_t heap;                 /* hf_qheap_id */
+    bool queued;                  /* the log says it may be claimed */
+    bool own;                     /* orphans: assigned to this very incarnation */
     uint8_t id_len;
     char id[];
 } hf_qjob;

@@ -326,8 +326,7 @@ hf_code hf_runners_give(hf_runners *rs, int32_t slot, const hf_job *job, hf_err 
     if (!r || r->state != READY)
         return hf_fail(reterr, HF_E_BUSY, "the runner of slot %d is not ready", slot);
     hf_submission body = {.job_id = job->id, .submitted_at = job->created_at, .spec = *job->spec};
-    hf_frame_head head = {
-        .attempt = job->attempt, .threads = rs->o.threads, .bandwidth = job->spec->options.bandwidth_limit};
+    hf_frame_head head = {.attempt = job->attempt, .threads = rs->o.threads, .bandwidth = hf_job_bandwidth(job)};
     hf_code code = hf_frame_put(&r->out, HF_FRAME_JOB, head, job->id, HF_SCHEMA_SUBMISSION, &body, reterr);
     if (code)
         return code;

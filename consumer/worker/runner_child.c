@@ -209,6 +209,8 @@ static hf_code run(child *c, const task *t, hf_arena *arena, hf_result *ret_resu
         hf_decode_body(HF_SCHEMA_SUBMISSION, (hf_str){t->bytes + t->id_len, t->body_len}, arena, &job, reterr);
     if (code)
         return code;
+    job.spec.options.bandwidth_limit =
+        t->head.bandwidth; /* what it is now: for operations that run as programs of their own */
     hf_run r = {.job_id = task_id(t),
                 .attempt = t->head.attempt,
                 .spec = &job.spec,
@@ -326,6 +328,16 @@ static bool recall(child *c, const hf_frame *frame) {
     return false; /* it began, or has ended */
 }
 
+/* Of the job that runs, or of one behind it. */
+static void on_limit(child *c, const hf_frame *frame) {
+    task *t = NULL;
+    if (is(c->running, frame))
+        atomic_store(&c->bandwidth, frame->head.bandwidth);
+    DL_FOREACH(c->queue, t)
+    if (is(t, frame))
+        t->head.bandwidth = frame->head.bandwidth;
+}
+
 static void on_frame(child *c, const hf_frame *frame) {
     hf_err err;
     bool returned = false;
@@ -339,8 +351,8 @@ static void on_frame(child *c, const hf_frame *frame) {
         pthread_cond_broadcast(&c->answered);
     } else if (frame->kind == HF_FRAME_ANNOUNCED && is(c->running, frame))
         on_announced(c, frame);
-    else if (frame->kind == HF_FRAME_LIMIT && is(c->running, frame))
-        atomic_store(&c->bandwidth, frame->head.bandwidth);
+    else if (frame->kind == HF_FRAME_LIMIT)
+        on_limit(c, frame);
     pthread_mutex_unlock(&c->lock);
     if (returned) {
         say(c, HF_FRAME_RETURNED, (hf_frame_head){.attempt = frame->head.attempt}, frame->job_id, HF_SCHEMA_COUNT, NULL,

@@ -27,9 +27,10 @@ typedef struct hf_shell {
     hf_arena in_arena, probe_arena;
     hf_buf out;
     int signal_fd;
-    bool caught_up, bulk, stop_now, fleet_quiet, worker_quiet;
+    bool caught_up, bulk, stop_now, fleet_quiet;
+    int32_t told; /* hf_control_action: what this worker was told last */
     int stops_asked;
-    int64_t drain_end_ms, quiet_since_ms;
+    int64_t drain_end_ms, quiet_since_ms, started_ms /* wall */;
     uint32_t produced;           /* in this turn */
     int64_t progress_at_ms[256]; /* by slot */
     uint64_t progress_dropped;

@@ -57,7 +57,8 @@ static void stop_head(step *s, hf_slot *slot) {
 
 /* Jobs behind one that takes long, or that need not run any more, come back from the runner. */
 static void recall_rest(step *s, hf_slot *slot) {
-    bool all = s->now.mono_ms - slot->head_since_ms >= s->core->o.quick_ms || s->core->draining || slot->stopping;
+    bool all = s->now.mono_ms - slot->head_since_ms >= s->core->o.quick_ms || s->core->draining ||
+               s->core->giving_back || slot->stopping;
     for (hf_held *held = slot->jobs->next; held && !full(s); held = held->next) {
         if (held->recalled || !(all || held->cancel_requested || held->state == HF_HELD_FENCED))
             continue;
@@ -141,9 +142,22 @@ static void answer_announcement(step *s, hf_held *held) {
     hf_held_announcement_drop(held);
 }
 
+/* Its bandwidth was changed after it was given to its runner. */
+static void tell_limit(step *s, hf_held *held) {
+    if (!held->limit_new || held->state != HF_HELD_IN_SLOT)
+        return;
+    act_on(s, HF_ACT_LIMIT, held, HF_STOP_NONE, 0);
+    if (s->core->broken)
+        return;
+    s->actions[s->count - 1].bandwidth = held->bandwidth;
+    held->limit_new = false;
+}
+
 static void tend_dirty(step *s) {
     for (hf_held *held = NULL; !full(s) && (held = hf_held_pop_dirty(s->core));) {
         answer_announcement(s, held);
+        if (!full(s))
+            tell_limit(s, held);
         if (full(s))
             hf_held_touch(s->core, held);
         else
@@ -225,6 +239,7 @@ static void start_in(step *s, int32_t i, hf_held *held) {
     hf_held_unlist(core, held, s->now);
     held->state = HF_HELD_IN_SLOT;
     held->slot = held->ran_in = i;
+    held->limit_new = false; /* START brings it */
     if (slot->count++ == 0) {
         slot->head_since_ms = s->now.mono_ms;
         core->slots_busy++;
@@ -235,7 +250,7 @@ static void start_in(step *s, int32_t i, hf_held *held) {
 
 static void start(step *s) {
     hf_worker_core *core = s->core;
-    if (core->draining || !hf_core_lease_held(core, s->now))
+    if (core->draining || core->giving_back || !hf_core_lease_held(core, s->now))
         return;
     uint32_t depth = slot_depth(core);
     for (uint32_t level = 1; level <= depth && core->claimed && !full(s); level++)
@@ -340,7 +355,7 @@ static void beat(step *s) {
     core->heartbeat_at = s->now.mono_ms + core->o.heartbeat_ms;
     hf_heartbeat *hb = &core->heartbeat;
     hf_worker_core_farewell(core, s->now, hb);
-    hb->state = core->draining ? HF_W_DRAINING : core->quiet ? HF_W_QUIET : HF_W_ACTIVE;
+    hb->state = core->draining || core->giving_back ? HF_W_DRAINING : core->quiet ? HF_W_QUIET : HF_W_ACTIVE;
     if (!list_running(core, &hb->running)) {
         core->broken = true;
         return;

@@ -1,4 +1,5 @@
 /* Records out: proposals, heartbeats, progress. Records in: what the replica folded, heartbeats, controls. */
+#include "consumer/worker/peers.h"
 #include "consumer/worker/shell.h"
 #include "schemas/base/fault.h"
 #include "schemas/base/log.h"
@@ -118,30 +119,53 @@ void hf_shell_on_change(void *ctx, const hf_change *c) {
         hf_fault_point("worker-after-complete-read");
 }
 
-static void on_control(hf_shell *s, hf_str key, const hf_control *c) {
-    bool resume = c->action == HF_CONTROL_RESUME;
-    if (c->scope == HF_SCOPE_OPERATION) {
-        hf_worker_core_pause_operation(s->core, key, !resume);
-        return;
-    }
-    if (c->scope == HF_SCOPE_FLEET)
-        s->fleet_quiet = !resume;
-    else if (hf_str_eqz(key, s->id))
-        s->worker_quiet = !resume;
-    else
-        return;
-    hf_worker_core_quiet(s->core, s->fleet_quiet || s->worker_quiet);
-    HF_LOG(INFO, "control", {"key", HF_V_STR(key)}, {"resume", HF_V_BOOL(resume)}, {"by", HF_V_STR(c->by)},
-           {"reason", HF_V_STR(c->reason)});
-    if (c->action == HF_CONTROL_STOP && s->caught_up &&
-        s->stops_asked == 0) /* one of the past was for those of the past */
+/* A stop is for the process that ran when it was given: one that was started since must be able to. */
+static bool stops_me(const hf_shell *s, const hf_control *c) {
+    return c->action == HF_CONTROL_STOP &&
+           (c->incarnation.len ? hf_str_eqz(c->incarnation, s->incarnation) : s->caught_up && c->at >= s->started_ms);
+}
+
+static void obey(hf_shell *s) {
+    bool give_back = s->told == HF_CONTROL_DRAIN, quiet = give_back || s->told == HF_CONTROL_QUIET;
+    hf_worker_core_quiet(s->core, s->fleet_quiet || quiet, give_back, s->now);
+}
+
+static void on_worker_control(hf_shell *s, const hf_control *c) {
+    s->told = c->action == HF_CONTROL_PAUSE ? HF_CONTROL_QUIET : c->action;
+    obey(s);
+    if (stops_me(s, c) && s->stops_asked == 0)
         hf_shell_stop(s);
+}
+
+static void on_control(hf_shell *s, int32_t scope, hf_str name, const hf_control *c) {
+    bool paused = c->action != HF_CONTROL_RESUME, obeyed = true;
+    if (scope == HF_SCOPE_INTAKE || (scope == HF_SCOPE_WORKER && !hf_str_eqz(name, s->id)))
+        return;
+    if (scope == HF_SCOPE_OPERATION)
+        obeyed = hf_worker_core_pause_operation(s->core, name, paused);
+    else if (scope == HF_SCOPE_PROVIDER)
+        obeyed = hf_worker_core_pause_provider(s->core, name, paused);
+    else if (scope == HF_SCOPE_FLEET) {
+        s->fleet_quiet = paused;
+        obey(s);
+    } else
+        on_worker_control(s, c);
+    if (!obeyed)
+        HF_LOG(WARN, "control-not-obeyed", {"scope", HF_V_Z(hf_control_scope_name(scope))}, {"name", HF_V_STR(name)},
+               {"limit", HF_V_INT(HF_PAUSED_MAX)}, {"remedy", HF_V_Z("resume others, or pause the claims of all")});
+    else if (s->caught_up || paused)
+        HF_LOG(INFO, "control", {"scope", HF_V_Z(hf_control_scope_name(scope))}, {"name", HF_V_STR(name)},
+               {"action", HF_V_Z(hf_control_action_name(c->action))}, {"by", HF_V_STR(c->by)},
+               {"reason", HF_V_STR(c->reason)});
 }
 
 /* A tombstone takes a control back; what it was for is not known any more, so it is resumed for all it can have meant. */
 static void on_control_gone(hf_shell *s, hf_str key) {
-    for (int scope = HF_SCOPE_FLEET; scope <= HF_SCOPE_WORKER; scope++)
-        on_control(s, key, &(hf_control){.scope = scope, .action = HF_CONTROL_RESUME});
+    hf_str name;
+    unsigned scopes = hf_control_scopes_of(key, &name);
+    for (int32_t scope = 0; scope < HF_CONTROL_SCOPES; scope++)
+        if (scopes & 1u << scope)
+            on_control(s, scope, name, &(hf_control){.scope = scope, .action = HF_CONTROL_RESUME});
 }
 
 void hf_shell_on_record(void *ctx, const hf_log_record *record) {
@@ -149,14 +173,18 @@ void hf_shell_on_record(void *ctx, const hf_log_record *record) {
     hf_err err;
     hf_heartbeat heartbeat;
     hf_control control;
+    hf_str name;
+    int32_t scope = 0;
     hf_code code = HF_OK;
     hf_arena_reset(&s->in_arena);
     if (record->topic == HF_TOPIC_CONTROLS && !record->value.p)
         on_control_gone(s, record->key);
     else if (record->topic == HF_TOPIC_CONTROLS) {
         code = hf_decode(s->codec, HF_SCHEMA_CONTROL, record->value, &s->in_arena, &control, &err);
+        if (!code && !hf_control_target(record->key, &control, &scope, &name))
+            code = hf_fail(&err, HF_E_INVALID, "the key %.*s names no target", HF_STR_ARG(record->key));
         if (!code)
-            on_control(s, record->key, &control);
+            on_control(s, scope, name, &control);
     } else if (record->topic == HF_TOPIC_WORKERS && record->value.p) {
         code = hf_decode(s->codec, HF_SCHEMA_HEARTBEAT, record->value, &s->in_arena, &heartbeat, &err);
         if (!code)

@@ -128,6 +128,11 @@ static void perform(hf_shell *s, const hf_action *a) {
     case HF_ACT_HEARTBEAT: hf_shell_heartbeat(s, a->tag, a->heartbeat); break;
     case HF_ACT_START: start_job(s, a); break;
     case HF_ACT_ANNOUNCED: hf_runners_announced(s->runners, a->slot, a->job_id, a->attempt, a->serial, a->code); break;
+    case HF_ACT_LIMIT:
+        HF_LOG(INFO, "limit-changed", {"job", HF_V_STR(a->job_id)}, {"attempt", HF_V_INT(a->attempt)},
+               {"bytes_per_second", HF_V_INT(a->bandwidth)});
+        hf_runners_limit(s->runners, a->slot, a->job_id, a->attempt, a->bandwidth);
+        break;
     case HF_ACT_RECALL: hf_runners_recall(s->runners, a->slot, a->job_id, a->attempt); break;
     case HF_ACT_STOP:
         HF_LOG(INFO, "stopping-job", {"job", HF_V_STR(a->job_id)}, {"attempt", HF_V_INT(a->attempt)},
@@ -407,6 +412,7 @@ hf_code hf_worker_run(const hf_worker_run_options *options, hf_err *reterr) {
     s->config = options->config;
     s->clock = hf_clock_system();
     hf_shell_tick(s);
+    s->started_ms = s->now.wall_ms;
     s->signal_fd = -1;
     s->quiet_since_ms = INT64_MIN / 2;
     hf_code code = open_all(s, reterr);

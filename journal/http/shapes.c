@@ -62,7 +62,7 @@ json_t *hf_shape_definition(const hf_job *job) {
     }
     set(d, "options", options_of(&s->options));
     set(d, "compress", json_boolean(s->options.compress));
-    set(d, "priority", json_integer(s->policy.priority));
+    set(d, "priority", json_integer(hf_job_priority(job)));
     set(d, "retry_count", json_integer(s->policy.retry_count));
     set(d, "timeout_seconds", json_integer(s->policy.timeout_seconds));
     set_str(d, "requested_by", s->audit.requested_by);

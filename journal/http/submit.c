@@ -1,4 +1,5 @@
 /* POST /jobs/submit and POST /jobs/cancel: proposals, answered when they are folded. */
+#include "journal/http/controls.h"
 #include "journal/http/inside.h"
 #include "journal/http/lookup.h"
 #include "journal/http/v1/v1.h"
@@ -197,7 +198,7 @@ static void answer_create(hf_request *r, hf_write *w) {
 }
 
 static void submit(hf_request *r, void (*answer)(hf_request *, hf_write *)) {
-    json_t *json = hf_request_json(r);
+    json_t *json = hf_intake_open(r) ? hf_request_json(r) : NULL;
     bool one = answer == answer_create;
     json_t *list = json && (!one || is_one(r, json)) ? jobs_of(r, json) : NULL;
     hf_arena arena;

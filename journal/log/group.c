@@ -38,7 +38,7 @@ struct hf_group {
     int event_fd;
     int64_t retry_at_ms; /* of stalled partitions */
     int64_t opened_ms;
-    bool any_stalled, subscribed;
+    bool any_stalled, subscribed, paused;
     hf_err broken;
 };
 
@@ -115,6 +115,24 @@ static void set_owned(hf_group *g, const rd_kafka_topic_partition_list_t *partit
     g->generation++;
 }
 
+/* librdkafka drops what it has fetched ahead and goes on behind what it gave out. What was just assigned is never paused. */
+static void pause_shares(hf_group *g, bool pause) {
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(g->share_count);
+    for (int32_t p = 0; p < g->share_count; p++)
+        if (g->shares[p].owned)
+            rd_kafka_topic_partition_list_add(list, topic_name(g), p);
+    if (list->cnt)
+        (pause ? rd_kafka_pause_partitions : rd_kafka_resume_partitions)(g->client->rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+void hf_group_pause(hf_group *g, bool paused) {
+    if (g->paused == paused)
+        return;
+    g->paused = paused;
+    pause_shares(g, paused);
+}
+
 static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *partitions,
                          void *opaque) {
     hf_group *g = opaque;
@@ -122,6 +140,8 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         set_owned(g, partitions, true);
         error = rd_kafka_incremental_assign(rk, partitions);
+        if (g->paused && !error)
+            pause_shares(g, true);
     } else {
         /* lost: somebody else may own them already, and a commit would be refused or do harm */
         if (err == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS && !rd_kafka_assignment_lost(rk))
@@ -271,8 +291,11 @@ static void assign_again(hf_group *g, int32_t partition, int64_t offset) {
         error = rd_kafka_incremental_assign(g->client->rk, list);
     if (error)
         rd_kafka_error_destroy(error);
-    else
+    else {
         g->shares[partition].stalled = false;
+        if (g->paused)
+            pause_shares(g, true);
+    }
     rd_kafka_topic_partition_list_destroy(list);
 }
 

@@ -135,6 +135,8 @@ hf_code hf_group_open(hf_klog *log, hf_topic topic, const char *group_suffix, hf
 /* Leaves the group. Takes up to 10 s where its broker is gone, and waits for the first share within 15 s of opening. */
 void hf_group_close(hf_group *g);
 int hf_group_fd(hf_group *g);
+/* While paused nothing is given out (but what librdkafka handed over before); the share, and its renewal by polling, stay. */
+void hf_group_pause(hf_group *g, bool paused);
 hf_code hf_group_poll(hf_group *g, size_t max, int timeout_ms, hf_batch *ret, hf_err *reterr);
 /* Everything of that partition before `next_offset` is dealt with; committed with the next hf_group_commit.
  * Ignored for partitions taken away meanwhile: their new owner does the rest again. */

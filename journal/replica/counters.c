@@ -380,8 +380,9 @@ static void count_transition(hf_counters *k, hf_event event, const hf_job *after
         bump(k, HF_N_RETRIES, hf_counters_operation(after->spec->operation), provider_of(after), 0, 1);
 }
 
-static void count_waiting(hf_counters *k, const hf_spec *spec, int64_t by) {
-    bump(k, HF_N_JOBS_QUEUED, hf_counters_operation(spec->operation), hf_counters_priority(spec->policy.priority), 0,
+static void count_waiting(hf_counters *k, const hf_job *job, int64_t by) {
+    const hf_spec *spec = job->spec;
+    bump(k, HF_N_JOBS_QUEUED, hf_counters_operation(spec->operation), hf_counters_priority(hf_job_priority(job)), 0,
          by);
     uint32_t wants = hf_counters_asked(spec);
     for (uint32_t i = 0; i < HF_REQUIREMENTS; i++)
@@ -399,8 +400,10 @@ void hf_counters_change(hf_counters *k, const hf_record *record, hf_verdict verd
     if (before && !before->deleted)
         bump(k, HF_N_JOBS_STATE, (uint32_t)before->state, 0, 0, -1);
     bool waited = before && before->state == HF_S_QUEUED, waits = after->state == HF_S_QUEUED;
-    if (waited != waits)
-        count_waiting(k, after->spec, waits ? 1 : -1);
+    if (waited)
+        count_waiting(k, before, -1);
+    if (waits)
+        count_waiting(k, after, 1);
     if (!after->deleted)
         bump(k, HF_N_JOBS_STATE, (uint32_t)after->state, 0, 0, 1);
     else if (!before || !before->deleted)

@@ -8,17 +8,18 @@
 
 typedef struct hf_slot hf_slot;
 struct hf_slot {
-    hf_job job;             /* strings and options are this slot's; the id is inside of it */
-    uint64_t hash, key;     /* of the id; hf_position_key(created) */
-    uint64_t batch;         /* the last batch it was changed in */
-    size_t bytes;           /* its row takes no more: lengths of the records that made it */
-    hf_slot *newer, *older; /* by use */
-    int64_t stored_updated; /* by_state as the store has it (or will, by the sealed batch) */
-    int64_t stored_queued;  /* by_wait: the same, of a job that is queued there */
-    int8_t stored_state;    /* HF_S_NONE: it is not in by_state */
-    bool dirty;             /* in the open batch's list */
-    bool has_row;           /* `jobs` has a row for it */
-    bool ended;             /* live: an ended job of which the id alone is left */
+    hf_job job;              /* strings and options are this slot's; the id is inside of it */
+    uint64_t hash, key;      /* of the id; hf_position_key(created) */
+    uint64_t batch;          /* the last batch it was changed in */
+    size_t bytes;            /* its row takes no more: lengths of the records that made it */
+    hf_slot *newer, *older;  /* by use */
+    int64_t stored_updated;  /* by_state as the store has it (or will, by the sealed batch) */
+    int64_t stored_queued;   /* by_wait: the same, of a job that is queued there */
+    uint8_t stored_priority; /* the same */
+    int8_t stored_state;     /* HF_S_NONE: it is not in by_state */
+    bool dirty;              /* in the open batch's list */
+    bool has_row;            /* `jobs` has a row for it */
+    bool ended;              /* live: an ended job of which the id alone is left */
     char id[HF_ID_MAX_BYTES + 1];
 };
 

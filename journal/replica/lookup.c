@@ -22,6 +22,7 @@ hf_code hf_replica_adopt(hf_replica *r, hf_str row, hf_slot **ret, hf_err *reter
     slot->stored_state = (int8_t)(job.deleted ? HF_S_NONE : job.state);
     slot->stored_updated = job.updated_at;
     slot->stored_queued = job.queued_at;
+    slot->stored_priority = job.spec ? (uint8_t)hf_counters_priority(hf_job_priority(&job)) : 0;
     hf_jobs_add(&r->jobs, slot);
     *ret = slot;
     return HF_OK;

@@ -5,6 +5,7 @@
 
 #include "journal/replica/inside.h"
 #include "schemas/base/mem.h"
+#include "schemas/job/control.h"
 
 /* ---- partitions ----------------------------------------------------------------------------------------- */
 const hf_part *hf_replica_part_seen(const hf_replica *r, hf_topic topic, int32_t partition) {
@@ -400,12 +401,41 @@ static hf_code keep_delivery(hf_replica *r, const hf_log_record *record, bool *r
                            &d, reterr);
 }
 
+/* Under the key of its target, whichever form it came under: of each target the last one is in force. */
+static hf_code keep_control(hf_replica *r, const hf_log_record *record, bool *ret_unreadable, hf_err *reterr) {
+    hf_table table = r->tables.of[HF_TB_CONTROLS];
+    char key[HF_CONTROL_KEY_BYTES];
+    hf_control control;
+    hf_str name;
+    int32_t scope = 0;
+    bool done = true;
+    if (!record->value.p) {
+        unsigned scopes = hf_control_scopes_of(record->key, &name);
+        for (scope = 0; scope < HF_CONTROL_SCOPES && done; scope++)
+            if (scopes & 1u << scope && hf_control_key(scope, name, key))
+                done = hf_changes_delete(r->open, table, hf_str_of(key));
+        return done ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "keeping a record");
+    }
+    hf_arena_reset(&r->arena);
+    hf_buf_clear(&r->row);
+    hf_code rc = hf_decode(r->codec, HF_SCHEMA_CONTROL, record->value, &r->arena, &control, reterr);
+    *ret_unreadable = is_unreadable(rc) || (rc == HF_OK && (!hf_control_target(record->key, &control, &scope, &name) ||
+                                                            !hf_control_key(scope, name, key)));
+    if (*ret_unreadable)
+        return HF_OK;
+    control.key = hf_str_of(key);
+    control.scope = scope;
+    if (rc == HF_OK)
+        rc = hf_encode_body(HF_SCHEMA_CONTROL, &control, &r->row, reterr);
+    if (rc != HF_OK)
+        return rc;
+    done = hf_changes_put(r->open, table, control.key, hf_buf_str(&r->row), 0);
+    return done ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "keeping a record");
+}
+
 /* The table that keeps a compacted topic's records as they came. */
 static bool kept_as_it_came(hf_topic topic, hf_store_table_id *ret) {
-    *ret = topic == HF_TOPIC_SCHEDULES  ? HF_TB_SCHEDULES
-           : topic == HF_TOPIC_CONTROLS ? HF_TB_CONTROLS
-           : topic == HF_TOPIC_WEBHOOKS ? HF_TB_WEBHOOKS
-                                        : HF_TB_COUNT;
+    *ret = topic == HF_TOPIC_SCHEDULES ? HF_TB_SCHEDULES : topic == HF_TOPIC_WEBHOOKS ? HF_TB_WEBHOOKS : HF_TB_COUNT;
     return *ret != HF_TB_COUNT;
 }
 
@@ -418,6 +448,8 @@ static hf_code keep(hf_replica *r, const hf_log_record *record, bool *ret_unread
         return keep_last(r, record, ret_unreadable, reterr);
     if (record->topic == HF_TOPIC_DELIVERIES)
         return keep_delivery(r, record, ret_unreadable, ret_outcome, reterr);
+    if (record->topic == HF_TOPIC_CONTROLS)
+        return keep_control(r, record, ret_unreadable, reterr);
     if (!kept_as_it_came(record->topic, &id))
         return HF_OK;
     *ret_unreadable = record->key.len == 0 || record->key.len > HF_KEY_MAX_BYTES;

@@ -29,12 +29,13 @@ static bool write_wait(hf_replica *r, const hf_slot *slot) {
     char was[HF_BY_WAIT_BYTES], is[HF_BY_WAIT_BYTES];
     hf_table by_wait = r->tables.of[HF_TB_BY_WAIT];
     uint32_t operation = hf_counters_operation(job->spec->operation);
-    uint32_t priority = hf_counters_priority(job->spec->policy.priority);
+    uint32_t priority = hf_counters_priority(hf_job_priority(job));
     bool waited = slot->stored_state == HF_S_QUEUED, waits = job->state == HF_S_QUEUED && !job->deleted;
-    if (waited && waits && slot->stored_queued == job->queued_at)
+    if (waited && waits && slot->stored_queued == job->queued_at && slot->stored_priority == priority)
         return true;
     if (waited &&
-        !hf_changes_delete(r->open, by_wait, hf_by_wait_key(operation, priority, slot->stored_queued, slot->key, was)))
+        !hf_changes_delete(r->open, by_wait,
+                           hf_by_wait_key(operation, slot->stored_priority, slot->stored_queued, slot->key, was)))
         return false;
     return !waits || hf_changes_put(r->open, by_wait,
                                     hf_by_wait_key(operation, priority, job->queued_at, slot->key, is), HF_STR_NONE, 0);
@@ -86,6 +87,7 @@ static void mark_written(hf_replica *r, hf_slot *slot) {
     slot->stored_state = (int8_t)(slot->job.deleted ? HF_S_NONE : slot->job.state);
     slot->stored_updated = slot->job.updated_at;
     slot->stored_queued = slot->job.queued_at;
+    slot->stored_priority = slot->job.spec ? (uint8_t)hf_counters_priority(hf_job_priority(&slot->job)) : 0;
     slot->dirty = false;
     slot->batch = r->batch;
 }

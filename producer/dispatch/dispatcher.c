@@ -16,6 +16,7 @@
 #include "schemas/base/log.h"
 #include "schemas/base/mem.h"
 #include "schemas/base/ready.h"
+#include "schemas/job/control.h"
 
 enum {
     FEED_MAX = 8192, /* records folded per turn */
@@ -45,7 +46,7 @@ typedef struct dispatcher {
     hf_buf out;
     char me[256];
     uint64_t owned[OWNED_WORDS];
-    bool ready;
+    bool ready, paused /* intake, by a control */;
     int retry_ms;   /* longest sleep of the loop */
     hf_code failed; /* set inside a hook, looked at after the step */
     hf_err err;
@@ -82,8 +83,35 @@ static void on_change(void *ctx, const hf_change *c) {
     hf_keeper_change(d->keeper, hf_follow_replica(d->follow), c);
 }
 
+/* Intake alone is the dispatchers' to pause; claims are the workers'. */
+static void on_control(dispatcher *d, const hf_log_record *r) {
+    hf_control control = {.action = HF_CONTROL_RESUME, .scope = HF_SCOPE_INTAKE};
+    hf_err err;
+    hf_str name;
+    int32_t scope = HF_SCOPE_INTAKE;
+    hf_arena_reset(&d->arena);
+    if (!r->value.p) {
+        if (!hf_str_eqz(r->key, "intake"))
+            return;
+    } else if (hf_decode(d->codec, HF_SCHEMA_CONTROL, r->value, &d->arena, &control, &err) != HF_OK) {
+        HF_LOG_ERR(WARN, "control-unreadable", &err, {"offset", HF_V_INT(r->offset)});
+        return;
+    } else if (!hf_control_target(r->key, &control, &scope, &name) || scope != HF_SCOPE_INTAKE)
+        return;
+    d->paused = control.action != HF_CONTROL_RESUME;
+    if (!d->ready)
+        return; /* begins with what the last of them says */
+    hf_intake_stage_pause(d->intake, d->paused);
+    HF_LOG(INFO, "intake", {"paused", HF_V_BOOL(d->paused)}, {"by", HF_V_STR(control.by)},
+           {"reason", HF_V_STR(control.reason)});
+}
+
 static void on_record(void *ctx, const hf_log_record *r) {
     dispatcher *d = ctx;
+    if (r->topic == HF_TOPIC_CONTROLS) {
+        on_control(d, r);
+        return;
+    }
     if (r->topic == HF_TOPIC_SCHEDULES) {
         hf_code code = hf_keeper_record(d->keeper, hf_follow_replica(d->follow), r, &d->err);
         if (code != HF_OK)
@@ -162,8 +190,10 @@ static void become_ready(dispatcher *d) {
     if (d->ready || !hf_follow_caught_up(d->follow))
         return;
     d->ready = true;
+    hf_intake_stage_pause(d->intake, d->paused);
     HF_LOG(INFO, "ready", {"watched", HF_V_INT(hf_dispatch_watched(d->core))},
-           {"schedules", HF_V_INT(hf_keeper_count(d->keeper))}, {"by", HF_V_Z(d->me)});
+           {"schedules", HF_V_INT(hf_keeper_count(d->keeper))}, {"by", HF_V_Z(d->me)},
+           {"intake_paused", HF_V_BOOL(d->paused)});
     hf_ready_notify();
 }
 
@@ -247,7 +277,8 @@ static hf_code open_follow(dispatcher *d, const char *id, hf_err *reterr) {
                               .version = HF_FOLD_VERSION * 1000 + FOLD_VERSION_LAYOUT};
     hf_follow_options follow = {.replica = {.profile = HF_PROFILE_LIVE, .fleet = store.fleet, .clock = d->clock},
                                 .hooks = {.ctx = d, .on_change = on_change, .on_record = on_record},
-                                .topics = 1u << HF_TOPIC_JOB_EVENTS | 1u << HF_TOPIC_WORKERS | 1u << HF_TOPIC_SCHEDULES,
+                                .topics = 1u << HF_TOPIC_JOB_EVENTS | 1u << HF_TOPIC_WORKERS |
+                                          1u << HF_TOPIC_SCHEDULES | 1u << HF_TOPIC_CONTROLS,
                                 .commit_interval_ms = 1000};
     code = hf_follow_open(d->log, d->codec, dir, &store, &follow, &d->follow, reterr);
     if (code == HF_OK)

@@ -33,7 +33,7 @@ struct hf_intake_stage {
     uint32_t open;  /* over all windows */
     hf_batch batch; /* being worked on */
     size_t at;      /* next record in it */
-    bool must_reopen;
+    bool must_reopen, paused;
     uint64_t generation;
     hf_intake_stats stats;
 };
@@ -52,6 +52,8 @@ hf_code hf_intake_stage_open(hf_klog *log, hf_codec *codec, hf_str me, hf_intake
         hf_intake_stage_close(s);
         return code;
     }
+    s->paused = true;
+    hf_group_pause(s->group, true);
     *ret = s;
     return HF_OK;
 }
@@ -272,11 +274,18 @@ static hf_code reopen(hf_intake_stage *s, hf_err *reterr) {
     hf_code code = hf_group_open(s->log, HF_TOPIC_SUBMISSIONS, "intake", &s->group, reterr);
     if (code == HF_OK) {
         s->must_reopen = false;
+        hf_group_pause(s->group, s->paused);
         s->stats.reopened++;
         HF_LOG(WARN, "intake-reopened",
                {"why", HF_V_Z("a proposal was not acknowledged; its submissions are read again")});
     }
     return code;
+}
+
+void hf_intake_stage_pause(hf_intake_stage *s, bool paused) {
+    s->paused = paused;
+    if (s->group)
+        hf_group_pause(s->group, paused);
 }
 
 /* ---- the step ------------------------------------------------------------------------------------------ */

@@ -21,6 +21,8 @@ void hf_intake_stage_close(hf_intake_stage *s);
 int hf_intake_stage_fd(hf_intake_stage *s);
 /* Takes in what is there, up to a bound, without blocking; *ret_more: there may be more. */
 hf_code hf_intake_stage_step(hf_intake_stage *s, const hf_clock *clock, bool *ret_more, hf_err *reterr);
+/* While paused it takes nothing in: submissions wait in Kafka. It begins paused. */
+void hf_intake_stage_pause(hf_intake_stage *s, bool paused);
 /* A report whose tag this stage gave (hf_intake_stage_tag). */
 void hf_intake_stage_report(hf_intake_stage *s, uint64_t tag, const hf_report *report);
 /* Tags of this stage have the top bit set. */

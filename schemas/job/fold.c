@@ -91,6 +91,14 @@ static const hf_job_error LEASE_ERROR = {.code = HF_STR_INIT("worker-lost"),
                                          .message = HF_STR_INIT("The worker stopped renewing its lease."),
                                          .phase = HF_STR_INIT("lease")};
 
+/* What is out of range changes nothing. */
+static void adjust(hf_job *job, const hf_ev_adjusted *to) {
+    if (to->priority >= HF_PRIORITY_HIGHEST && to->priority <= HF_PRIORITY_LOWEST)
+        job->priority = to->priority;
+    if (to->bandwidth_limit >= 0)
+        job->bandwidth_limit = to->bandwidth_limit;
+}
+
 static void apply(hf_event event, const void *payload, const hf_record *r, hf_job *job) {
     job->state = next_state(event, job);
     switch (event) {
@@ -150,6 +158,7 @@ static void apply(hf_event event, const void *payload, const hf_record *r, hf_jo
         job->queued_at = r->at;
         break;
     case HF_EV_DELETED: job->deleted = true; break;
+    case HF_EV_ADJUSTED: adjust(job, payload); break;
     case HF_EV_VALIDATED:
     case HF_EVENT_COUNT: break;
     }
@@ -188,7 +197,7 @@ hf_verdict hf_fold(const hf_job *before, const hf_record *record, hf_position po
                    uint32_t *ret_refused) {
     uint32_t at = 0;
     hf_verdict v = check_record(before, record, &at);
-    hf_job job = before ? *before : (hf_job){.state = HF_S_NONE, .created = position};
+    hf_job job = before ? *before : (hf_job){.state = HF_S_NONE, .created = position, .bandwidth_limit = -1};
     for (; v == HF_V_ACCEPTED && at < record->transitions.count; at++) {
         v = step(HF_LIST_AT(record->transitions, hf_variant, at), record, before || at > 0, &job);
         if (v != HF_V_ACCEPTED)

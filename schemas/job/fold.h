@@ -5,7 +5,7 @@
 #pragma once
 #include "schemas/job/job.h"
 
-enum { HF_FOLD_VERSION = 1 };
+enum { HF_FOLD_VERSION = 2 };
 
 /* Folds `record`, which stands at `position`, into the job. before == NULL: no such job yet.
  * Accepted: returns HF_V_ACCEPTED and fills *after, whose strings and pointers borrow from both

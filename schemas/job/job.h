@@ -165,7 +165,17 @@ typedef struct hf_job {
     const hf_job_error *error; /* of the last failure, or NULL */
     const hf_result *result;   /* or NULL */
     const hf_spec *spec;       /* never NULL in a folded job */
+    int32_t priority;          /* it was given since; 0: its spec's. Read it through hf_job_priority */
+    int64_t bandwidth_limit; /* bytes/s it was given since, 0 none; -1: its spec's. Read it through hf_job_bandwidth */
 } hf_job;
+
+/* What counts now: what it was given while it was alive, or what it was submitted with. */
+static inline int32_t hf_job_priority(const hf_job *job) {
+    return job->priority > 0 ? job->priority : job->spec->policy.priority;
+}
+static inline int64_t hf_job_bandwidth(const hf_job *job) {
+    return job->bandwidth_limit >= 0 ? job->bandwidth_limit : job->spec->options.bandwidth_limit;
+}
 
 /* Attempts the policy still allows: (retry_count + 1) - (attempt - released). */
 int32_t hf_job_attempts_left(const hf_job *job);
@@ -221,6 +231,11 @@ typedef struct hf_ev_released {
 typedef struct hf_ev_deleted {
     hf_str reason;
 } hf_ev_deleted;
+typedef struct hf_ev_adjusted {
+    int32_t priority;        /* 0: as it is */
+    int64_t bandwidth_limit; /* bytes/s, 0: none; -1: as it is */
+    hf_str reason;
+} hf_ev_adjusted;
 
 /* JobEvent: one proposal; all of its transitions are accepted, or none. */
 typedef struct hf_record {

@@ -142,7 +142,9 @@ static const hf_field job_fields[] = {STR(hf_job, id, "job_id", HF_ID_MAX_BYTES)
                                       STR(hf_job, cancel_reason, "cancel_reason", HF_MAX_TEXT),
                                       OPTION(hf_job, error, "error", HF_TYPE_JOB_ERROR),
                                       OPTION(hf_job, result, "result", HF_TYPE_RESULT),
-                                      OPTION(hf_job, spec, "spec", HF_TYPE_SPEC)};
+                                      OPTION(hf_job, spec, "spec", HF_TYPE_SPEC),
+                                      I32(hf_job, priority, "priority", 0),
+                                      I64(hf_job, bandwidth_limit, "bandwidth_limit", -1)};
 TYPE(HF_TYPE_JOB, "Job", hf_job, job_fields);
 
 static const hf_field created_fields[] = {RECORD(hf_ev_created, spec, "spec", HF_TYPE_SPEC),
@@ -180,12 +182,29 @@ static const hf_field released_fields[] = {STR(hf_ev_released, reason, "reason",
 static TYPE(type_released, "Released", hf_ev_released, released_fields);
 static const hf_field deleted_fields[] = {STR(hf_ev_deleted, reason, "reason", HF_MAX_TEXT)};
 static TYPE(type_deleted, "Deleted", hf_ev_deleted, deleted_fields);
+static const hf_field adjusted_fields[] = {I32(hf_ev_adjusted, priority, "priority", 0),
+                                           I64(hf_ev_adjusted, bandwidth_limit, "bandwidth_limit", -1),
+                                           STR(hf_ev_adjusted, reason, "reason", HF_MAX_TEXT)};
+static TYPE(type_adjusted, "Adjusted", hf_ev_adjusted, adjusted_fields);
 
 const hf_type *const HF_TYPES_EVENT[] = {/* in the order of transitions.def */
-                                         &type_created,   &type_validated, &type_rejected,    &type_queued,
-                                         &type_assigned,  &type_started,   &type_progressing, &type_completed,
-                                         &type_retry,     &type_failed,    &type_lease,       &type_asked,
-                                         &type_cancelled, &type_released,  &type_deleted,     NULL};
+                                         &type_created,
+                                         &type_validated,
+                                         &type_rejected,
+                                         &type_queued,
+                                         &type_assigned,
+                                         &type_started,
+                                         &type_progressing,
+                                         &type_completed,
+                                         &type_retry,
+                                         &type_failed,
+                                         &type_lease,
+                                         &type_asked,
+                                         &type_cancelled,
+                                         &type_released,
+                                         &type_deleted,
+                                         &type_adjusted,
+                                         NULL};
 _Static_assert(sizeof HF_TYPES_EVENT / sizeof *HF_TYPES_EVENT == HF_EVENT_COUNT + 1, "a type for each event");
 
 static const hf_field record_fields[] = {STR(hf_record, job_id, "job_id", HF_ID_MAX_BYTES),

@@ -140,6 +140,7 @@ static void judge_one(sim_world *w, sim_model *m, const hf_record *r, hf_event e
             wrong(w, m, r, event, "the job has not ended");
         m->deleted = true;
         break;
+    case HF_EV_ADJUSTED:
     case HF_EV_VALIDATED:
     case HF_EVENT_COUNT: break;
     }

@@ -243,12 +243,11 @@ static void by_people(hf_history *h, hf_str id, model *m) {
     hf_ev_released released = {.reason = HF_STR("drain")};
     hf_ev_deleted deleted = {.reason = HF_STR("tidy")};
     hf_ev_progressing phase = {.phase = HF_STR("copy")};
-    const hf_variant all[] = {{HF_EV_CANCEL_REQUESTED, &ask},
-                              {HF_EV_CANCELLED, &cancelled},
-                              {HF_EV_RELEASED, &released},
-                              {HF_EV_PROGRESSING, &phase},
-                              {HF_EV_DELETED, &deleted}};
-    propose(h, id, m->attempt, hf_str_of(worker_names[m->worker]), &all[below(h, 5)], 1, -1);
+    hf_ev_adjusted adjusted = {.priority = below(h, 12), .bandwidth_limit = below(h, 3) - 1};
+    const hf_variant all[] = {{HF_EV_ADJUSTED, &adjusted},   {HF_EV_CANCEL_REQUESTED, &ask},
+                              {HF_EV_CANCELLED, &cancelled}, {HF_EV_RELEASED, &released},
+                              {HF_EV_PROGRESSING, &phase},   {HF_EV_DELETED, &deleted}};
+    propose(h, id, m->attempt, hf_str_of(worker_names[m->worker]), &all[below(h, 6)], 1, -1);
 }
 
 static void beat(hf_history *h) {

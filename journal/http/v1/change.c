@@ -2,6 +2,7 @@
  * when it is folded. */
 #include <stdio.h>
 
+#include "journal/http/controls.h"
 #include "journal/http/v1/v1.h"
 #include "schemas/base/mem.h"
 #include "schemas/event/json.h"
@@ -133,27 +134,18 @@ static void answer_many(hf_request *r, hf_write *w) {
 static void change_one(hf_request *r, change what) {
     hf_look l;
     hf_job job;
-    request_of q = {.change = what, .reason = ""};
-    json_t *body = r->body.len ? hf_request_json(r) : json_object();
+    request_of q = {.change = what};
+    hf_write *w = NULL;
+    json_t *body = what != RETRY || hf_intake_open(r) ? hf_v1_reason(r, &q.reason) : NULL;
     if (!body)
         return;
-    const json_t *reason = json_object_get(body, "reason");
-    hf_write *w = NULL;
-    if (!json_is_object(body) || json_object_size(body) > (reason != NULL) ||
-        (reason && (!json_is_string(reason) || json_string_length(reason) > HF_MAX_TEXT)))
-        hf_reply_error(r, 400,
-                       "the body may be left out, or is {\"reason\": a text of at most %d bytes} and nothing else",
-                       HF_MAX_TEXT);
-    else {
-        q.reason = reason ? json_string_value(reason) : "";
-        if (hf_look_begin(r, &l) && hf_look_job(r, &l, &job)) {
-            if ((w = hf_write_new(r, 1, answer_one)) != NULL)
-                put_one(w, 0, &q, &job, &l.arena);
-            else
-                hf_reply_error(r, 503, "no memory for the request");
-        }
-        hf_look_end(&l);
+    if (hf_look_begin(r, &l) && hf_look_job(r, &l, &job)) {
+        if ((w = hf_write_new(r, 1, answer_one)) != NULL)
+            put_one(w, 0, &q, &job, &l.arena);
+        else
+            hf_reply_error(r, 503, "no memory for the request");
     }
+    hf_look_end(&l);
     json_decref(body);
     if (w)
         hf_write_begin(w);
@@ -278,7 +270,7 @@ static hf_code read_ids(hf_request *r, const json_t *body, const request_of *q, 
 static void change_many(hf_request *r, change what) {
     request_of q = {.change = what};
     hf_err err;
-    json_t *body = hf_request_json(r), *ids = NULL;
+    json_t *body = what != RETRY || hf_intake_open(r) ? hf_request_json(r) : NULL, *ids = NULL;
     hf_write *w = NULL;
     if (!body)
         return;

@@ -59,6 +59,19 @@ json_t *hf_request_json(hf_request *r) {
     return json;
 }
 
+json_t *hf_v1_reason(hf_request *r, const char **ret_reason) {
+    json_t *body = r->body.len ? hf_request_json(r) : json_object();
+    const json_t *reason = json_object_get(body, "reason");
+    *ret_reason = reason ? json_string_value(reason) : "";
+    if (!body || (json_is_object(body) && json_object_size(body) == (reason != NULL) &&
+                  (!reason || (json_is_string(reason) && json_string_length(reason) <= HF_MAX_TEXT))))
+        return body;
+    hf_reply_error(r, 400, "the body may be left out, or is {\"reason\": a text of at most %d bytes} and nothing else",
+                   HF_MAX_TEXT);
+    json_decref(body);
+    return NULL;
+}
+
 /* ---- filters --------------------------------------------------------------------------------------------- */
 static void take_param(hf_job_filter *f, hf_param param, const hf_param_value *v) {
     hf_str text = hf_str_of(v->text);

@@ -29,6 +29,9 @@ void hf_v1_put_job(hf_buf *out, const hf_job *job, const hf_progress *progress);
 /* The body as JSON, from JSON or YAML; NULL: answered. New reference. */
 json_t *hf_request_json(hf_request *r);
 
+/* The body {"reason": text}, which may be left out; NULL: answered. *ret_reason ("" for none) lives as long as the body. */
+json_t *hf_v1_reason(hf_request *r, const char **ret_reason);
+
 /* A filter from the query, or from an object with the same names; strings borrow. */
 void hf_v1_filter_of_query(const hf_request *r, hf_job_filter *ret);
 hf_code hf_v1_filter_of_json(const json_t *object, int64_t now_ms, hf_job_filter *ret, hf_err *reterr);

@@ -102,6 +102,10 @@ static hf_verdict oracle(const model *m, hf_event event, int32_t attempt, bool r
         from = "completed failed cancelled";
         attempt_counts = false;
         break;
+    case HF_EV_ADJUSTED:
+        from = "created validated queued assigned running progressing retrying";
+        attempt_counts = false;
+        break;
     case HF_EVENT_COUNT: break;
     }
     if (!m->exists)
@@ -143,12 +147,14 @@ static const hf_ev_cancel_requested asked = {.reason = HF_STR_INIT("mistake")};
 static const hf_ev_cancelled cancelled;
 static const hf_ev_released released;
 static const hf_ev_deleted deleted;
+static const hf_ev_adjusted adjusted = {.priority = 2, .bandwidth_limit = 4096};
 static const void *const payloads[HF_EVENT_COUNT] = {
     [HF_EV_CREATED] = &created,         [HF_EV_VALIDATED] = &validated,   [HF_EV_REJECTED] = &rejected,
     [HF_EV_QUEUED] = &queued,           [HF_EV_ASSIGNED] = &assigned,     [HF_EV_STARTED] = &started,
     [HF_EV_PROGRESSING] = &progressing, [HF_EV_COMPLETED] = &completed,   [HF_EV_RETRY_SCHEDULED] = &retry,
     [HF_EV_FAILED] = &failed,           [HF_EV_LEASE_EXPIRED] = &expired, [HF_EV_CANCEL_REQUESTED] = &asked,
     [HF_EV_CANCELLED] = &cancelled,     [HF_EV_RELEASED] = &released,     [HF_EV_DELETED] = &deleted,
+    [HF_EV_ADJUSTED] = &adjusted,
 };
 
 static hf_record record_of(const hf_variant *transitions, uint32_t count, int32_t attempt, hf_str by) {
@@ -172,7 +178,9 @@ static hf_job job_of(const model *m, hf_spec *spec) {
                     .updated_at = 1400,
                     .not_before = 1500,
                     .worker = WORKER,
-                    .spec = spec};
+                    .spec = spec,
+                    .priority = 7,
+                    .bandwidth_limit = 512};
 }
 
 /* ---- what an accepted event leaves behind -------------------------------------------------------------- */
@@ -196,7 +204,9 @@ static void check_effect(const model *m, hf_event event, hf_state to, const hf_j
         assert_int_equal(after->created.offset, 8);
     else
         assert_int_equal(after->created.offset, before->created.offset);
-    if (to == HF_S_RETRYING && event != HF_EV_CANCEL_REQUESTED)
+    assert_int_equal(after->priority, event == HF_EV_ADJUSTED ? 2 : before->priority);
+    assert_int_equal(after->bandwidth_limit, event == HF_EV_ADJUSTED ? 4096 : before->bandwidth_limit);
+    if (to == HF_S_RETRYING && event != HF_EV_CANCEL_REQUESTED && event != HF_EV_ADJUSTED)
         assert_int_equal(after->not_before, LATER);
     if (ends)
         assert_int_equal(after->not_before, 0);
@@ -241,7 +251,7 @@ static void try_one(const model *m, hf_event event, int32_t attempt, bool right_
         return;
     }
     accepted++;
-    hf_job none = {.state = HF_S_NONE};
+    hf_job none = {.state = HF_S_NONE, .bandwidth_limit = -1};
     check_effect(m, event, to, m->exists ? &before : &none, &after);
 }
 

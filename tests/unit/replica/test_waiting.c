@@ -22,7 +22,7 @@ static bool expect(void *ctx, const hf_job *job) {
     const hf_spec *spec = job->spec;
     if (job->state != HF_S_QUEUED)
         return true;
-    uint32_t operation = hf_counters_operation(spec->operation), priority = hf_counters_priority(spec->policy.priority);
+    uint32_t operation = hf_counters_operation(spec->operation), priority = hf_counters_priority(hf_job_priority(job));
     assert_true(e->count < ROWS_MAX);
     hf_by_wait_key(operation, priority, job->queued_at, hf_position_key(job->created), e->rows[e->count++]);
     e->depth[operation][priority]++;

@@ -126,6 +126,7 @@ static void take(fleet *f, const hf_action *a) {
         f->acts[f->act_count].attempt = a->attempt;
         f->acts[f->act_count].reason = a->reason;
         f->acts[f->act_count].serial = a->serial;
+        f->acts[f->act_count].bandwidth = a->bandwidth;
         f->acts[f->act_count].code = a->code;
         snprintf(f->acts[f->act_count++].id, 64, "%.*s", HF_STR_ARG(a->job_id));
         if (a->kind == HF_ACT_RECALL) /* our runners begin only the first */

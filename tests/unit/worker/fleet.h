@@ -32,6 +32,7 @@ typedef struct fleet {
         hf_stop_reason reason;
         uint32_t serial;
         hf_code code;
+        int64_t bandwidth;
     } acts[1024];
     int act_count;
     int heartbeats, proposals, refused;

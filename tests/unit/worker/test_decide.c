@@ -86,12 +86,12 @@ static void the_most_urgent_goes_first_and_age_counts(void **state) {
     fleet f;
     (void)state;
     begin(&f)->hold = true;
-    hf_worker_core_quiet(f.core, true);
+    hf_worker_core_quiet(f.core, true, false, f.now);
     fleet_submit(&f, "old-low", (hf_exec_policy){.priority = 6, .idempotent = true});
     fleet_pass(&f, 601000); /* a step of priority and a second */
     fleet_submit(&f, "young", (hf_exec_policy){.priority = 5, .idempotent = true});
     fleet_submit(&f, "urgent", (hf_exec_policy){.priority = 1, .idempotent = true});
-    hf_worker_core_quiet(f.core, false);
+    hf_worker_core_quiet(f.core, false, false, f.now);
     fleet_run(&f);
     assert_int_equal(f.tail, 2);
     assert_true(hf_str_eqz(f.log[0]->job_id, "urgent"));
@@ -538,16 +538,128 @@ static void paused_work_waits(void **state) {
     hf_worker_core_pause_operation(f.core, HF_STR("sleep"), false);
     fleet_run(&f);
     assert_int_equal(fleet_state(&f, "a"), HF_S_ASSIGNED);
-    hf_worker_core_quiet(f.core, true);
+    hf_worker_core_quiet(f.core, true, false, f.now);
     fleet_submit(&f, "b", EASY);
     fleet_pass(&f, 6000);
     assert_int_equal(fleet_state(&f, "b"), HF_S_QUEUED);
     assert_int_equal(f.last.state, HF_W_QUIET);
     fleet_finish(&f, "a", HF_OK); /* what it held is finished */
     assert_int_equal(fleet_state(&f, "a"), HF_S_COMPLETED);
-    hf_worker_core_quiet(f.core, false);
+    hf_worker_core_quiet(f.core, false, false, f.now);
     fleet_run(&f);
     assert_int_equal(fleet_state(&f, "b"), HF_S_ASSIGNED);
+    fleet_done(&f);
+}
+
+static void a_paused_provider_is_left_alone(void **state) {
+    fleet f;
+    (void)state;
+    begin(&f);
+    assert_true(hf_worker_core_pause_provider(f.core, HF_STR("local"), true));
+    hf_ev_created created;
+    hf_type_init(HF_TYPES_EVENT[HF_EV_CREATED], &created);
+    created.spec.operation = HF_STR("sleep");
+    for (int i = 0; i < 2; i++) {
+        created.spec.provider = i ? HF_STR("local") : HF_STR("vsphere");
+        hf_variant t[] = {{HF_EV_CREATED, &created},
+                          {HF_EV_VALIDATED, &(hf_ev_validated){.warnings = {NULL, 0}}},
+                          {HF_EV_QUEUED, &(hf_ev_queued){0}}};
+        hf_record record = {
+            .job_id = i ? HF_STR("l") : HF_STR("v"), .at = f.now.wall_ms, .by = HF_STR("test"), .transitions = {t, 3}};
+        assert_int_equal(fleet_fold(&f, &record), HF_V_ACCEPTED);
+    }
+    fleet_pass(&f, 6000);
+    assert_int_equal(fleet_state(&f, "l"), HF_S_QUEUED);
+    assert_int_not_equal(fleet_state(&f, "v"), HF_S_QUEUED);
+    assert_true(hf_worker_core_pause_provider(f.core, HF_STR("local"), false));
+    fleet_run(&f);
+    assert_int_equal(fleet_state(&f, "l"), HF_S_ASSIGNED);
+    fleet_done(&f);
+}
+
+static void more_names_than_it_keeps_are_refused(void **state) {
+    fleet f;
+    char name[16];
+    (void)state;
+    begin(&f);
+    for (int i = 0; i < HF_CONTROL_NAMES_MAX; i++) {
+        snprintf(name, sizeof name, "op-%d", i);
+        assert_true(hf_worker_core_pause_operation(f.core, hf_str_of(name), true));
+    }
+    assert_false(hf_worker_core_pause_operation(f.core, HF_STR("sleep"), true));
+    assert_true(hf_worker_core_pause_operation(f.core, HF_STR("op-0"), true)); /* it is already */
+    assert_true(hf_worker_core_pause_operation(f.core, HF_STR("op-0"), false));
+    assert_true(hf_worker_core_pause_operation(f.core, HF_STR("sleep"), true));
+    fleet_done(&f);
+}
+
+static void a_draining_worker_gives_back_what_it_has_not_started(void **state) {
+    fleet f;
+    (void)state;
+    begin(&f);
+    hf_worker_core_slot_usable(f.core, 0, false);
+    hf_worker_core_slot_usable(f.core, 1, false);
+    fleet_submit(&f, "a", EASY);
+    fleet_run(&f);
+    assert_int_equal(fleet_state(&f, "a"), HF_S_ASSIGNED);
+    hf_worker_core_quiet(f.core, true, true, f.now);
+    fleet_run(&f);
+    assert_int_equal(fleet_state(&f, "a"), HF_S_QUEUED);
+    assert_int_equal(fleet_job(&f, "a")->released, 1);
+    assert_int_equal(f.last.state, HF_W_DRAINING);
+    fleet_pass(&f, 6000);
+    assert_int_equal(fleet_state(&f, "a"), HF_S_QUEUED); /* it stays, and takes nothing */
+    hf_worker_core_slot_usable(f.core, 0, true);
+    hf_worker_core_quiet(f.core, false, false, f.now);
+    fleet_run(&f);
+    assert_int_equal(fleet_state(&f, "a"), HF_S_ASSIGNED);
+    assert_int_equal(f.last.state, HF_W_ACTIVE);
+    fleet_finish(&f, "a", HF_OK);
+    assert_int_equal(fleet_state(&f, "a"), HF_S_COMPLETED);
+    fleet_done(&f);
+}
+
+static void a_new_priority_is_the_order_of_claims(void **state) {
+    fleet f;
+    (void)state;
+    begin(&f)->hold = true;
+    hf_worker_core_quiet(f.core, true, false, f.now);
+    fleet_submit(&f, "first", EASY);
+    fleet_pass(&f, 1000);
+    fleet_submit(&f, "second", EASY);
+    hf_ev_adjusted up = {.priority = 1, .bandwidth_limit = -1};
+    assert_int_equal(fleet_event(&f, "second", 0, "ana", HF_EV_ADJUSTED, &up), HF_V_ACCEPTED);
+    hf_worker_core_quiet(f.core, false, false, f.now);
+    fleet_run(&f);
+    assert_int_equal(f.tail, 2);
+    assert_true(hf_str_eqz(f.log[0]->job_id, "second"));
+    fleet_done(&f);
+}
+
+static void a_new_bandwidth_is_told_to_the_runner_once(void **state) {
+    fleet f;
+    (void)state;
+    begin(&f);
+    fleet_submit(&f, "a", EASY);
+    fleet_run(&f);
+    fleet_pass(&f, 100);
+    hf_ev_adjusted slow = {.bandwidth_limit = 1000}, other = {.priority = 2, .bandwidth_limit = -1},
+                   free = {.bandwidth_limit = 0};
+    assert_int_equal(fleet_find(&f, HF_ACT_LIMIT, "a"), -1);
+    assert_int_equal(fleet_event(&f, "a", 1, "ana", HF_EV_ADJUSTED, &slow), HF_V_ACCEPTED);
+    fleet_run(&f);
+    int told = fleet_find(&f, HF_ACT_LIMIT, "a"), before = f.act_count;
+    assert_true(told >= 0);
+    assert_int_equal(f.acts[told].bandwidth, 1000);
+    assert_int_equal(f.acts[told].attempt, 1);
+    assert_int_equal(fleet_event(&f, "a", 1, "ana", HF_EV_ADJUSTED, &other), HF_V_ACCEPTED);
+    fleet_run(&f);
+    assert_int_equal(f.act_count, before);
+    assert_int_equal(fleet_event(&f, "a", 1, "ana", HF_EV_ADJUSTED, &free), HF_V_ACCEPTED);
+    fleet_run(&f);
+    told = fleet_find(&f, HF_ACT_LIMIT, "a");
+    assert_int_equal(f.acts[told].bandwidth, 0);
+    assert_int_equal(f.act_count, before + 1);
     fleet_done(&f);
 }
 
@@ -592,6 +704,11 @@ int main(void) {
         cmocka_unit_test(a_dead_workers_jobs_become_own),
         cmocka_unit_test(claims_follow_how_short_jobs_are),
         cmocka_unit_test(paused_work_waits),
+        cmocka_unit_test(a_paused_provider_is_left_alone),
+        cmocka_unit_test(more_names_than_it_keeps_are_refused),
+        cmocka_unit_test(a_draining_worker_gives_back_what_it_has_not_started),
+        cmocka_unit_test(a_new_priority_is_the_order_of_claims),
+        cmocka_unit_test(a_new_bandwidth_is_told_to_the_runner_once),
         cmocka_unit_test(options_out_of_bounds_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

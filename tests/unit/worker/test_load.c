@@ -116,7 +116,7 @@ static void other_workers_that_come_and_go_cost_bounded_steps(void **state) {
     hf_worker_core *core = make(CLAIMS);
     queue(core, JOBS, now);
     int64_t worst_ns = 0;
-    hf_worker_core_quiet(core, true);
+    hf_worker_core_quiet(core, true, false, now);
     hf_worker_core_caught_up(core);
     for (int i = 0; i < 200; i++) {
         char id[16];
