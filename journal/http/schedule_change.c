@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "journal/http/controls.h"
 #include "journal/http/schedules.h"
 #include "schemas/base/mem.h"
 #include "schemas/event/json_schedule.h"
@@ -296,6 +297,8 @@ void hf_schedule_trigger(hf_request *r, void (*answer)(hf_request *r, hf_write *
     hf_schedule_view view;
     hf_record record;
     hf_write *w = NULL;
+    if (!hf_intake_open(r))
+        return;
     if (hf_look_begin(r, &l)) {
         hf_code code = hf_schedule_find(r, &l, hf_str_of(r->params[0]), &view, &l.err);
         if (code == HF_OK && view.unreadable)

@@ -18,7 +18,7 @@ static bool read_bandwidth(const json_t *value, int64_t *ret) {
 static hf_code read_body(const json_t *body, hf_ev_adjusted *ret, hf_err *reterr) {
     const json_t *priority = json_object_get(body, "priority"), *limit = json_object_get(body, "bandwidth_limit"),
                  *reason = json_object_get(body, "reason");
-    size_t known = (priority != NULL) + (limit != NULL) + (reason != NULL);
+    size_t known = (size_t)((priority != NULL) + (limit != NULL) + (reason != NULL));
     *ret = (hf_ev_adjusted){.bandwidth_limit = -1};
     if (!json_is_object(body) || (!priority && !limit) || json_object_size(body) > known)
         return hf_fail(reterr, HF_E_INVALID,

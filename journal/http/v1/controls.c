@@ -113,7 +113,7 @@ static bool read_target(hf_str target, asked *ret) {
 static hf_code read_body(const json_t *body, asked *ret, hf_err *reterr) {
     const json_t *target = json_object_get(body, "target"), *action = json_object_get(body, "action"),
                  *reason = json_object_get(body, "reason");
-    size_t known = (target != NULL) + (action != NULL) + (reason != NULL);
+    size_t known = (size_t)((target != NULL) + (action != NULL) + (reason != NULL));
     if (!json_is_object(body) || !json_is_string(target) || !json_is_string(action) || json_object_size(body) > known)
         return hf_fail(reterr, HF_E_INVALID, "the body must be {\"target\", \"action\", \"reason\"?} and nothing else");
     if (!read_target((hf_str){json_string_value(target), (uint32_t)json_string_length(target)}, ret))

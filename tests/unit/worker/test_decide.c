@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "schemas/job/control.h"
 #include "tests/unit/worker/fleet.h"
 
 #define ME "w1/inc2"

@@ -1,0 +1,177 @@
+"""Controls on a real fleet: what is paused waits, what is resumed goes on; workers that are quiet, drain and stop; jobs adjusted while they
+run; all of it through the API and the command line, and nothing of it lost by a crash."""
+import json, os, time
+
+from fleet import Fleet, main, sleep_job, wait_for
+
+
+def give(f, target, action, reason="", expect=200):
+    status, answer = f.request("POST", "/api/v1/controls", {"target": target, "action": action, "reason": reason})
+    assert status == expect, (status, answer)
+    return answer
+
+
+def in_force(f):
+    status, answer = f.request("GET", "/api/v1/controls")
+    assert status == 200, (status, answer)
+    return {c["target"]: c for c in answer["items"]}
+
+
+def state_of(f, worker):
+    for w in f.request("GET", "/api/v1/workers")[1]["items"]:
+        if w["worker_id"] == worker:
+            return w["state"]
+    return None
+
+
+def stays(f, id, state, seconds=1.5):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        job = f.job(id)
+        assert job and job["state"] == state, (id, state, job and job["state"])
+        time.sleep(0.1)
+
+
+def claims_wait_while_they_are_paused():
+    with Fleet() as f:
+        f.journal(), f.dispatch(), f.worker()
+        assert in_force(f) == {}
+        said = give(f, "claims", "pause", "storage maintenance")
+        assert said["action"] == "pause" and said["reason"] == "storage maintenance" and said["by"] and said["at"], said
+        assert in_force(f)["claims"]["reason"] == "storage maintenance"  # our own write is folded when the answer comes
+        f.submit(sleep_job(0, "all"))
+        stays(f, "all", "queued")
+        late = f.worker("w2")  # what was said before it started counts for it
+        stays(f, "all", "queued", 1)
+        give(f, "claims", "resume")
+        f.wait_job("all")
+        for target in ("operation/sleep", "provider/local"):
+            give(f, target, "pause")
+            image = f.raw_image("disk.raw", mib=4)
+            f.submit(sleep_job(0, "op-" + target[-1]),
+                     {"job_id": "export-" + target[-1], "name": "e", "operation": "export", "vm_path": image, "format": "raw",
+                      "output_dir": f.out + "/" + target[-1]})
+            waits, runs = ("op-", "export-") if target.startswith("op") else ("export-", None)
+            if runs:
+                f.wait_job(runs + target[-1])
+            stays(f, waits + target[-1], "queued")
+            give(f, target, "resume")
+            f.wait_job(waits + target[-1])
+        assert in_force(f) == {}
+        # an older record, its key the bare name, is of the same target
+        for body in ({"target": "claims"}, {"target": "claims", "action": "quiet"}, {"target": "worker/w1", "action": "pause"},
+                     {"target": "operation/", "action": "pause"}, {"target": "moon", "action": "pause"},
+                     {"target": "claims", "action": "pause", "why": "?"}, []):
+            assert f.request("POST", "/api/v1/controls", body)[0] == 400, body
+        assert f.request("POST", "/api/v1/workers/nobody/quiet")[0] == 404
+        assert f.request("POST", "/api/v1/controls", {"target": "worker/nobody", "action": "stop"})[0] == 404
+        assert late.stop() == 0
+
+
+def nothing_is_taken_in_while_intake_is_paused():
+    import confluent_kafka
+    with Fleet() as f:
+        j = f.journal()
+        f.dispatch(), f.worker()
+        give(f, "intake", "pause", "moving the database")
+        for path in ("/jobs/submit", "/api/v1/jobs"):
+            status, answer = f.request("POST", path, [sleep_job(0, "no")])
+            assert status == 503, (status, answer)
+            assert "moving the database" in json.dumps(answer), answer
+        import urllib.request, urllib.error
+        try:
+            urllib.request.urlopen(urllib.request.Request(f.http + "/jobs/submit", data=b"{}", method="POST"), timeout=10)
+            raise AssertionError("taken in")
+        except urllib.error.HTTPError as e:
+            assert e.code == 503 and int(e.headers["Retry-After"]) > 0, (e.code, e.headers)
+        p = confluent_kafka.Producer({"bootstrap.servers": f.bootstrap})
+        p.produce(f.topic("submissions"), json.dumps(sleep_job(0, "kept")).encode())
+        p.flush(10)
+        d2 = f.dispatch("d2")  # begins with what was said before
+        time.sleep(2)
+        assert f.job("kept") is None
+        j.kill()  # what was acknowledged is in the log
+        f.journal()
+        assert in_force(f)["intake"]["reason"] == "moving the database"
+        give(f, "intake", "resume")
+        f.wait_job("kept")
+        f.submit(sleep_job(0, "yes"))
+        f.wait_job("yes")
+        assert d2.stop() == 0
+
+
+def a_worker_is_quiet_drains_stops_and_comes_back():
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        w = f.worker("w1", worker__slots="1")
+        f.submit(sleep_job(2500, "runs"))
+        f.wait_job("runs", ("running", "progressing"))
+        said = f.request("POST", "/api/v1/workers/w1/quiet", {"reason": "look at it"})
+        assert said[0] == 200 and said[1]["target"] == "worker/w1" and said[1]["action"] == "quiet", said
+        wait_for("it to be quiet", lambda: state_of(f, "w1") == "quiet", 10)
+        f.submit(sleep_job(0, "waits"))
+        f.wait_job("runs")
+        stays(f, "waits", "queued")
+        assert f.request("POST", "/api/v1/workers/w1/drain")[0] == 200
+        wait_for("it to drain", lambda: state_of(f, "w1") == "draining", 10)
+        stays(f, "waits", "queued", 1)
+        assert f.request("POST", "/api/v1/workers/w1/resume")[0] == 200
+        f.wait_job("waits")
+        wait_for("it to work", lambda: state_of(f, "w1") == "active", 10)
+        f.submit(sleep_job(1500, "last"))
+        f.wait_job("last", ("running", "progressing"))
+        assert f.request("POST", "/api/v1/workers/w1/stop", {"reason": "new kernel"})[0] == 200
+        assert in_force(f)["worker/w1"]["action"] == "stop"
+        assert w.process.wait(20) == 0
+        f.wait_job("last")  # it finished what it ran
+        wait_for("it to have stopped", lambda: state_of(f, "w1") == "stopped", 10)
+        assert in_force(f) == {}
+        assert f.request("POST", "/api/v1/workers/w1/stop")[0] == 409
+        f.submit(sleep_job(0, "again"))
+        f.worker("w1")  # the stop was for the process that ran then
+        f.wait_job("again")
+        status, audit = f.request("GET", "/api/v1/audit/records?topic=controls")
+        assert status == 200, (status, audit)
+        told = json.dumps(audit)
+        assert "new kernel" in told and "look at it" in told, audit
+
+
+def a_running_export_is_given_more_bandwidth():
+    with Fleet() as f:
+        f.journal(), f.dispatch(), f.worker()
+        path = os.path.join(f.images, "full.raw")
+        with open(path, "wb") as out:
+            for _ in range(16):
+                out.write(os.urandom(1 << 20))
+        # 16 MiB at 64 KiB/s are four minutes: it cannot end within this test unless it is told otherwise
+        f.submit({"job_id": "slow", "name": "slow", "operation": "export", "vm_path": path, "format": "raw", "output_dir": f.out,
+                  "options": {"bandwidth_limit": 65536}})
+        f.wait_job("slow", ("running", "progressing"))
+        time.sleep(1)
+        assert f.job("slow")["state"] in ("running", "progressing")
+        status, said = f.request("POST", "/api/v1/jobs/slow/adjust", {"bandwidth_limit": "400MiB/s", "reason": "the night is short"})
+        assert status == 200 and said == {"job_id": "slow", "priority": 5, "bandwidth_limit": 400 << 20}, (status, said)
+        f.wait_job("slow", seconds=30)
+        assert "Adjusted" in f.accepted("slow")
+        assert f.request("POST", "/api/v1/jobs/slow/adjust", {"priority": 1})[0] == 409  # it is over
+        for body in ({}, {"priority": 0}, {"priority": 11}, {"bandwidth_limit": -1}, {"bandwidth_limit": "fast"}, {"colour": 1, "priority": 2}):
+            assert f.request("POST", "/api/v1/jobs/slow/adjust", body)[0] == 400, body
+        assert f.request("POST", "/api/v1/jobs/nobody/adjust", {"priority": 1})[0] == 404
+
+
+def a_queued_job_is_moved_to_the_front():
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        f.submit(sleep_job(0, "first"), sleep_job(0, "second"))
+        status, said = f.request("POST", "/api/v1/jobs/second/adjust", {"priority": 1})
+        assert status == 200 and said["priority"] == 1, (status, said)
+        assert f.request("GET", "/api/v1/jobs/second")[1]["priority"] == 1
+        f.worker("w1", worker__slots="1")
+        f.wait_job("first"), f.wait_job("second")
+        at = {id: f.request("GET", "/api/v1/jobs/" + id)[1]["assigned_at"] for id in ("first", "second")}
+        assert at["second"] <= at["first"], at
+
+
+if __name__ == "__main__":
+    main(claims_wait_while_they_are_paused, nothing_is_taken_in_while_intake_is_paused, a_worker_is_quiet_drains_stops_and_comes_back,
+         a_running_export_is_given_more_bandwidth, a_queued_job_is_moved_to_the_front)
