@@ -199,7 +199,7 @@ static void become_ready(dispatcher *d) {
 
 /* May schedules make jobs now? Whatever keeps new jobs out belongs here: their catch-up windows say what comes of the runs
  * that were due meanwhile. */
-static bool may_tick(const dispatcher *d) { return d->ready; }
+static bool may_tick(const dispatcher *d) { return d->ready && !d->paused; }
 
 static hf_code turn(dispatcher *d, bool *ret_more, hf_err *reterr) {
     size_t fed = 0;

@@ -15,6 +15,7 @@ static hf_submission draw_submission(sim_world *w) {
     s.spec.policy.retry_count = (int32_t)sim_roll(w, 4);
     s.spec.policy.idempotent = !sim_chance(w, 200);
     s.spec.policy.priority = sim_chance(w, NONSENSE) ? 77 : 1 + (int32_t)sim_roll(w, 10);
+    s.spec.options.bandwidth_limit = sim_roll(w, 3) * 1000;
     s.spec.policy.timeout_seconds = 60;
     return s;
 }
@@ -60,7 +61,7 @@ void sim_client(sim_world *w) {
     static const hf_ev_deleted deleted = {HF_STR_INIT("tidy up")};
     if (w->timetable_count && sim_chance(w, 80))
         sim_trigger(w);
-    int64_t left = w->submissions_left + w->cancels_left + w->deletes_left;
+    int64_t left = w->submissions_left + w->cancels_left + w->deletes_left + w->adjusts_left;
     if (left == 0)
         return;
     int64_t n = sim_roll(w, left);
@@ -70,6 +71,10 @@ void sim_client(sim_world *w) {
     } else if (n < w->submissions_left + w->cancels_left) {
         w->cancels_left--;
         say_one(w, HF_EV_CANCEL_REQUESTED, &cancel);
+    } else if (n < w->submissions_left + w->cancels_left + w->adjusts_left) {
+        hf_ev_adjusted adjusted = {.priority = (int32_t)sim_roll(w, 13) - 1, .bandwidth_limit = sim_roll(w, 4000) - 2};
+        w->adjusts_left--;
+        say_one(w, HF_EV_ADJUSTED, &adjusted);
     } else {
         w->deletes_left--;
         say_one(w, HF_EV_DELETED, &deleted);

@@ -33,6 +33,26 @@ static void drain(sim_world *w, sim_actor *a) {
     sim_actor_wake(w, a, w->now_ms);
 }
 
+/* Claims of all paused or resumed, or one worker told to be quiet, to drain and stay, or to work again. */
+static void control(sim_world *w, sim_actor *a) {
+    w->counts.controls++;
+    if (a->kind == SIM_WORKER) {
+        int64_t told = sim_roll(w, 3);
+        a->quiet = told > 0;
+        a->gives_back = told > 1;
+    } else
+        w->paused = !w->paused;
+    SIM_SAY(w, "claims %s; %s %s", w->paused ? "paused" : "free", a->name,
+            a->gives_back ? "is to drain"
+            : a->quiet    ? "is to be quiet"
+                          : "may work");
+    for (int i = 0; i < w->actor_count; i++) {
+        sim_worker_obey(w, &w->actors[i]);
+        if (w->actors[i].worker)
+            sim_actor_wake(w, &w->actors[i], w->now_ms);
+    }
+}
+
 void sim_fault(sim_world *w) {
     sim_actor *a = &w->actors[sim_roll(w, w->actor_count)];
     int64_t kind = sim_roll(w, 100);
@@ -44,8 +64,10 @@ void sim_fault(sim_world *w) {
         crash(w, a);
     else if (kind < 75)
         put_to_sleep(w, a);
-    else if (kind < 87)
+    else if (kind < 83)
         drain(w, a);
+    else if (kind < 92)
+        control(w, a);
     else
         sim_rebalance(w);
     sim_at(w, w->now_ms + 200 + sim_roll(w, 20000), (sim_event){.kind = SIM_AT_FAULT});
@@ -55,13 +77,15 @@ void sim_fault(sim_world *w) {
 void sim_begin_calm(sim_world *w) {
     SIM_SAY(w, "calm");
     w->calm = true;
+    w->paused = false;
     for (int i = 0; i < w->actor_count; i++) {
         sim_actor *a = &w->actors[i];
         a->resume_at = 0;
         a->lag_ms = 1;
         if (a->skew_ms < -2000 || a->skew_ms > 2000)
             a->skew_ms = sim_roll(w, 4000) - 2000;
-        a->whole_machine_sleeps = false;
+        a->whole_machine_sleeps = a->quiet = a->gives_back = false;
+        sim_worker_obey(w, a);
         if (!a->up) {
             sim_actor_start(w, a);
         } else {

@@ -35,14 +35,16 @@ static void print_counts(const sim_world *w, uint64_t seeds, double seconds, uin
            w->counts.ticks, w->counts.triggers, w->counts.jumps, w->counts.owed);
     printf("%" PRIu64 " records (%" PRIu64 " proposals accepted), %" PRIu64 " lost, %" PRIu64 " doubled, %" PRIu64
            " forged; %" PRIu64 " runs, %" PRIu64 " announcements on record, %" PRIu64 " crashes, %" PRIu64
-           " sleeps, %" PRIu64 " restarts\n",
+           " sleeps, %" PRIu64 " restarts, %" PRIu64 " controls, %" PRIu64 " limits told\n",
            w->counts.records, w->counts.accepted, w->counts.lost, w->counts.duplicates, w->counts.forged,
-           w->counts.runs, w->counts.announced, w->counts.crashes, w->counts.pauses, w->counts.restarts);
+           w->counts.runs, w->counts.announced, w->counts.crashes, w->counts.pauses, w->counts.restarts,
+           w->counts.controls, w->counts.limits);
 }
 
 /* Schedules in which some kind of event never happens prove nothing about it. */
 static bool print_coverage(const sim_world *w) {
-    bool all = w->counts.announced > 0 && w->counts.owed > 0 && w->counts.jumps > 0;
+    bool all = w->counts.announced > 0 && w->counts.owed > 0 && w->counts.jumps > 0 && w->counts.limits > 0 &&
+               w->counts.controls > 0;
     fputs("accepted:", stdout);
     for (int e = 0; e < HF_EVENT_COUNT; e++) {
         printf(" %s %" PRIu64, hf_event_name((hf_event)e), w->happened[e]);

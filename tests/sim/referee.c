@@ -7,6 +7,7 @@
  *   - a runner that is told that its announcement is on record finds it there (workers.c asks)
  *   - schedules: timetables.c
  *   - everything submitted comes to an end once the storm is over
+ *   - priority and bandwidth are what was last said of them, and runners are told (workers.c looks)
  *   - all replicas agree at every offset (actors.c compares the digests) */
 #include <inttypes.h>
 
@@ -81,6 +82,14 @@ static void judge_claim(sim_world *w, sim_model *m, const hf_record *r, const hf
     m->worker = e->worker;
 }
 
+/* The last that was said of each counts; what says nothing of one leaves it. */
+static void judge_adjustment(sim_model *m, const hf_ev_adjusted *e) {
+    if (e->priority >= 1 && e->priority <= 10)
+        m->priority = e->priority;
+    if (e->bandwidth_limit >= 0)
+        m->bandwidth = e->bandwidth_limit;
+}
+
 static void judge_one(sim_world *w, sim_model *m, const hf_record *r, hf_event event, const void *payload) {
     if (m->ended && event != HF_EV_DELETED)
         wrong(w, m, r, event, "the job had ended");
@@ -92,6 +101,8 @@ static void judge_one(sim_world *w, sim_model *m, const hf_record *r, hf_event e
             wrong(w, m, r, event, "the job exists");
         m->exists = true;
         sim_timetables_created(w, r, &((const hf_ev_created *)payload)->spec);
+        m->priority = ((const hf_ev_created *)payload)->spec.policy.priority;
+        m->bandwidth = ((const hf_ev_created *)payload)->spec.options.bandwidth_limit;
         break;
     case HF_EV_ASSIGNED: judge_claim(w, m, r, payload); break;
     case HF_EV_STARTED: judge_start(w, m, r); break;
@@ -140,7 +151,7 @@ static void judge_one(sim_world *w, sim_model *m, const hf_record *r, hf_event e
             wrong(w, m, r, event, "the job has not ended");
         m->deleted = true;
         break;
-    case HF_EV_ADJUSTED:
+    case HF_EV_ADJUSTED: judge_adjustment(m, payload); break;
     case HF_EV_VALIDATED:
     case HF_EVENT_COUNT: break;
     }
@@ -167,6 +178,10 @@ static void compare(sim_world *w, sim_model *m, const hf_job *after) {
         sim_violation(w, "job %.*s is %s, attempt %d, by the fold; %s%s, attempt %d, by the referee", HF_STR_ARG(m->id),
                       hf_state_name((hf_state)after->state), after->attempt, m->held ? "held" : "not held",
                       m->ended ? ", ended" : "", m->attempt);
+    if (hf_job_priority(after) != m->priority || hf_job_bandwidth(after) != m->bandwidth)
+        sim_violation(w, "job %.*s has priority %d and %lld bytes/s by the fold; %d and %lld by the referee",
+                      HF_STR_ARG(m->id), hf_job_priority(after), (long long)hf_job_bandwidth(after), m->priority,
+                      (long long)m->bandwidth);
 }
 
 uint64_t sim_referee_judge(sim_world *w, int partition, const hf_record *r) {

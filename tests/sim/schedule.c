@@ -24,7 +24,7 @@ static void reset(sim_world *w, uint64_t seed) {
     memset(w->group_committed, 0, sizeof w->group_committed);
     memset(w->group_done, 0, sizeof w->group_done);
     w->seed = w->random = seed;
-    w->calm = false;
+    w->calm = w->paused = false;
     w->now_ms = 0;
     w->steps = w->seq = 0;
     w->event_count = 0;
@@ -43,6 +43,7 @@ static void set_up(sim_world *w) {
     w->cancels_left = (int)sim_roll(w, 3);
     w->deletes_left = (int)sim_roll(w, 2);
     sim_timetables_draw(w);
+    w->adjusts_left = (int)sim_roll(w, 5);
     for (int i = 0; i < w->actor_count; i++)
         sim_actor_start(w, &w->actors[i]);
     sim_rebalance(w);

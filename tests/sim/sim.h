@@ -4,7 +4,7 @@
  * that fails replays exactly: `sim --seed N --verbose`.
  *
  * A schedule has a storm (messages late, lost after all or told to be lost, doubled, forged; crashes, restarts from an older
- * commit, pauses past the lease, rebalances, drains, failing and hanging runners, cancels, submissions taken twice) and
+ * commit, pauses past the lease, rebalances, drains, claims paused and workers told to be quiet or drain, jobs adjusted, failing and hanging runners, cancels, submissions taken twice) and
  * then a calm in which all must come to an end. The referee (referee.c) watches the record with rules of its own.
  *
  * Time is in ms from 0; each actor has its own offset of wall time. Memory: what is on the log lives in the
@@ -97,6 +97,7 @@ typedef struct sim_news { /* what reached a program other than by the log */
 typedef struct sim_run {
     hf_str job_id;
     int32_t attempt;
+    int64_t bandwidth; /* as the runner was told */
 } sim_run;
 typedef struct sim_slot { /* a runner: what was given to it, the first runs */
     sim_run runs[SIM_SLOT_DEPTH];
@@ -113,7 +114,8 @@ typedef struct sim_actor {
     int index;
     char name[16], identity[48], incarnation_name[16];
     uint32_t incarnation;
-    bool up, ready, draining, whole_machine_sleeps;
+    bool up, ready, draining, whole_machine_sleeps, quiet,
+        gives_back; /* the latter: controls, which outlive the program */
     int64_t wake_at, resume_at, lag_ms, skew_ms;
     int64_t last_append[SIM_TOPICS]; /* a producer's records keep their order */
     struct sim_world *world;         /* for the replica's hooks */
@@ -164,6 +166,8 @@ typedef struct sim_model {
     int32_t attempt, published; /* attempt whose output lies in place */
     hf_str worker;
     uint32_t ends;
+    int32_t priority; /* as the log has it, last */
+    int64_t bandwidth;
     uint64_t announced; /* bit a: attempt a (below 64) said on record what it would do */
 } sim_model;
 
@@ -183,7 +187,7 @@ typedef struct sim_timetable {
 
 typedef struct sim_world {
     uint64_t seed, random;
-    bool verbose, calm;
+    bool verbose, calm, paused; /* claims of all */
     int64_t now_ms, storm_ms;
     int64_t wall_base_ms; /* wall time at 0 */
     sim_timetable timetables[SIM_TIMETABLES_MAX];
@@ -202,14 +206,14 @@ typedef struct sim_world {
     int group_owner[SIM_PARTITIONS];
     uint32_t group_committed[SIM_PARTITIONS], group_generation;
     uint64_t group_done[SIM_PARTITIONS]; /* bits, by offset: at most 64 submissions a partition */
-    int submissions_left, cancels_left, deletes_left, submitted;
+    int submissions_left, cancels_left, deletes_left, adjusts_left, submitted;
     sim_replica reference;
     uint64_t end_digest[SIM_PARTITIONS];
     sim_model models[SIM_JOBS_MAX];
     uint32_t model_count;
     struct {
         uint64_t records, accepted, duplicates, forged, crashes, pauses, restarts, runs, lost, announced, ticks, jumps,
-            triggers, owed;
+            triggers, owed, limits, controls;
     } counts;
     uint64_t happened[HF_EVENT_COUNT]; /* accepted, by kind */
     uint64_t verdicts[HF_VERDICT_COUNT];
@@ -262,6 +266,7 @@ void sim_actor_news(sim_world *w, sim_actor *a, sim_news news);
 /* ---- workers.c, dispatchers.c ---------------------------------------------------------------------------------------------- */
 void sim_worker_start(sim_world *w, sim_actor *a);
 void sim_worker_stop(sim_actor *a);
+void sim_worker_obey(sim_world *w, sim_actor *a); /* the controls in force */
 void sim_worker_change(sim_world *w, sim_actor *a, const hf_record *record, hf_verdict verdict, const hf_job *after);
 void sim_worker_news(sim_world *w, sim_actor *a, const sim_news *news);
 int64_t sim_worker_decide(sim_world *w, sim_actor *a); /* when to be woken */

@@ -25,6 +25,12 @@ void sim_worker_start(sim_world *w, sim_actor *a) {
     if (hf_worker_core_new(&o, sim_now(w, a), &a->worker, &err) != HF_OK)
         sim_violation(w, "%s: %s", a->identity, err.detail);
     memset(a->slots, 0, sizeof a->slots);
+    sim_worker_obey(w, a);
+}
+
+void sim_worker_obey(sim_world *w, sim_actor *a) {
+    if (a->worker)
+        hf_worker_core_quiet(a->worker, w->paused || a->quiet, a->gives_back, sim_now(w, a));
 }
 
 void sim_worker_stop(sim_actor *a) {
@@ -182,7 +188,7 @@ static void start(sim_world *w, sim_actor *a, const hf_action *act) {
         sim_violation(w, "%s gives a runner more than %d jobs", a->identity, SIM_SLOT_DEPTH);
         return;
     }
-    s->runs[s->count++] = (sim_run){hf_arena_str(&w->arena, act->job_id), act->attempt};
+    s->runs[s->count++] = (sim_run){hf_arena_str(&w->arena, act->job_id), act->attempt, hf_job_bandwidth(job)};
     if (s->count == 1)
         begin(w, a, act->slot);
 }
@@ -228,6 +234,29 @@ static void check_proposal(sim_world *w, const sim_actor *a, const hf_record *r)
                       HF_STR_ARG(r->job_id), r->attempt);
 }
 
+static void limit(sim_world *w, sim_actor *a, const hf_action *act) {
+    int i = place_of(&a->slots[act->slot], act);
+    if (i >= 0)
+        a->slots[act->slot].runs[i].bandwidth = act->bandwidth;
+    w->counts.limits++;
+}
+
+/* Whoever has nothing more to do has told its runners what the log says of their jobs. */
+static void check_limits(sim_world *w, sim_actor *a) {
+    for (int slot = 0; slot < SIM_SLOTS; slot++)
+        for (int i = 0; i < a->slots[slot].count; i++) {
+            const sim_run *run = &a->slots[slot].runs[i];
+            const hf_job *job = hf_replica_job(a->memory, run->job_id);
+            bool own = job && hf_state_has_attempt((hf_state)job->state) && job->attempt == run->attempt &&
+                       hf_str_eqz(job->worker, a->identity);
+            if (own && hf_worker_core_owns(a->worker, slot, run->job_id, run->attempt) &&
+                hf_job_bandwidth(job) != run->bandwidth)
+                sim_violation(w, "%s runs %.*s #%d at %lld bytes/s, but the log says %lld", a->identity,
+                              HF_STR_ARG(run->job_id), run->attempt, (long long)run->bandwidth,
+                              (long long)hf_job_bandwidth(job));
+        }
+}
+
 static void act(sim_world *w, sim_actor *a, const hf_action *action) {
     switch (action->kind) {
     case HF_ACT_PROPOSE:
@@ -237,6 +266,7 @@ static void act(sim_world *w, sim_actor *a, const hf_action *action) {
     case HF_ACT_HEARTBEAT: sim_send(w, a, SIM_HEARTBEATS, 0, action->heartbeat, action->tag); break;
     case HF_ACT_START: start(w, a, action); break;
     case HF_ACT_ANNOUNCED: announced(w, a, action); break;
+    case HF_ACT_LIMIT: limit(w, a, action); break;
     case HF_ACT_RECALL: recall(w, a, action); break;
     case HF_ACT_STOP: stop(w, a, action); break;
     }
@@ -252,6 +282,7 @@ int64_t sim_worker_decide(sim_world *w, sim_actor *a) {
         for (size_t i = 0; i < count; i++)
             act(w, a, &actions[i]);
     } while (count == ACTIONS_MAX);
+    check_limits(w, a);
     if (a->draining && hf_worker_core_idle(a->worker)) {
         sim_actor_stop(w, a);
         sim_at(w, w->now_ms + sim_roll(w, 5000), (sim_event){.kind = SIM_AT_RESTART, .actor = a->index});
