@@ -1,5 +1,6 @@
 #include "schemas/event/json_schedule.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,11 +30,13 @@ static void add(hf_intake_errors *list, hf_arena *arena, const char *text) {
         list->text[list->count - 1] = hf_arena_str(arena, hf_str_of(text));
 }
 
-static const hf_field *field_of(const char *name) {
-    for (uint32_t i = 0; i < HF_TYPE_SCHEDULE.field_count; i++)
-        if (strcmp(HF_TYPE_SCHEDULE.fields[i].name, name) == 0)
-            return &HF_TYPE_SCHEDULE.fields[i];
-    return NULL;
+static const hf_field *field_of(const char *name) { /* of the table below: it is there */
+    uint32_t i = 0;
+    while (strcmp(HF_TYPE_SCHEDULE.fields[i].name, name) != 0) {
+        i++;
+        assert(i < HF_TYPE_SCHEDULE.field_count);
+    }
+    return &HF_TYPE_SCHEDULE.fields[i];
 }
 
 static hf_code read_field(reader *r, const member *m, const json_t *value, hf_err *reterr) {
