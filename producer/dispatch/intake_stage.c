@@ -188,6 +188,7 @@ static hf_code take_in(hf_intake_stage *s, const hf_log_record *from, int64_t no
         return code == HF_E_UNREACHABLE ? hf_fail(reterr, code, "%s", why.detail) /* the schema registry: it waits */
                : named                  ? propose_rejected(s, from, sub, &why, now, reterr)
                                         : send_dead_letter(s, from, &why, reterr);
+    sub->spec.scheduled_for = 0; /* a schedule's dispatcher alone says that */
     if (sub->job_id.len == 0) {
         hf_str topic = hf_str_of(hf_klog_topic_name(s->log, HF_TOPIC_SUBMISSIONS));
         sub->job_id = hf_str_of(hf_id_from_position(topic, from->partition, from->offset, from->timestamp_ms, id));

@@ -8,7 +8,7 @@
 #include "schemas/job/intake.h"
 #include "schemas/job/schedule_run.h"
 
-enum { OWNED_WORDS = 16 };
+enum { OWNED_WORDS = 16, SAID_MAX = 12 };
 
 /* Broken on purpose: builds of the simulator that must notice (tests/sim). */
 #ifndef HF_TICKER_MUTATION
@@ -38,6 +38,7 @@ typedef struct entry {
     int64_t seen_mono;   /* when it became that */
     int64_t proposed;    /* one that was proposed and not read back */
     int64_t said_mono;   /* when it was, last */
+    int said;            /* how often */
     int64_t wake;        /* wall: when to look again; place in the heap */
     size_t at;           /* index in the heap */
     uint32_t body_bytes; /* the schedule as Avro */
@@ -307,13 +308,15 @@ static int64_t last_between(const hf_due *due, int64_t after, int64_t until) {
 static bool holds(const entry *e) { return e->overlap != HF_OVERLAP_ALLOW && busy(e); }
 
 /* Nominal times that have come since the last look: the last of them is to be run, unless it is too late or the policy says no. */
-static void look(entry *e, int64_t now_wall, int64_t now_mono) {
+static void look(entry *e, int64_t repeat_ms, int64_t now_wall, int64_t now_mono) {
     int64_t until = now_wall - e->due.delay_ms;
     if (e->held && !holds(e))
         e->seen_mono = now_mono; /* a stand-in gives the owner its time from here */
     e->held = holds(e);
     if (e->proposed <= e->nominal)
         e->proposed = 0; /* it came to nothing: a clock that was ahead had it run */
+    if (e->said >= SAID_MAX && now_mono >= e->said_mono + repeat_ms)
+        e->proposed = 0; /* its id is another job's: the schedule goes on */
     if (e->fresh) {
         e->fresh = false;
         e->due.origin = EVERY_HAS_AN_ORIGIN ? e->due.origin : now_wall / 1000 * 1000;
@@ -373,6 +376,7 @@ static int act(hf_ticker *t, entry *e, int64_t now_wall, int64_t now_mono, hf_ar
         return -1;
     if (!e->proposed)
         e->pending = 0;
+    e->said = e->proposed ? e->said + 1 : 1;
     e->proposed = nominal;
     e->said_mono = now_mono;
     return 1;
@@ -403,7 +407,7 @@ size_t hf_ticker_due(hf_ticker *t, int64_t now_wall_ms, int64_t now_mono_ms, hf_
     note_clock(t, now_wall_ms, now_mono_ms);
     while (n < max && t->count && t->heap[0]->wake <= now_wall_ms) {
         entry *e = t->heap[0];
-        look(e, now_wall_ms, now_mono_ms);
+        look(e, t->options.repeat_ms, now_wall_ms, now_mono_ms);
         let_pass(e, now_wall_ms);
         int acted = act(t, e, now_wall_ms, now_mono_ms, arena, &ret[n]);
         if (acted < 0)

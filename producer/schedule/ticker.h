@@ -16,7 +16,7 @@
  *
  * Who proposes: the dispatcher that owns the schedule's partition (that of job-events its id hashes to: one owner for all its
  * runs, which then sees its own proposals before it decides on the next). The others stand by and act stand_in_ms later. A
- * proposal that was not read back is repeated after repeat_ms.
+ * proposal that was not read back is repeated after repeat_ms, a dozen times.
  *
  * Promised: never two jobs of one nominal time. Two runs of a `skip` or `buffer_one` schedule are alive together only where two dispatchers
  * proposed different nominal times within the time it takes to read each other's (stand-ins and clocks apart), or a trigger asked for it.

@@ -295,6 +295,20 @@ static void what_does_not_come_back_is_said_again(void **state) {
     done(&r);
 }
 
+static void what_never_comes_back_does_not_block_the_schedule(void **state) {
+    (void)state;
+    rig r;
+    begin(&r, "0 * * * *", HF_OVERLAP_SKIP);
+    r.deaf = true; /* somebody's job has the id */
+    run_to(&r, 7000);
+    assert_int_equal(r.n, 12);
+    r.deaf = false;
+    run_to(&r, 7201);
+    assert_int_equal(r.n, 13);
+    assert_int_equal(r.fired[12], 7200);
+    done(&r);
+}
+
 static void a_proposal_that_cannot_be_written_is_given_up(void **state) {
     (void)state;
     rig r;
@@ -497,6 +511,7 @@ int main(void) {
         cmocka_unit_test(a_stand_in_waits_for_the_owner),
         cmocka_unit_test(a_stand_in_leaves_the_owner_its_time_after_a_buffered_runs_wait),
         cmocka_unit_test(what_does_not_come_back_is_said_again),
+        cmocka_unit_test(what_never_comes_back_does_not_block_the_schedule),
         cmocka_unit_test(a_proposal_that_cannot_be_written_is_given_up),
         cmocka_unit_test(pause_change_dates_and_number_are_heeded),
         cmocka_unit_test(triggers_overlap_like_runs_and_settle_no_time),
