@@ -74,8 +74,9 @@ bool hf_job_filter_takes(const hf_job_filter *f, const hf_job *job) {
     return !job->deleted && (!f->states || f->states & 1u << job->state) &&
            is(f->operation, spec->operation, "export") && is(f->provider, spec->provider, "local") &&
            is(f->endpoint, spec->endpoint, "") && hf_str_starts(spec->vm_path, f->vm_path) && has_tag(spec, f->tag) &&
-           is(f->requested_by, spec->audit.requested_by, "") && is_worker(f->worker, job->worker) &&
-           job->created_at >= f->created_from_ms && (!f->created_until_ms || job->created_at < f->created_until_ms);
+           is(f->requested_by, spec->audit.requested_by, "") && is(f->origin, spec->origin, "") &&
+           is_worker(f->worker, job->worker) && job->created_at >= f->created_from_ms &&
+           (!f->created_until_ms || job->created_at < f->created_until_ms);
 }
 
 /* ---- walking an index ------------------------------------------------------------------------------------------- */

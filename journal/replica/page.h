@@ -23,7 +23,7 @@ typedef struct hf_job_filter {
     uint32_t states;                           /* bits 1u << hf_state; 0: all */
     hf_str operation, provider, endpoint;      /* the same ("export" and "local" stand for jobs that named none) */
     hf_str vm_path;                            /* its beginning */
-    hf_str tag, requested_by, worker;          /* worker: the id, without incarnation */
+    hf_str tag, requested_by, origin, worker;  /* worker: the id, without incarnation */
     int64_t created_from_ms, created_until_ms; /* [from, until); 0: open */
 } hf_job_filter;
 bool hf_job_filter_takes(const hf_job_filter *filter, const hf_job *job);

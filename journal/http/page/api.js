@@ -12,9 +12,9 @@ export class Problem extends Error {
   }
 }
 
-export async function ask(method, path, body) {
+export async function ask(method, path, body, more) {
   const answer = await fetch(path, {
-    method, headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }),
+    method, headers: headers({ ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...more }),
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   const text = await answer.text();

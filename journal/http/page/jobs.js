@@ -5,7 +5,7 @@ import { state, when, between } from "./format.js";
 
 const FIELDS = [
   ["state", "State", ["", "queued", "assigned", "running", "progressing", "retrying", "completed", "failed", "cancelled", "pending"]],
-  ["operation", "Operation"], ["provider", "Provider"], ["vm_path", "VM path begins with"], ["tag", "Tag"], ["requested_by", "Requested by"],
+  ["operation", "Operation"], ["provider", "Provider"], ["vm_path", "VM path begins with"], ["tag", "Tag"], ["requested_by", "Requested by"], ["origin", "Origin"],
   ["since", "Created since (24h, or a time)"], ["sort", "Order", ["-created", "created", "-updated", "updated"]],
 ];
 

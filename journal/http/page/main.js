@@ -7,11 +7,12 @@ import { jobs } from "./jobs.js";
 import { follow, isPaused, listen, restart, setPaused } from "./live.js";
 import { log } from "./log.js";
 import { overview } from "./overview.js";
+import { schedules } from "./schedules.js";
 import { submit } from "./submit.js";
 import { workers } from "./workers.js";
 
-const views = { overview, jobs, job, submit, workers, log, audit };
-const sections = [["overview", "Overview"], ["jobs", "Jobs"], ["submit", "Submit"], ["workers", "Workers"], ["log", "Log"], ["audit", "Audit"]];
+const views = { overview, jobs, job, submit, schedules, workers, log, audit };
+const sections = [["overview", "Overview"], ["jobs", "Jobs"], ["submit", "Submit"], ["schedules", "Schedules"], ["workers", "Workers"], ["log", "Log"], ["audit", "Audit"]];
 const main = document.getElementById("main");
 let leave = null, turn = 0;
 

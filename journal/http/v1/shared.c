@@ -84,6 +84,7 @@ static void take_param(hf_job_filter *f, hf_param param, const hf_param_value *v
     case HF_P_VM_PATH: f->vm_path = text; break;
     case HF_P_TAG: f->tag = text; break;
     case HF_P_REQUESTER: f->requested_by = text; break;
+    case HF_P_ORIGIN: f->origin = text; break;
     case HF_P_WORKER: f->worker = text; break;
     case HF_P_SINCE: f->created_from_ms = v->number; break;
     case HF_P_UNTIL: f->created_until_ms = v->number; break;
@@ -98,7 +99,7 @@ void hf_v1_filter_of_query(const hf_request *r, hf_job_filter *ret) {
             take_param(ret, (hf_param)p, &r->query[p]);
 }
 
-#define FILTERS "state operation provider endpoint vm_path tag requested_by worker since until"
+#define FILTERS "state operation provider endpoint vm_path tag requested_by origin worker since until"
 
 hf_code hf_v1_filter_of_json(const json_t *object, int64_t now_ms, hf_job_filter *ret, hf_err *reterr) {
     *ret = (hf_job_filter){0};

@@ -70,8 +70,50 @@ async function pause() {
   await until("what happened meanwhile", async () => (await p.count("main tbody tr")) > before, 10);
 }
 
+// Somebody adds a schedule, sees when it is due while writing, triggers it, changes it, switches it off and takes it away.
+async function schedule() {
+  const fill = (name, value) => p.page.$eval(`[name=${name}]`, (e, v) => { e.value = v; e.dispatchEvent(new Event("input", { bubbles: true })); }, value);
+  const shown = (what, seconds) => until("the page to show " + what, async () => (await p.text()).includes(what), seconds);
+  await p.turn("#/schedules");
+  await fill("schedule", "61 2 * * *");
+  await shown("column 1");
+  p.wrong = p.wrong.filter((w) => !w.includes("/api/v1/cron/next")); // what is refused is a 400, and told
+  await fill("time_zone", "Asia/Tokyo");
+  await fill("schedule", "30 2 * * *");
+  await shown("02:30:00+09:00");
+  await p.page.type("[name=id]", "nightly");
+  await p.page.type("[name=vm_path]", image);
+  await p.page.select("[name=operation]", "inspect");
+  await p.page.type("[name=tags]", "prod, web");
+  await p.click("Add", "main");
+  await until("the new schedule's page", async () => (await p.page.evaluate(() => location.hash)) === "#/schedules/nightly");
+  await shown("enabled");
+  must((await p.count("ol.times li")) >= 5, "the coming times are not there");
+
+  await p.click("Run now", "main");
+  await until("the run's page", async () => (await p.page.evaluate(() => location.hash)).startsWith("#/job/"));
+  await until("the run to finish", async () => (await state()) === "completed", 40);
+  must((await p.text()).includes("schedule:nightly"), "the job does not say where it came from");
+
+  await p.turn("#/schedules/nightly");
+  await until("the run in the list", async () => (await p.text("tbody")).includes("completed"));
+  await fill("schedule", "0 12 * * mon");
+  await p.click("Save", "main");
+  await shown("12:00:00+09:00");
+  must((await p.text("dl")).includes("prod, web"), "a change lost the tags");
+  await p.click("Disable", "main");
+  await shown("disabled");
+
+  await p.turn("#/schedules");
+  await until("the list", async () => (await p.count("main tbody tr")) === 1);
+  must((await p.text("main tbody")).includes("disabled") && (await p.text("main tbody")).includes("completed"), "the list does not say how it is");
+  await p.page.focus("main tbody button");
+  await p.page.keyboard.press("Enter"); // by keyboard: Enable
+  await until("it to be enabled again", async () => (await p.text("main tbody")).includes("enabled") && !(await p.text("main tbody")).includes("disabled"));
+}
+
 async function lookAtAll(id) {
-  const views = { overview: "#/overview", jobs: "#/jobs", job: "#/job/" + id, submit: "#/submit", workers: "#/workers", log: "#/log", audit: "#/audit", "audit-job": "#/audit?job=" + id };
+  const views = { overview: "#/overview", jobs: "#/jobs", job: "#/job/" + id, submit: "#/submit", schedules: "#/schedules", schedule: "#/schedules/nightly", workers: "#/workers", log: "#/log", audit: "#/audit", "audit-job": "#/audit?job=" + id };
   for (const [name, hash] of Object.entries(views)) {
     await p.turn(hash);
     for (const theme of ["light", "dark"]) {
@@ -108,7 +150,11 @@ try {
   await filter();
   await audit(id);
   await pause();
+  await schedule();
   await lookAtAll(id);
+  await p.turn("#/schedules/nightly");
+  await p.click("Delete", "main");
+  await until("it to be gone", async () => (await p.text()).includes("There are no schedules yet"));
   await keyboard();
   (await p.policyRefused()).forEach((r) => p.wrong.push("refused by the policy: " + r));
   must(p.wrong.length === 0, "wrong on the page:\n  " + [...new Set(p.wrong)].join("\n  "));
