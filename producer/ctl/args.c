@@ -46,7 +46,7 @@ bool hf_command_takes(const hf_command *command, hf_option_id option) {
 
 /* These hand their arguments on to a sibling program, options and all. */
 static bool hands_on(const hf_command *command) {
-    const unsigned those = C(OVA) | C(CAPABILITIES) | C(WEBHOOK) | C(ENDPOINT);
+    const unsigned those = C(OVA) | C(CAPABILITIES) | C(ENDPOINT);
     return those & 1u << command->id;
 }
 

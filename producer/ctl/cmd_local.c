@@ -34,12 +34,6 @@ hf_code hf_cmd_version(hf_ctl *ctl, hf_err *reterr) {
     return code;
 }
 
-hf_code hf_cmd_not_built(hf_ctl *ctl, hf_err *reterr) {
-    return hf_fail(reterr, HF_E_NOT_BUILT,
-                   "`hyperctl %s` is not part of version %s; jobs, workers and `hyperctl dev` are",
-                   ctl->args.command->name, HF_VERSION);
-}
-
 /* execv takes its arguments as if it wrote to them; it does not. */
 static char *word(const char *text) { return (char *)(uintptr_t)text; }
 

@@ -181,6 +181,44 @@ def a_private_address_is_not_tried_unless_allowed():
         assert status == 200 and answer["delivered"] is False and good.got == [], answer
 
 
+# ---- the command line ----------------------------------------------------------------------------------------------------
+def the_command_line_manages_them():
+    with Fleet() as f, Receiver() as good, Receiver(500) as bad:
+        begin(f)
+        def run(*args, status=0):
+            r = f.ctl("webhook", *args, check=False)
+            assert r.returncode == status, (args, r.returncode, r.stdout, r.stderr)
+            nothing_hidden(r.stdout + r.stderr)
+            return r.stdout if status == 0 else r.stderr
+        def file(name, text):
+            path = os.path.join(f.dir, name)
+            open(path, "w").write(text)
+            return path
+        secret, headers = file("s", SECRET + "\n"), file("h", "X-Key: hunter2\n")
+        assert run("list") == "no webhooks\n"
+        assert run("add", good.url, "--id", "good", "--event", "job.failed", "--secret-file", secret, "--headers-file", headers, "--ordered") == "good\n"
+        assert run("add", "-f", file("w.yaml", "webhooks:\n- {id: bad, url: '%s', retry: 0}\n" % bad.url)) == "bad\n"
+        assert "good" in run("list") and "job.failed" in run("list")
+        shown = json.loads(run("show", "good", "--output", "json"))
+        assert shown["signed"] == 1 and shown["headers"] == {"X-Key": "***"} and shown["ordered"] is True
+        assert "delivered: status 200" in run("test", "good")
+        assert good.got[0][0]["X-Key"] == "hunter2"
+        said = f.ctl("webhook", "test", "bad", check=False)
+        assert said.returncode != 0 and "not delivered" in said.stderr and "500" in said.stderr, said.stderr
+        assert "2 secrets" in run("rotate", "good", "--secret-file", file("s2", OTHER)) and "newest" in run("retire", "good")
+        assert run("disable", "good", "bad") == "good: disabled\nbad: disabled\n" and run("enable", "good") == "good: enabled\n"
+        assert run("deliveries", "good") == "no deliveries\n"
+        assert run("replay", "good", "--all", "--dry-run") == "0 failed, 0 put back to be told again\n"
+        # what is wrong
+        assert "others can read the command line" in run("add", "https://hooks.slack.com/services/TOKENPATH", status=64)
+        assert "url" in run("add", "gopher://x", status=65) and "give a URL" in run("add", status=64)
+        assert "whsec_" in run("add", "https://h/", "--secret-file", file("s3", "hunter2"), status=65)
+        assert "--secret-file" in run("rotate", "good", status=64) and "say what" in run("replay", "good", status=64)
+        run("show", "nobody", status=66), run("add", good.url, "--id", "good", status=73), run("frobnicate", status=64), run("show", status=64)
+        run("add", "https://h/", "--secret-file", f.dir + "/none", status=66), run("deliveries", "good", "--outcome", "nope", status=65)
+        assert run("delete", "good", "bad") == "good: deleted\nbad: deleted\n" and run("list") == "no webhooks\n"
+
+
 if __name__ == "__main__":
     main(the_older_routes_answer_as_they_did, secrets_stay_on_this_machine, without_a_store_a_secret_is_refused, v1_changes_and_shows,
-         a_trial_tells_the_real_outcome, a_private_address_is_not_tried_unless_allowed)
+         a_trial_tells_the_real_outcome, a_private_address_is_not_tried_unless_allowed, the_command_line_manages_them)
