@@ -32,6 +32,8 @@ static void recycle(hf_worker_core *core, hf_held *held) {
 bool hf_held_end(hf_worker_core *core, hf_held *held, hf_now now) {
     hf_qjob *job = held->job;
     hf_held_unlist(core, held, now);
+    if (held->limits)
+        hf_grants_release(core, held);
     if (held->pending >= 0)
         core->in_flight--;
     held->pending = -1;

@@ -3,11 +3,13 @@
  *   attempts.c  facts from the runners, held attempts
  *   step.c      what to do: lease, timers, claims, starts, heartbeats
  *   outcome.c   what to propose for a held attempt
+ *   limits.c    limits of concurrency: jobs that wait for one, grants
  *   qjobs.c peers.c  the parts they stand on */
 #pragma once
 #include <utlist.h>
 
 #include "consumer/worker/decide.h"
+#include "consumer/worker/limits.h"
 #include "consumer/worker/peers.h"
 #include "schemas/job/propose.h"
 
@@ -22,10 +24,13 @@ enum {
     HF_RELEASE_AFTER_MS = 1000,
     HF_REFUSALS_MAX = 3, /* of one attempt's proposals; of one announcement */
     HF_HEARTBEATS_IN_FLIGHT = 16,
+    HF_HELD_AGAIN_MS = 5000, /* another worker has a grant for the job: it should have claimed it by then */
+    HF_LIMIT_TAG_BIT = 61,
 };
 
 typedef enum hf_held_state {
     HF_HELD_FREE,
+    HF_HELD_TAKING,   /* a grant of each of its limits is asked for, one after the other */
     HF_HELD_CLAIMING, /* Assigned is proposed */
     HF_HELD_CLAIMED,  /* accepted; waits for a slot */
     HF_HELD_IN_SLOT,
@@ -56,6 +61,11 @@ typedef struct hf_held {
     hf_code code;              /* how it ended */
     hf_result *result;
     hf_job_error *error;
+    hf_qlimits *limits;       /* NULL: it needs no grants */
+    struct hf_wgrant *asking; /* the one under way */
+    uint32_t granted;         /* of its limits, from the first */
+    bool ungranted;           /* refused one, or one is not held any more */
+    int64_t granted_ms;       /* monotonic, before the first was asked for */
 } hf_held;
 
 typedef struct hf_slot {
@@ -73,6 +83,7 @@ struct hf_worker_core {
     hf_capabilities *capabilities;
     hf_qjobs jobs;
     hf_peers peers;
+    hf_wlimits limits;
     uint32_t walked_generation;
     bool caught_up, quiet, giving_back /* quiet, and unstarted ones go back */, draining, broken /* no memory */;
 
@@ -121,6 +132,23 @@ void hf_core_judge(hf_worker_core *core, hf_qjob *job, hf_now now); /* ours, or 
 /* ---- outcome.c ---- */
 /* The next proposal of a held attempt, NULL when there is none; *ret_no_memory. Notes it as pending. */
 const hf_record *hf_held_propose(hf_worker_core *core, hf_held *held, hf_now now, bool *ret_no_memory);
+/* ---- limits.c ---- */
+void hf_wlimits_done(hf_worker_core *core);
+void hf_limits_match(hf_worker_core *core, hf_qjob *job, const hf_spec *spec);
+void hf_limits_forget(hf_worker_core *core, hf_qjob *job);
+bool hf_limits_park(hf_worker_core *core, hf_qjob *job);  /* true: it matches a full limit, and waits there */
+void hf_limits_taken(hf_worker_core *core, hf_qjob *job); /* it is not among those to claim any more */
+void hf_limits_offer(hf_worker_core *core, hf_now now);
+uint32_t hf_limits_parked(const hf_worker_core *core);
+typedef enum hf_take { HF_TAKE_WAIT, HF_TAKE_ALL, HF_TAKE_GIVE_UP } hf_take;
+bool hf_grants_begin(hf_worker_core *core, hf_held *held, hf_now now);
+hf_take hf_grants_next(hf_worker_core *core, hf_held *held, hf_now now);
+bool hf_grants_late(const hf_worker_core *core, const hf_held *held, hf_now now); /* too late to start on them */
+void hf_grants_release(hf_worker_core *core, hf_held *held);
+/* The next record for `limits`, NULL when there is none. */
+const hf_limit_event *hf_grants_pop(hf_worker_core *core, hf_now now, uint64_t *ret_tag);
+void hf_grants_ack(hf_worker_core *core, uint32_t serial, hf_now now); /* it was not acknowledged */
+void hf_grants_resend(hf_worker_core *core, hf_now now);
 /* ---- step.c ---- */
 bool hf_core_lease_held(const hf_worker_core *core, hf_now now);
 int32_t hf_core_claims_target(const hf_worker_core *core, hf_now now);

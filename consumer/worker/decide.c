@@ -40,6 +40,8 @@ hf_code hf_worker_core_new(const hf_worker_options *o, hf_now now, hf_worker_cor
     core->o = *o;
     if (core->o.quick_ms <= 0)
         core->o.quick_ms = 25;
+    if (core->o.grant_ttl_ms <= 0)
+        core->o.grant_ttl_ms = HF_GRANT_TTL_DEFAULT_MS;
     int len = snprintf(core->identity_text, sizeof core->identity_text, "%.*s/%.*s", HF_STR_ARG(o->worker_id),
                        HF_STR_ARG(o->incarnation));
     core->identity = (hf_str){core->identity_text, (uint32_t)len};
@@ -73,10 +75,12 @@ void hf_worker_core_free(hf_worker_core *core) {
         free(core->held[i].announcement);
         free(core->held[i].result);
         free(core->held[i].error);
+        free(core->held[i].limits);
     }
     free(core->held);
     free(core->capabilities);
     hf_qjobs_done(&core->jobs);
+    hf_wlimits_done(core);
     hf_peers_done(&core->peers);
     hf_arena_done(&core->arena);
     free(core);
@@ -93,9 +97,14 @@ static void put(hf_worker_core *core, hf_qjob *job, hf_qheap_id heap, int64_t or
 void hf_core_judge(hf_worker_core *core, hf_qjob *job, hf_now now) {
     job->generation = core->peers.generation;
     int64_t ripe_at = job->seen_ms + core->o.stranger_wait_ms;
-    if (hf_peers_paused(&core->peers, job->operation, job->provider))
+    if (job->again_ms > now.mono_ms)
+        put(core, job, HF_HEAP_FRESH, job->again_ms);
+    else if (job->limits && hf_limits_park(core, job))
+        return;
+    else if (hf_peers_paused(&core->peers, job->operation, job->provider)) {
+        hf_limits_taken(core, job);
         put(core, job, HF_HEAP_PAUSED, job->urgency);
-    else if (hf_peers_prefer_me(&core->peers, job->kind, job->hash))
+    } else if (hf_peers_prefer_me(&core->peers, job->kind, job->hash))
         put(core, job, HF_HEAP_READY, job->urgency);
     else if (ripe_at <= now.mono_ms)
         put(core, job, HF_HEAP_RIPE, job->urgency);
@@ -104,7 +113,9 @@ void hf_core_judge(hf_worker_core *core, hf_qjob *job, hf_now now) {
 }
 
 bool hf_core_index(hf_worker_core *core, hf_qjob *job, hf_now now) {
+    hf_limits_taken(core, job);
     if (!job->held && !job->queued) {
+        hf_limits_forget(core, job);
         hf_qjobs_drop(&core->jobs, job);
         return false;
     }
@@ -138,6 +149,7 @@ static void follow_mine(hf_worker_core *core, hf_held *held, const hf_job *job, 
         held->pending = -1;
         held->resend = false;
         held->accepted_ms = now.mono_ms;
+        held->release |= held->ungranted || hf_grants_late(core, held, now); /* nobody relies on its grants any more */
         hf_held_claimed(core, held, false);
     }
     hf_held_touch(core, held);
@@ -192,6 +204,8 @@ static void note_queued(hf_worker_core *core, hf_qjob *job, const hf_job *after,
     job->own = false;
     if (!after)
         return;
+    if (core->limits.by_key && after->spec)
+        hf_limits_match(core, job, after->spec);
     job->attempt = after->attempt;
     job->not_before = after->not_before;
     job->created = hf_position_key(after->created);
@@ -209,6 +223,10 @@ static bool same_worker_id(const hf_worker_core *core, const hf_job *after) {
 
 static bool settle_held(hf_worker_core *core, hf_held *held, bool own, hf_verdict verdict, const hf_job *after,
                         bool mine, hf_now now) {
+    if (held->state == HF_HELD_TAKING) {
+        bool open = after && after->state == HF_S_QUEUED && after->attempt == held->attempt - 1 && held->job->queued;
+        return open ? true : hf_held_end(core, held, now);
+    }
     bool still_ours = mine && after->attempt == held->attempt && held->state != HF_HELD_FENCED;
     if (held->state == HF_HELD_GIVING) {
         bool given = !after || after->attempt != held->attempt || !hf_state_has_attempt((hf_state)after->state);
@@ -254,7 +272,7 @@ hf_code hf_worker_core_change(hf_worker_core *core, const hf_record *record, hf_
     bool own = held && record && read_back(core, held, record, now);
     if (held && record)
         hf_held_announcement_read(core, held, record, verdict);
-    bool ran_here = held != NULL && held->state != HF_HELD_CLAIMING;
+    bool ran_here = held != NULL && held->state != HF_HELD_CLAIMING && held->state != HF_HELD_TAKING;
     note_queued(core, job, after, now);
     bool there = held ? settle_held(core, held, own, verdict, after, mine, now) : hf_core_index(core, job, now);
     if (orphan && (!mine || !ran_here) && !(there && job->held)) { /* ours by name, but nothing here runs it */
@@ -299,6 +317,9 @@ void hf_worker_core_drain(hf_worker_core *core, int64_t timeout_ms, hf_now now) 
     core->heartbeat_at = now.mono_ms; /* say so at once */
     for (hf_held *held = core->claimed; held; held = held->next)
         hf_held_touch(core, held);
+    for (uint32_t i = 0; core->limits.by_key && i < core->held_cap; i++)
+        if (core->held[i].state == HF_HELD_TAKING)
+            hf_held_touch(core, &core->held[i]);
 }
 
 static void ack_heartbeat(hf_worker_core *core, uint32_t serial, hf_code code, hf_now now) {
@@ -315,6 +336,11 @@ static void ack_heartbeat(hf_worker_core *core, uint32_t serial, hf_code code, h
 void hf_worker_core_ack(hf_worker_core *core, uint64_t tag, hf_code code, hf_now now) {
     if (tag >> 63) {
         ack_heartbeat(core, (uint32_t)tag, code, now);
+        return;
+    }
+    if (tag >> HF_LIMIT_TAG_BIT & 1) {
+        if (code != HF_OK)
+            hf_grants_ack(core, (uint32_t)tag, now);
         return;
     }
     uint64_t i = tag >> 32;

@@ -14,6 +14,8 @@
  *   - Of one job at most one proposal is under way: the next goes out when the former was read back (accepted or
  *     refused), or again after Kafka said it was not acknowledged.
  *   - At most `claims_max` attempts are held (claimed, running). At most one attempt of a job is in a slot.
+ *   - A job that matches limits starts only after a grant of each was read back as accepted, and within half of grant_ttl_ms since before the
+ *     first was asked for its claim was, too; it is stopped when one of them is freed by others. Who is refused one gives all back.
  *   - An announcement is answered with HF_OK only after it was read back as accepted.
  *   - An attempt that the log gave to somebody else (fenced) is stopped; its result is thrown away.
  * Order of claims: lowest (priority x ageing + created_at) first: waiting `ageing` is worth one step of priority, so the order
@@ -22,6 +24,7 @@
  * steps more urgent than any own.
  * Threads: an object belongs to one thread. */
 #pragma once
+#include "journal/replica/limits.h"
 #include "schemas/base/err.h"
 #include "schemas/job/job.h"
 
@@ -39,11 +42,13 @@ typedef struct hf_worker_options {
     int64_t stranger_wait_ms, ageing_ms;
     int64_t retry_base_ms, retry_max_ms;
     int64_t kill_grace_ms;
-    int64_t quick_ms; /* a job that ends sooner has Started and its end in one record; 0: 25 ms */
+    int64_t grant_ttl_ms; /* a grant may wait so long for its claim before others free it; 0: 60 s */
+    int64_t quick_ms;     /* a job that ends sooner has Started and its end in one record; 0: 25 ms */
 } hf_worker_options;
 
 typedef enum hf_action_kind {
     HF_ACT_PROPOSE, /* produce `record` on job-events with key record->job_id; answer with ack(tag, …) exactly once */
+    HF_ACT_LIMIT,   /* produce `limit` on limits with key limit->key; answer with ack(tag, …) exactly once */
     HF_ACT_HEARTBEAT, /* produce `heartbeat` on workers with key worker_id; answer with ack(tag, …) exactly once */
     HF_ACT_START,     /* give (job_id, attempt) to the runner of `slot`; it may hold several and runs them in order */
     HF_ACT_RECALL, /* the runner should give (job_id, attempt) back unless it began: answered by returned() or done() */
@@ -72,9 +77,10 @@ typedef struct hf_action {
     hf_stop_reason reason;         /* STOP */
     int64_t grace_ms;              /* STOP */
     int64_t bandwidth;             /* LIMIT */
-    uint64_t tag;                  /* PROPOSE, HEARTBEAT */
+    uint64_t tag;                  /* PROPOSE, HEARTBEAT, GRANT */
     const hf_record *record;       /* PROPOSE */
     const hf_heartbeat *heartbeat; /* HEARTBEAT */
+    const hf_limit_event *limit;   /* GRANT */
 } hf_action;
 
 /* How an attempt ended in its runner. */
@@ -99,6 +105,11 @@ hf_str hf_worker_core_identity(const hf_worker_core *core);
  * record NULL: `after` is a job the replica held already at start. NO_MEMORY: the object is of no use any more. */
 hf_code hf_worker_core_change(hf_worker_core *core, const hf_record *record, hf_verdict verdict, const hf_job *after,
                               hf_now now);
+/* A record of `limits` was folded. *ret_again: a limit was set that was not: the caller hands over all queued jobs again, as at start
+ * (change with record NULL), so that those which match wait for it. */
+hf_code hf_worker_core_limit(hf_worker_core *core, const hf_limit_change *change, hf_now now, bool *ret_again);
+/* A limit the replica held already at start; before its jobs. */
+hf_code hf_worker_core_limit_is(hf_worker_core *core, const hf_limit *limit);
 /* A heartbeat was read from the log (its own included, which are ignored). */
 void hf_worker_core_heartbeat(hf_worker_core *core, const hf_heartbeat *heartbeat, hf_now now);
 /* The replica has folded the past: from now on it claims, and jobs an earlier incarnation of this worker held are given free. */

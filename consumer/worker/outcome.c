@@ -102,9 +102,10 @@ static hf_record *propose_running(hf_worker_core *core, hf_held *held, hf_now no
 static hf_record *propose_claimed(hf_worker_core *core, const hf_held *held, hf_now now) {
     if (held->cancel_requested)
         return one(core, held, now, HF_EV_CANCELLED, &(hf_ev_cancelled){HF_STR("cancelled before it started")});
-    return one(
-        core, held, now, HF_EV_RELEASED,
-        &(hf_ev_released){core->draining || core->giving_back ? HF_STR("drain") : HF_STR("another worker is idle")});
+    return one(core, held, now, HF_EV_RELEASED,
+               &(hf_ev_released){core->draining || core->giving_back ? HF_STR("drain")
+                                 : held->ungranted ? HF_STR("a grant of a limit was lost")
+                                                   : HF_STR("another worker is idle")});
 }
 
 static hf_record *propose_giving(hf_worker_core *core, const hf_held *held, hf_now now) {
@@ -124,6 +125,7 @@ static bool nothing_to_say(const hf_worker_core *core, const hf_held *held, hf_n
         return !slot || slot->jobs != held || now.mono_ms - slot->head_since_ms < core->o.quick_ms ||
                (held->started && !held->phase_new);
     case HF_HELD_FREE:
+    case HF_HELD_TAKING:
     case HF_HELD_FENCED: return true;
     case HF_HELD_CLAIMING:
     case HF_HELD_ENDED:

@@ -78,7 +78,7 @@ static bool reserve(hf_qheap *heap) {
 void hf_qjobs_take(hf_qjobs *jobs, hf_qjob *job) {
     if (job->heap == HF_HEAP_NONE)
         return;
-    hf_qheap *heap = &jobs->heaps[job->heap];
+    hf_qheap *heap = job->heap == HF_HEAP_PARKED ? job->parked_in : &jobs->heaps[job->heap];
     uint32_t place = job->place;
     hf_qjob *last = heap->items[--heap->count];
     job->heap = HF_HEAP_NONE;
@@ -96,6 +96,18 @@ bool hf_qjobs_put(hf_qjobs *jobs, hf_qjob *job, hf_qheap_id id, int64_t order) {
         return false;
     job->heap = (uint8_t)id;
     job->order = order;
+    set(heap, heap->count++, job);
+    sift_up(heap, job->place);
+    return true;
+}
+
+bool hf_qjobs_park(hf_qjobs *jobs, hf_qjob *job, hf_qheap *heap) {
+    hf_qjobs_take(jobs, job);
+    if (!reserve(heap))
+        return false;
+    job->heap = HF_HEAP_PARKED;
+    job->parked_in = heap;
+    job->order = job->urgency;
     set(heap, heap->count++, job);
     sift_up(heap, job->place);
     return true;
@@ -122,6 +134,7 @@ void hf_qjobs_done(hf_qjobs *jobs) {
     HASH_CLEAR(hh, jobs->table);
     for (; job; job = next) {
         next = job->hh.next;
+        free(job->limits);
         free(job);
     }
     for (int i = 0; i < HF_HEAP_COUNT; i++)

@@ -16,11 +16,19 @@ typedef enum hf_qheap_id {
     HF_HEAP_PAUSED,  /* of an operation or a provider that is paused */
     HF_HEAP_ORPHANS, /* held by an earlier incarnation of this worker */
     HF_HEAP_COUNT,
-    HF_HEAP_NONE = HF_HEAP_COUNT
+    HF_HEAP_NONE = HF_HEAP_COUNT,
+    HF_HEAP_PARKED /* in the heap of a limit that is full (limits.h) */
 } hf_qheap_id;
 
+struct hf_qheap;
+struct hf_qlimits;
+struct hf_wlimit;
 typedef struct hf_qjob {
     UT_hash_handle hh;
+    struct hf_qlimits *limits;  /* that it matches; NULL: none */
+    struct hf_wlimit *offered;  /* the one whose heap it came out of, to be claimed */
+    struct hf_qheap *parked_in; /* while parked */
+    int64_t again_ms;           /* monotonic: not to be tried before, another worker is about to have it */
     uint64_t hash;                /* of the id: the same on every worker */
     uint64_t created;             /* position key of its creation: breaks ties */
     int64_t urgency;              /* lower goes first */
@@ -68,6 +76,8 @@ hf_qjob *hf_qjobs_add(hf_qjobs *jobs, hf_str id);
 void hf_qjobs_drop(hf_qjobs *jobs, hf_qjob *job);
 /* Moves it into that heap (from whichever it is in); false without memory: it is then in none. */
 bool hf_qjobs_put(hf_qjobs *jobs, hf_qjob *job, hf_qheap_id heap, int64_t order);
+/* The same into a heap that is not the index's own, by urgency. */
+bool hf_qjobs_park(hf_qjobs *jobs, hf_qjob *job, hf_qheap *heap);
 void hf_qjobs_take(hf_qjobs *jobs, hf_qjob *job); /* out of its heap, if in one */
 static inline hf_qjob *hf_qjobs_top(const hf_qjobs *jobs, hf_qheap_id heap) {
     return jobs->heaps[heap].count ? jobs->heaps[heap].items[0] : NULL;

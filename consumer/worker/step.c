@@ -41,6 +41,8 @@ static hf_stop_reason why_stop(const hf_worker_core *core, const hf_slot *slot, 
         return HF_STOP_CANCEL;
     if (!hf_core_lease_held(core, now))
         return HF_STOP_LEASE;
+    if (head->ungranted)
+        return HF_STOP_LEASE;
     if (head->timeout_s > 0 && age_ms >= (int64_t)head->timeout_s * 1000)
         return HF_STOP_TIMEOUT;
     return now.mono_ms >= core->drain_deadline_ms ? HF_STOP_DRAIN : HF_STOP_NONE;
@@ -60,7 +62,7 @@ static void recall_rest(step *s, hf_slot *slot) {
     bool all = s->now.mono_ms - slot->head_since_ms >= s->core->o.quick_ms || s->core->draining ||
                s->core->giving_back || slot->stopping;
     for (hf_held *held = slot->jobs->next; held && !full(s); held = held->next) {
-        if (held->recalled || !(all || held->cancel_requested || held->state == HF_HELD_FENCED))
+        if (held->recalled || !(all || held->cancel_requested || held->state == HF_HELD_FENCED || held->ungranted))
             continue;
         held->recalled = true;
         act_on(s, HF_ACT_RECALL, held, HF_STOP_NONE, 0);
@@ -112,14 +114,32 @@ static hf_qjob *candidate(hf_worker_core *core, hf_now now) {
         hf_qjob *own = hf_qjobs_top(&core->jobs, HF_HEAP_READY), *other = hf_qjobs_top(&core->jobs, HF_HEAP_RIPE);
         bool take_other = other && (!own || other->urgency + 2 * core->o.ageing_ms < own->urgency);
         hf_qjob *job = take_other ? other : own;
-        if (!job || job->generation == core->peers.generation || core->broken)
+        bool judged = !job || job->generation == core->peers.generation || core->broken;
+        if (judged && (!job || !job->limits || !hf_limits_park(core, job)))
             return job;
-        hf_core_judge(core, job, now);
+        if (!judged)
+            hf_core_judge(core, job, now);
     }
+}
+
+/* False: there is nothing to propose for it yet, or it is gone. */
+static bool take_grants(step *s, hf_held *held) {
+    switch (hf_grants_next(s->core, held, s->now)) {
+    case HF_TAKE_ALL: held->state = HF_HELD_CLAIMING; return true;
+    case HF_TAKE_GIVE_UP: hf_held_end(s->core, held, s->now); return false;
+    case HF_TAKE_WAIT: return false;
+    }
+    return false;
 }
 
 static void propose_held(step *s, hf_held *held) {
     bool no_memory = false;
+    if (held->state == HF_HELD_TAKING && !take_grants(s, held))
+        return;
+    if (held->state == HF_HELD_CLAIMING && held->ungranted && held->pending < 0) {
+        hf_held_end(s->core, held, s->now);
+        return;
+    }
     const hf_record *record = hf_held_propose(s->core, held, s->now, &no_memory);
     if (no_memory)
         s->core->broken = true;
@@ -172,12 +192,23 @@ static void claim(step *s) {
     int64_t want = (int64_t)hf_core_claims_target(core, s->now) - core->held_count;
     for (; want > 0 && !full(s); want--) {
         hf_qjob *job = candidate(core, s->now);
-        hf_held *held = job ? hf_held_new(core, job, HF_HELD_CLAIMING, job->attempt + 1) : NULL;
+        hf_held *held =
+            job ? hf_held_new(core, job, job->limits ? HF_HELD_TAKING : HF_HELD_CLAIMING, job->attempt + 1) : NULL;
         if (!held)
             return;
         hf_qjobs_take(&core->jobs, job);
+        hf_limits_taken(core, job);
+        if (job->limits && !hf_grants_begin(core, held, s->now))
+            return;
         propose_held(s, held);
     }
+}
+
+static void tell_limits(step *s) {
+    uint64_t tag = 0;
+    const hf_limit_event *event;
+    while (!full(s) && (event = hf_grants_pop(s->core, s->now, &tag)))
+        act(s, (hf_action){.kind = HF_ACT_GRANT, .tag = tag, .limit = event});
 }
 
 static void give_orphans_free(step *s) {
@@ -374,6 +405,8 @@ hf_code hf_worker_core_step(hf_worker_core *core, hf_now now, hf_action *actions
     beat(&s);
     expire(core, now);
     resend(core, now);
+    hf_grants_resend(core, now);
+    hf_limits_offer(core, now);
     ripen(core, now);
     walk(core, now);
     tend_slots(&s);
@@ -382,6 +415,7 @@ hf_code hf_worker_core_step(hf_worker_core *core, hf_now now, hf_action *actions
     give_orphans_free(&s);
     release_excess(&s);
     claim(&s);
+    tell_limits(&s);
     *ret_count = s.count;
     return core->broken ? hf_fail(reterr, HF_E_NO_MEMORY, "worker, %u jobs indexed", hf_qjobs_count(&core->jobs))
                         : HF_OK;
@@ -407,7 +441,8 @@ int64_t hf_worker_core_wake_ms(const hf_worker_core *core, hf_now now) {
     const hf_qjob *waiting = hf_qjobs_top(&core->jobs, HF_HEAP_WAITING),
                   *fresh = hf_qjobs_top(&core->jobs, HF_HEAP_FRESH);
     int64_t wake = earlier(core->heartbeat_at, core->expire_at);
-    if (core->dirty || core->jobs.walk || core->walked_generation != core->peers.generation)
+    if (core->dirty || core->limits.due || core->limits.offers || core->jobs.walk ||
+        core->walked_generation != core->peers.generation)
         return now.mono_ms;
     if (waiting)
         wake = earlier(wake, now.mono_ms + (waiting->order - now.wall_ms));
@@ -415,6 +450,8 @@ int64_t hf_worker_core_wake_ms(const hf_worker_core *core, hf_now now) {
         wake = earlier(wake, fresh->order);
     if (core->resends)
         wake = earlier(wake, core->resend_at);
+    if (core->limits.resends)
+        wake = earlier(wake, core->limits.resend_at);
     if (core->claimed)
         wake = earlier(wake, core->release_check_at);
     for (int32_t i = 0; i < core->o.slots && core->slots_busy; i++)
@@ -425,7 +462,7 @@ int64_t hf_worker_core_wake_ms(const hf_worker_core *core, hf_now now) {
 void hf_worker_core_stats(const hf_worker_core *core, hf_now now, hf_worker_stats *ret) {
     const hf_qheap *h = core->jobs.heaps;
     *ret = (hf_worker_stats){.queued = h[HF_HEAP_READY].count + h[HF_HEAP_FRESH].count + h[HF_HEAP_RIPE].count +
-                                       h[HF_HEAP_WAITING].count + h[HF_HEAP_PAUSED].count,
+                                       h[HF_HEAP_WAITING].count + h[HF_HEAP_PAUSED].count + hf_limits_parked(core),
                              .held = core->held_count,
                              .proposals_in_flight = core->in_flight,
                              .slots_busy = core->slots_busy,
@@ -439,4 +476,6 @@ void hf_worker_core_stats(const hf_worker_core *core, hf_now now, hf_worker_stat
                              .draining = core->draining};
 }
 
-bool hf_worker_core_idle(const hf_worker_core *core) { return core->held_count == 0 && core->in_flight == 0; }
+bool hf_worker_core_idle(const hf_worker_core *core) {
+    return core->held_count == 0 && core->in_flight == 0 && core->limits.grants == 0;
+}

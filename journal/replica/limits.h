@@ -9,15 +9,6 @@
 #include "journal/replica/layout.h"
 #include "schemas/job/limit.h"
 
-/* What became of one record of `limits`. */
-typedef struct hf_limit_change {
-    hf_position position;
-    const hf_limit_event *event;
-    hf_limit_verdict verdict;
-    const hf_limit *limit; /* as it is now; NULL: there is none */
-    const hf_grant *freed; /* of an accepted `freed`: valid during the call */
-} hf_limit_change;
-
 /* ---- in memory: the replica's own --------------------------------------------------------------------- */
 typedef struct hf_limit_slot {
     UT_hash_handle hh;

@@ -88,6 +88,15 @@ static inline bool hf_limit_gone(const hf_limit *limit) { return limit->max < 0 
 /* The grant that was taken at that offset; NULL: it is not held. */
 const hf_grant *hf_limit_grant(const hf_limit *limit, int64_t offset);
 
+/* What became of one record of `limits`. */
+typedef struct hf_limit_change {
+    hf_position position;
+    const hf_limit_event *event;
+    hf_limit_verdict verdict;
+    const hf_limit *limit; /* as it is now; NULL: there is none */
+    const hf_grant *freed; /* of an accepted `freed`: valid during the call */
+} hf_limit_change;
+
 /* ---- keys -------------------------------------------------------------------------------------------------- */
 /* Is it "endpoint/NAME", "provider/NAME" or "tag/NAME", with a name of 1 to HF_LIMIT_KEY_MAX bytes less the kind's? */
 bool hf_limit_key_valid(hf_str key);
