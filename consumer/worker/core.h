@@ -144,6 +144,7 @@ typedef enum hf_take { HF_TAKE_WAIT, HF_TAKE_ALL, HF_TAKE_GIVE_UP } hf_take;
 bool hf_grants_begin(hf_worker_core *core, hf_held *held, hf_now now);
 hf_take hf_grants_next(hf_worker_core *core, hf_held *held, hf_now now);
 bool hf_grants_late(const hf_worker_core *core, const hf_held *held, hf_now now); /* too late to start on them */
+bool hf_grants_match(const hf_held *held); /* it has one of each limit that its job matches now */
 void hf_grants_release(hf_worker_core *core, hf_held *held);
 /* The next record for `limits`, NULL when there is none. */
 const hf_limit_event *hf_grants_pop(hf_worker_core *core, hf_now now, uint64_t *ret_tag);

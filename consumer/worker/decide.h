@@ -24,9 +24,9 @@
  * steps more urgent than any own.
  * Threads: an object belongs to one thread. */
 #pragma once
-#include "journal/replica/limits.h"
 #include "schemas/base/err.h"
 #include "schemas/job/job.h"
+#include "schemas/job/limit.h"
 
 typedef struct hf_now {
     int64_t wall_ms, mono_ms;
@@ -48,7 +48,7 @@ typedef struct hf_worker_options {
 
 typedef enum hf_action_kind {
     HF_ACT_PROPOSE, /* produce `record` on job-events with key record->job_id; answer with ack(tag, …) exactly once */
-    HF_ACT_LIMIT,   /* produce `limit` on limits with key limit->key; answer with ack(tag, …) exactly once */
+    HF_ACT_GRANT,   /* produce `limit` on limits with key limit->key; answer with ack(tag, …) exactly once */
     HF_ACT_HEARTBEAT, /* produce `heartbeat` on workers with key worker_id; answer with ack(tag, …) exactly once */
     HF_ACT_START,     /* give (job_id, attempt) to the runner of `slot`; it may hold several and runs them in order */
     HF_ACT_RECALL, /* the runner should give (job_id, attempt) back unless it began: answered by returned() or done() */

@@ -221,6 +221,19 @@ bool hf_grants_late(const hf_worker_core *core, const hf_held *held, hf_now now)
     return held->limits && now.mono_ms - held->granted_ms > core->o.grant_ttl_ms / 2;
 }
 
+/* A limit that was set meanwhile wants a grant, too. */
+bool hf_grants_match(const hf_held *held) {
+    const hf_qlimits *now = held->job->limits;
+    for (uint32_t i = 0; now && i < now->count; i++) {
+        bool has = false;
+        for (uint32_t k = 0; held->limits && k < held->limits->count && !has; k++)
+            has = held->limits->of[k] == now->of[i];
+        if (!has)
+            return false;
+    }
+    return true;
+}
+
 /* One after the other, in the order of the keys: who waits for one holds only earlier ones, and gives them back when it is refused. */
 hf_take hf_grants_next(hf_worker_core *core, hf_held *held, hf_now now) {
     if (core->draining || held->ungranted || hf_grants_late(core, held, now))
@@ -230,7 +243,7 @@ hf_take hf_grants_next(hf_worker_core *core, hf_held *held, hf_now now) {
     while (held->granted < held->limits->count && !held->limits->of[held->granted]->set)
         held->granted++; /* it was taken away meanwhile */
     if (held->granted == held->limits->count)
-        return HF_TAKE_ALL;
+        return hf_grants_match(held) ? HF_TAKE_ALL : HF_TAKE_GIVE_UP;
     hf_wgrant *g = grant_new(core, held->limits->of[held->granted], hf_qjob_id(held->job), held->attempt, HF_WG_ASKED);
     if (g)
         g->held = held;

@@ -104,8 +104,8 @@ static hf_record *propose_claimed(hf_worker_core *core, const hf_held *held, hf_
         return one(core, held, now, HF_EV_CANCELLED, &(hf_ev_cancelled){HF_STR("cancelled before it started")});
     return one(core, held, now, HF_EV_RELEASED,
                &(hf_ev_released){core->draining || core->giving_back ? HF_STR("drain")
-                                 : held->ungranted ? HF_STR("a grant of a limit was lost")
-                                                   : HF_STR("another worker is idle")});
+                                 : held->ungranted                   ? HF_STR("a grant of a limit was lost")
+                                                                     : HF_STR("another worker is idle")});
 }
 
 static hf_record *propose_giving(hf_worker_core *core, const hf_held *held, hf_now now) {

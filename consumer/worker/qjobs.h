@@ -25,10 +25,10 @@ struct hf_qlimits;
 struct hf_wlimit;
 typedef struct hf_qjob {
     UT_hash_handle hh;
-    struct hf_qlimits *limits;  /* that it matches; NULL: none */
-    struct hf_wlimit *offered;  /* the one whose heap it came out of, to be claimed */
-    struct hf_qheap *parked_in; /* while parked */
-    int64_t again_ms;           /* monotonic: not to be tried before, another worker is about to have it */
+    struct hf_qlimits *limits;    /* that it matches; NULL: none */
+    struct hf_wlimit *offered;    /* the one whose heap it came out of, to be claimed */
+    struct hf_qheap *parked_in;   /* while parked */
+    int64_t again_ms;             /* monotonic: not to be tried before, another worker is about to have it */
     uint64_t hash;                /* of the id: the same on every worker */
     uint64_t created;             /* position key of its creation: breaks ties */
     int64_t urgency;              /* lower goes first */

@@ -27,7 +27,7 @@ typedef struct hf_shell {
     hf_arena in_arena, probe_arena;
     hf_buf out;
     int signal_fd;
-    bool caught_up, bulk, stop_now, fleet_quiet;
+    bool caught_up, bulk, stop_now, limits_new /* one was set that was not: jobs are to be matched anew */, fleet_quiet;
     int32_t told; /* hf_control_action: what this worker was told last */
     int stops_asked;
     int64_t drain_end_ms, quiet_since_ms, started_ms /* wall */;
@@ -45,10 +45,12 @@ void hf_shell_stop(hf_shell *s);               /* as on SIGTERM */
 
 /* ---- wire.c ---- */
 void hf_shell_propose(hf_shell *s, const hf_action *action);
+void hf_shell_limit(hf_shell *s, const hf_action *action);
 void hf_shell_heartbeat(hf_shell *s, uint64_t tag, const hf_heartbeat *heartbeat);
 void hf_shell_progress(void *ctx, int32_t slot, const hf_progress *progress);
 void hf_shell_announce(void *ctx, int32_t slot, hf_str job_id, int32_t attempt, uint32_t serial, hf_str text);
 void hf_shell_ask(void *ctx, int32_t slot, hf_str job_id, int32_t attempt, uint32_t serial, hf_str asked);
 void hf_shell_on_report(void *ctx, uint64_t tag, const hf_report *report);
 void hf_shell_on_change(void *ctx, const hf_change *change);
+void hf_shell_on_limit(void *ctx, const hf_limit_change *change);
 void hf_shell_on_record(void *ctx, const hf_log_record *record);

@@ -324,7 +324,7 @@ static void resend_one(hf_worker_core *core, hf_held *held, hf_now now) {
     held->phase_new |= held->phase && phased;
     core->in_flight--;
     if (held->state == HF_HELD_CLAIMING &&
-        (!held->job->queued || held->job->attempt != held->attempt - 1 || core->draining))
+        (!held->job->queued || held->job->attempt != held->attempt - 1 || core->draining || !hf_grants_match(held)))
         hf_held_end(core, held, now); /* should it be in the log after all, it is given back when it is read */
     else
         hf_held_touch(core, held);

@@ -39,6 +39,15 @@ void hf_shell_propose(hf_shell *s, const hf_action *a) {
         hf_fault_point("worker-after-complete-produced");
 }
 
+void hf_shell_limit(hf_shell *s, const hf_action *a) {
+    hf_err err;
+    hf_code code = produce(s, HF_TOPIC_LIMITS, a->limit->key, HF_SCHEMA_LIMIT, a->limit, a->tag, &err);
+    if (!code)
+        return;
+    hf_worker_core_ack(s->core, a->tag, code, s->now);
+    complain(s, "grant-held-back", &err, a->limit->job_id);
+}
+
 void hf_shell_heartbeat(hf_shell *s, uint64_t tag, const hf_heartbeat *heartbeat) {
     hf_err err;
     hf_code code = produce(s, HF_TOPIC_WORKERS, heartbeat->worker_id, HF_SCHEMA_HEARTBEAT, heartbeat, tag, &err);
@@ -117,6 +126,17 @@ void hf_shell_on_change(void *ctx, const hf_change *c) {
         hf_fault_point("worker-after-claim");
     if (is_own(s, c, HF_EV_COMPLETED))
         hf_fault_point("worker-after-complete-read");
+}
+
+void hf_shell_on_limit(void *ctx, const hf_limit_change *c) {
+    hf_shell *s = ctx;
+    bool again = false;
+    if (s->failed)
+        return;
+    hf_code code = hf_worker_core_limit(s->core, c, s->now, &again);
+    if (code)
+        hf_shell_fail(s, hf_fail(&s->err, code, "limit %.*s", HF_STR_ARG(c->event->key)));
+    s->limits_new |= again;
 }
 
 /* A stop is for the process that ran when it was given: one that was started since must be able to. */

@@ -125,6 +125,7 @@ static void start_job(hf_shell *s, const hf_action *a) {
 static void perform(hf_shell *s, const hf_action *a) {
     switch (a->kind) {
     case HF_ACT_PROPOSE: hf_shell_propose(s, a); break;
+    case HF_ACT_GRANT: hf_shell_limit(s, a); break;
     case HF_ACT_HEARTBEAT: hf_shell_heartbeat(s, a->tag, a->heartbeat); break;
     case HF_ACT_START: start_job(s, a); break;
     case HF_ACT_ANNOUNCED: hf_runners_announced(s->runners, a->slot, a->job_id, a->attempt, a->serial, a->code); break;
@@ -179,10 +180,35 @@ static void catch_up(hf_shell *s) {
     hf_ready_notify();
 }
 
+static bool known_job(void *ctx, const hf_job *job) {
+    hf_shell *s = ctx;
+    hf_code code = hf_worker_core_change(s->core, NULL, HF_V_ACCEPTED, job, s->now);
+    if (code)
+        hf_shell_fail(s, hf_fail(&s->err, code, "job %.*s", HF_STR_ARG(job->id)));
+    return code == HF_OK;
+}
+
+static bool known_limit(void *ctx, const hf_limit *limit) {
+    hf_shell *s = ctx;
+    hf_code code = hf_worker_core_limit_is(s->core, limit);
+    if (code)
+        hf_shell_fail(s, hf_fail(&s->err, code, "limit %.*s", HF_STR_ARG(limit->key)));
+    return code == HF_OK;
+}
+
+/* A limit of a new key is rare; it costs one look at every job that lives. */
+static void match_anew(hf_shell *s) {
+    if (!s->limits_new)
+        return;
+    s->limits_new = false;
+    hf_replica_each_live(hf_follow_replica(s->follow), known_job, s);
+}
+
 static hf_code follow(hf_shell *s, bool *ret_more, hf_err *reterr) {
     size_t fed = 0;
     hf_code code = hf_follow_step(s->follow, HF_SHELL_STEP_RECORDS, &fed, reterr);
     *ret_more = fed == HF_SHELL_STEP_RECORDS;
+    match_anew(s);
     return code;
 }
 
@@ -318,14 +344,6 @@ static hf_code make_core(hf_shell *s, hf_err *reterr) {
     return hf_runners_new(&runner, &hooks, &s->runners, reterr);
 }
 
-static bool known_job(void *ctx, const hf_job *job) {
-    hf_shell *s = ctx;
-    hf_code code = hf_worker_core_change(s->core, NULL, HF_V_ACCEPTED, job, s->now);
-    if (code)
-        hf_shell_fail(s, hf_fail(&s->err, code, "job %.*s", HF_STR_ARG(job->id)));
-    return code == HF_OK;
-}
-
 static hf_code open_follow(hf_shell *s, hf_err *reterr) {
     char dir[2048];
     snprintf(dir, sizeof dir, "%s/worker-%s", hf_config_str(s->config, HF_C_STATE_DIR), s->id);
@@ -340,12 +358,17 @@ static hf_code open_follow(hf_shell *s, hf_err *reterr) {
                               .map_max_bytes = (size_t)hf_config_int(s->config, HF_C_JOURNAL_MAP_MAX),
                               .version = HF_FOLD_VERSION * 1000 + LAYOUT_VERSION};
     hf_follow_options options = {.replica = {.profile = HF_PROFILE_LIVE, .fleet = fleet, .clock = s->clock},
-                                 .hooks = {.ctx = s, .on_change = hf_shell_on_change, .on_record = hf_shell_on_record},
-                                 .topics = 1u << HF_TOPIC_JOB_EVENTS | 1u << HF_TOPIC_WORKERS | 1u << HF_TOPIC_CONTROLS,
+                                 .hooks = {.ctx = s,
+                                           .on_change = hf_shell_on_change,
+                                           .on_limit = hf_shell_on_limit,
+                                           .on_record = hf_shell_on_record},
+                                 .topics = 1u << HF_TOPIC_JOB_EVENTS | 1u << HF_TOPIC_WORKERS |
+                                           1u << HF_TOPIC_CONTROLS | 1u << HF_TOPIC_LIMITS,
                                  .commit_interval_ms = LIVE_COMMIT_MS};
     code = hf_follow_open(s->log, s->codec, dir, &store, &options, &s->follow, reterr);
     if (code)
         return code;
+    hf_replica_each_limit(hf_follow_replica(s->follow), known_limit, s);
     hf_replica_each_live(hf_follow_replica(s->follow), known_job, s);
     if (s->failed)
         *reterr = s->err;

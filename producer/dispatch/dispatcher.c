@@ -7,6 +7,7 @@
 #include "journal/log/registry_codec.h"
 #include "journal/replica/follow.h"
 #include "producer/dispatch/decide.h"
+#include "producer/dispatch/grants.h"
 #include "producer/dispatch/intake_stage.h"
 #include "producer/dispatch/states.h"
 #include "producer/dispatch/states_catchup.h"
@@ -19,8 +20,9 @@
 #include "schemas/job/control.h"
 
 enum {
-    FEED_MAX = 8192, /* records folded per turn */
-    DUE_MAX = 512,   /* proposals per turn */
+    FEED_MAX = 8192,  /* records folded per turn */
+    GRANTS_MAX = 256, /* grants freed per turn */
+    DUE_MAX = 512,    /* proposals per turn */
     ARENA_BYTES = 16 << 20,
     BULK_IN_FLIGHT = 128, /* as many unacknowledged records mean load: let requests fill */
     IDLE_MS = 1000,
@@ -38,6 +40,8 @@ typedef struct dispatcher {
     hf_codec *codec;
     hf_follow *follow;
     hf_dispatch *core;
+    hf_freer *freer;    /* of grants of limits */
+    int32_t partitions; /* of limits */
     hf_intake_stage *intake;
     hf_keeper *keeper;   /* schedules */
     hf_states *states;   /* NULL: not published */
@@ -79,6 +83,7 @@ static void on_change(void *ctx, const hf_change *c) {
     hf_code code = hf_dispatch_job(d->core, c->after, hf_wall_ms(d->clock), mono(d));
     if (code != HF_OK)
         fail_later(d, hf_fail(&d->err, code, "watching job %.*s", HF_STR_ARG(c->after->id)));
+    hf_freer_job(d->freer, c->after, mono(d));
     publish_state(d, c->after);
     hf_keeper_change(d->keeper, hf_follow_replica(d->follow), c);
 }
@@ -104,6 +109,28 @@ static void on_control(dispatcher *d, const hf_log_record *r) {
     hf_intake_stage_pause(d->intake, d->paused);
     HF_LOG(INFO, "intake", {"paused", HF_V_BOOL(d->paused)}, {"by", HF_V_STR(control.by)},
            {"reason", HF_V_STR(control.reason)});
+}
+
+static void on_limit(void *ctx, const hf_limit_change *c) {
+    dispatcher *d = ctx;
+    if (!hf_freer_change(d->freer, c, mono(d)))
+        fail_later(d, hf_fail(&d->err, HF_E_NO_MEMORY, "watching limit %.*s", HF_STR_ARG(c->event->key)));
+}
+
+static bool watch_limit(void *ctx, const hf_limit *limit) {
+    dispatcher *d = ctx;
+    int32_t partition = hf_klog_partition_of(limit->key, d->partitions);
+    if (!hf_freer_limit(d->freer, partition, limit, mono(d)))
+        fail_later(d, hf_fail(&d->err, HF_E_NO_MEMORY, "watching limit %.*s", HF_STR_ARG(limit->key)));
+    return d->failed == HF_OK;
+}
+
+static const hf_job *look_at_job(void *ctx, hf_str id, bool *ret_ended) {
+    dispatcher *d = ctx;
+    hf_replica *replica = hf_follow_replica(d->follow);
+    const hf_job *job = hf_replica_job(replica, id);
+    *ret_ended = !job && hf_replica_id_known(replica, id);
+    return job;
 }
 
 static void on_record(void *ctx, const hf_log_record *r) {
@@ -172,12 +199,33 @@ static hf_code propose_due(dispatcher *d, hf_err *reterr) {
     return HF_OK;
 }
 
+static hf_code free_grants(dispatcher *d, hf_err *reterr) {
+    static hf_limit_event due[GRANTS_MAX];
+    hf_arena_reset(&d->arena);
+    size_t n = hf_freer_due(d->freer, hf_wall_ms(d->clock), mono(d), look_at_job, d, &d->arena, due, GRANTS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        hf_buf_clear(&d->out);
+        hf_code code = hf_encode(d->codec, HF_SCHEMA_LIMIT, &due[i], &d->out, reterr);
+        if (code == HF_OK)
+            code = hf_klog_produce(d->log, HF_TOPIC_LIMITS, -1, due[i].key, hf_buf_str(&d->out), "LimitEvent", NULL, 0,
+                                   0, reterr);
+        if (code == HF_E_LOG_QUEUE_FULL)
+            return HF_OK; /* it is still due, and comes again */
+        if (code != HF_OK)
+            return code;
+        HF_LOG(INFO, "grant-freed", {"limit", HF_V_STR(due[i].key)}, {"job", HF_V_STR(due[i].job_id)},
+               {"attempt", HF_V_INT(due[i].attempt)}, {"reason", HF_V_STR(due[i].reason)});
+    }
+    return HF_OK;
+}
+
 static void take_ownership(dispatcher *d) {
     uint64_t before[OWNED_WORDS];
     memcpy(before, d->owned, sizeof before);
     if (!hf_intake_stage_owned(d->intake, d->owned, OWNED_WORDS))
         return;
     hf_dispatch_owned(d->core, d->owned, OWNED_WORDS);
+    hf_freer_owned(d->freer, d->owned, OWNED_WORDS);
     hf_keeper_owned(d->keeper, d->owned, OWNED_WORDS);
     for (int32_t p = 0; d->catchup && p < OWNED_WORDS * 64; p++) {
         bool had = before[p / 64] >> (p % 64) & 1, has = owned(d, p);
@@ -220,6 +268,8 @@ static hf_code turn(dispatcher *d, bool *ret_more, hf_err *reterr) {
     take_ownership(d);
     if (d->ready && fed < FEED_MAX && hf_dispatch_next_ms(d->core) <= mono(d))
         code = propose_due(d, reterr);
+    if (code == HF_OK && d->ready && fed < FEED_MAX && hf_freer_next_ms(d->freer) <= mono(d))
+        code = free_grants(d, reterr);
     if (code == HF_OK && may_tick(d) && fed < FEED_MAX && hf_keeper_idle_ms(d->keeper) == 0)
         code = hf_keeper_step(d->keeper, &ticks_more, reterr);
     bool catching_up = d->ready && d->catchup && hf_catchup_step(d->catchup);
@@ -238,6 +288,8 @@ static int wait_ms(const dispatcher *d) {
         until = now + follow_ms;
     if (d->ready && hf_dispatch_next_ms(d->core) < until)
         until = hf_dispatch_next_ms(d->core);
+    if (d->ready && hf_freer_next_ms(d->freer) < until)
+        until = hf_freer_next_ms(d->freer);
     if (d->states && hf_states_next_ms(d->states) < until)
         until = hf_states_next_ms(d->states);
     if (may_tick(d) && hf_keeper_idle_ms(d->keeper) < until - now)
@@ -275,14 +327,19 @@ static hf_code open_follow(dispatcher *d, const char *id, hf_err *reterr) {
                               .map_bytes = 64 << 20,
                               .map_max_bytes = (size_t)hf_config_int(d->config, HF_C_JOURNAL_MAP_MAX),
                               .version = HF_FOLD_VERSION * 1000 + FOLD_VERSION_LAYOUT};
-    hf_follow_options follow = {.replica = {.profile = HF_PROFILE_LIVE, .fleet = store.fleet, .clock = d->clock},
-                                .hooks = {.ctx = d, .on_change = on_change, .on_record = on_record},
-                                .topics = 1u << HF_TOPIC_JOB_EVENTS | 1u << HF_TOPIC_WORKERS |
-                                          1u << HF_TOPIC_SCHEDULES | 1u << HF_TOPIC_CONTROLS,
-                                .commit_interval_ms = 1000};
+    hf_follow_options follow = {
+        .replica = {.profile = HF_PROFILE_LIVE, .fleet = store.fleet, .clock = d->clock},
+        .hooks = {.ctx = d, .on_change = on_change, .on_limit = on_limit, .on_record = on_record},
+        .topics = 1u << HF_TOPIC_JOB_EVENTS | 1u << HF_TOPIC_WORKERS | 1u << HF_TOPIC_SCHEDULES |
+                  1u << HF_TOPIC_CONTROLS | 1u << HF_TOPIC_LIMITS,
+        .commit_interval_ms = 1000};
     code = hf_follow_open(d->log, d->codec, dir, &store, &follow, &d->follow, reterr);
     if (code == HF_OK)
+        code = hf_klog_partitions(d->log, HF_TOPIC_LIMITS, &d->partitions, reterr);
+    if (code == HF_OK) {
+        hf_replica_each_limit(hf_follow_replica(d->follow), watch_limit, d);
         hf_replica_each_live(hf_follow_replica(d->follow), watch_live, d);
+    }
     return code;
 }
 
@@ -297,7 +354,13 @@ static hf_code open_all(dispatcher *d, const char *id, hf_err *reterr) {
                                 .half_way_ms = 2000,
                                 .repeat_ms = 5000};
     d->core = hf_dispatch_new(&core);
-    if (!d->core)
+    hf_freer_options freer = {.me = core.me,
+                              .patience_ms = 1000,
+                              .stand_in_ms = core.stand_in_ms,
+                              .repeat_ms = core.repeat_ms,
+                              .grace_ms = core.lease_grace_ms};
+    d->freer = hf_freer_new(&freer);
+    if (!d->core || !d->freer)
         return hf_fail(reterr, HF_E_NO_MEMORY, "starting");
     hf_code code = hf_registry_codec(d->config, HF_REGISTRY_WRITES_ALL, NULL, &d->registry, &d->codec, reterr);
     if (code == HF_OK)
@@ -335,6 +398,7 @@ static void close_all(dispatcher *d) {
     hf_states_free(d->states);
     hf_keeper_free(d->keeper);
     hf_dispatch_free(d->core);
+    hf_freer_free(d->freer);
     hf_codec_free(d->codec);
     hf_registry_link_free(d->registry);
     hf_arena_done(&d->arena);

@@ -41,6 +41,21 @@ static void on_change(void *ctx, const hf_change *c) {
         tell_change(a->world, a, c->record, c->verdict, c->after);
 }
 
+static void on_limit(void *ctx, const hf_limit_change *c) {
+    sim_actor *a = ctx;
+    sim_limits_tell(a->world, a, c);
+}
+
+static bool on_known_limit(void *ctx, const hf_limit *limit) {
+    sim_actor *a = ctx;
+    if (a->kind == SIM_WORKER && hf_worker_core_limit_is(a->worker, limit) != HF_OK)
+        sim_must(NULL);
+    if (a->kind == SIM_DISPATCHER &&
+        !hf_freer_limit(a->freer, sim_partition_of(limit->key), limit, sim_now(a->world, a).mono_ms))
+        sim_must(NULL);
+    return true;
+}
+
 static bool on_live(void *ctx, const hf_job *job) {
     sim_actor *a = ctx;
     tell_change(a->world, a, NULL, HF_V_ACCEPTED, job);
@@ -61,15 +76,30 @@ static void feed(sim_world *w, sim_actor *a, int partition) {
         sim_violation(w, "%s: %s", a->identity, err.detail);
 }
 
+static void feed_limit(sim_world *w, sim_actor *a, int partition) {
+    const sim_entry *e = &w->log[SIM_LIMITS][partition].entries[a->limits_next[partition]];
+    hf_log_record record = {.topic = HF_TOPIC_LIMITS,
+                            .partition = partition,
+                            .offset = a->limits_next[partition]++,
+                            .timestamp_ms = SIM_WALL_BASE_MS + e->at_ms,
+                            .key = ((const hf_limit_event *)e->record)->key,
+                            .value = e->bytes};
+    hf_err err = {0};
+    if (hf_replica_feed(a->memory, &record, &err) != HF_OK)
+        sim_violation(w, "%s: %s", a->identity, err.detail);
+}
+
 /* Folds what was committed before the last end, and hands the live jobs over, as programs do when they start. */
-static void load(sim_world *w, sim_actor *a, const uint32_t *committed) {
+static void load(sim_world *w, sim_actor *a, const uint32_t *committed, const uint32_t *limits) {
     hf_replica_options o = {.profile = a->kind == SIM_JOURNAL ? HF_PROFILE_FULL : HF_PROFILE_LIVE,
                             .fleet = "sim",
                             .clock = &w->clock,
                             .partitions = SIM_PARTITIONS};
-    hf_replica_hooks hooks = {.ctx = a, .on_change = on_change};
+    hf_replica_hooks hooks = {.ctx = a, .on_change = on_change, .on_limit = on_limit};
     hf_err err = {0};
     memset(a->next, 0, sizeof a->next);
+    memset(a->limits_next, 0, sizeof a->limits_next);
+    a->limits_new = false;
     memset(a->digest, 0, sizeof a->digest);
     if (hf_replica_new(NULL, w->codec, &o, &hooks, &a->memory, &err) != HF_OK)
         sim_must(NULL);
@@ -77,16 +107,22 @@ static void load(sim_world *w, sim_actor *a, const uint32_t *committed) {
     for (int p = 0; p < SIM_PARTITIONS; p++)
         while (a->next[p] < committed[p])
             feed(w, a, p);
+    for (int p = 0; p < SIM_PARTITIONS; p++)
+        while (a->limits_next[p] < limits[p])
+            feed_limit(w, a, p);
     a->loading = false;
+    hf_replica_each_limit(a->memory, on_known_limit, a);
     hf_replica_each_live(a->memory, on_live, a);
 }
 
 void sim_actor_start(sim_world *w, sim_actor *a) {
-    uint32_t committed[SIM_PARTITIONS];
+    uint32_t committed[SIM_PARTITIONS], limits[SIM_PARTITIONS];
     for (int p = 0; p < SIM_PARTITIONS; p++) {
         committed[p] =
             (uint32_t)sim_roll(w, (int64_t)a->catch_up[p] + 1); /* catch_up: how far it had read when it ended */
         a->catch_up[p] = w->log[SIM_EVENTS][p].count;
+        limits[p] = (uint32_t)sim_roll(w, (int64_t)a->limits_catch_up[p] + 1);
+        a->limits_catch_up[p] = w->log[SIM_LIMITS][p].count;
     }
     a->incarnation++;
     a->up = true;
@@ -104,14 +140,16 @@ void sim_actor_start(sim_world *w, sim_actor *a) {
         sim_worker_start(w, a);
     else if (a->kind == SIM_DISPATCHER)
         sim_dispatcher_start(w, a);
-    load(w, a, committed);
+    load(w, a, committed, limits);
     sim_actor_wake(w, a, w->now_ms);
 }
 
 void sim_actor_stop(sim_world *w, sim_actor *a) {
     SIM_SAY(w, "%s ends", a->identity);
-    for (int p = 0; p < SIM_PARTITIONS; p++)
+    for (int p = 0; p < SIM_PARTITIONS; p++) {
         a->catch_up[p] = a->next[p];
+        a->limits_catch_up[p] = a->limits_next[p];
+    }
     hf_replica_free(a->memory);
     a->memory = NULL;
     sim_worker_stop(a);
@@ -150,7 +188,13 @@ static void read_log(sim_world *w, sim_actor *a) {
         int64_t budget = sim_storm_chance(w, 200) ? 1 + sim_roll(w, 3) : 1000;
         while (budget-- > 0 && is_there(w, a, &w->log[SIM_EVENTS][p], a->next[p]))
             read_event(w, a, p);
+        budget = sim_storm_chance(w, 200) ? sim_roll(w, 3) : 1000;
+        while (budget-- > 0 && is_there(w, a, &w->log[SIM_LIMITS][p], a->limits_next[p]))
+            feed_limit(w, a, p);
     }
+    if (a->limits_new)
+        hf_replica_each_live(a->memory, on_live, a);
+    a->limits_new = false;
     while (a->kind != SIM_JOURNAL && is_there(w, a, &w->log[SIM_HEARTBEATS][0], a->heartbeats_next))
         read_heartbeat(w, a);
 }
@@ -159,7 +203,7 @@ static void become_ready(sim_actor *a) {
     if (a->ready)
         return;
     for (int p = 0; p < SIM_PARTITIONS; p++)
-        if (a->next[p] < a->catch_up[p])
+        if (a->next[p] < a->catch_up[p] || a->limits_next[p] < a->limits_catch_up[p])
             return;
     a->ready = true;
     if (a->kind == SIM_WORKER)
@@ -181,6 +225,9 @@ static int64_t next_record_ms(const sim_world *w, const sim_actor *a) {
         const sim_partition *events = &w->log[SIM_EVENTS][p];
         if (a->next[p] < events->count && events->entries[a->next[p]].at_ms + a->lag_ms < at)
             at = events->entries[a->next[p]].at_ms + a->lag_ms;
+        const sim_partition *limits = &w->log[SIM_LIMITS][p];
+        if (a->limits_next[p] < limits->count && limits->entries[a->limits_next[p]].at_ms + a->lag_ms < at)
+            at = limits->entries[a->limits_next[p]].at_ms + a->lag_ms;
     }
     const sim_partition *beats = &w->log[SIM_HEARTBEATS][0];
     if (a->kind != SIM_JOURNAL && a->heartbeats_next < beats->count &&

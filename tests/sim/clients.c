@@ -17,6 +17,7 @@ static hf_submission draw_submission(sim_world *w) {
     s.spec.policy.priority = sim_chance(w, NONSENSE) ? 77 : 1 + (int32_t)sim_roll(w, 10);
     s.spec.options.bandwidth_limit = sim_roll(w, 3) * 1000;
     s.spec.policy.timeout_seconds = 60;
+    sim_limits_draw(w, &s.spec);
     return s;
 }
 
@@ -64,6 +65,8 @@ void sim_client(sim_world *w) {
     int64_t left = w->submissions_left + w->cancels_left + w->deletes_left + w->adjusts_left;
     if (left == 0)
         return;
+    if (sim_chance(w, 500))
+        sim_limits_client(w);
     int64_t n = sim_roll(w, left);
     if (n < w->submissions_left) {
         w->submissions_left--;

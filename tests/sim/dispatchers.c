@@ -13,6 +13,9 @@ void sim_dispatcher_start(sim_world *w, sim_actor *a) {
                              .repeat_ms = 5000};
     a->dispatch = sim_must(hf_dispatch_new(&o));
     sim_ticker_start(w, a);
+    hf_freer_options freer = {
+        .me = o.me, .patience_ms = 1000, .stand_in_ms = 5000, .repeat_ms = 5000, .grace_ms = 10000};
+    a->freer = sim_must(hf_freer_new(&freer));
     a->owned = 0;
     a->group_generation = 0;
 }
@@ -22,6 +25,8 @@ void sim_dispatcher_stop(sim_actor *a) {
     hf_ticker_free(a->ticker);
     a->dispatch = NULL;
     a->ticker = NULL;
+    hf_freer_free(a->freer);
+    a->freer = NULL;
 }
 
 void sim_dispatcher_change(sim_world *w, sim_actor *a, hf_verdict verdict, const hf_job *after) {
@@ -30,6 +35,31 @@ void sim_dispatcher_change(sim_world *w, sim_actor *a, hf_verdict verdict, const
         sim_must(NULL);
     if (verdict == HF_V_ACCEPTED)
         sim_ticker_change(a, after);
+    if (verdict == HF_V_ACCEPTED && after)
+        hf_freer_job(a->freer, after, now.mono_ms);
+}
+
+void sim_dispatcher_limit(sim_world *w, sim_actor *a, const hf_limit_change *c) {
+    if (!hf_freer_change(a->freer, c, sim_now(w, a).mono_ms))
+        sim_must(NULL);
+}
+
+static const hf_job *look(void *ctx, hf_str id, bool *ret_ended) {
+    sim_actor *a = ctx;
+    const hf_job *job = hf_replica_job(a->memory, id);
+    *ret_ended = !job && hf_replica_id_known(a->memory, id);
+    return job;
+}
+
+/* When to be woken for the next. */
+static int64_t free_grants(sim_world *w, sim_actor *a, hf_now now) {
+    hf_limit_event due[DUE_MAX];
+    hf_arena_reset(&w->scratch);
+    size_t n = hf_freer_due(a->freer, now.wall_ms, now.mono_ms, look, a, &w->scratch, due, DUE_MAX);
+    for (size_t i = 0; i < n; i++)
+        sim_send(w, a, SIM_LIMITS, sim_partition_of(due[i].key), &due[i], 0);
+    int64_t wake = hf_freer_next_ms(a->freer);
+    return wake == INT64_MAX ? SIM_NEVER : wake - 1;
 }
 
 /* ---- the group ---------------------------------------------------------------------------------------------- */
@@ -60,6 +90,7 @@ static void learn_group(sim_world *w, sim_actor *a) {
         }
     hf_dispatch_owned(a->dispatch, &a->owned, 1);
     hf_ticker_owned(a->ticker, &a->owned, 1);
+    hf_freer_owned(a->freer, &a->owned, 1);
 }
 
 /* ---- intake -------------------------------------------------------------------------------------------------- */
@@ -116,7 +147,8 @@ int64_t sim_dispatcher_decide(sim_world *w, sim_actor *a) {
     size_t n = hf_dispatch_due(a->dispatch, now.wall_ms, now.mono_ms, &w->scratch, due, DUE_MAX);
     for (size_t i = 0; i < n; i++)
         sim_send(w, a, SIM_EVENTS, sim_partition_of(due[i].job_id), &due[i], 0);
-    int64_t wake = hf_dispatch_next_ms(a->dispatch), tick = sim_ticker_decide(w, a);
+    int64_t wake = hf_dispatch_next_ms(a->dispatch), tick = sim_ticker_decide(w, a), grants = free_grants(w, a, now);
     wake = n == DUE_MAX ? w->now_ms : wake == INT64_MAX ? SIM_NEVER : wake - 1;
+    wake = grants < wake ? grants : wake;
     return tick < wake ? tick : wake;
 }

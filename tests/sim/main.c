@@ -44,7 +44,9 @@ static void print_counts(const sim_world *w, uint64_t seeds, double seconds, uin
 /* Schedules in which some kind of event never happens prove nothing about it. */
 static bool print_coverage(const sim_world *w) {
     bool all = w->counts.announced > 0 && w->counts.owed > 0 && w->counts.jumps > 0 && w->counts.limits > 0 &&
-               w->counts.controls > 0;
+               w->counts.controls > 0 && w->counts.taken > 0 && w->counts.full > 0;
+    printf("limits: %" PRIu64 " grants taken, %" PRIu64 " refused, %" PRIu64 " freed\n", w->counts.taken,
+           w->counts.full, w->counts.freed);
     fputs("accepted:", stdout);
     for (int e = 0; e < HF_EVENT_COUNT; e++) {
         printf(" %s %" PRIu64, hf_event_name((hf_event)e), w->happened[e]);

@@ -6,6 +6,7 @@
  *   - the result on record is that of the attempt that completed, and that attempt's output lies in place
  *   - a runner that is told that its announcement is on record finds it there (workers.c asks)
  *   - schedules: timetables.c
+ *   - no limit of concurrency is exceeded (limits.c)
  *   - everything submitted comes to an end once the storm is over
  *   - priority and bandwidth are what was last said of them, and runners are told (workers.c looks)
  *   - all replicas agree at every offset (actors.c compares the digests) */
@@ -205,7 +206,8 @@ uint64_t sim_referee_judge(sim_world *w, int partition, const hf_record *r) {
 static bool all_read(const sim_world *w) {
     for (int i = 0; i < w->actor_count; i++)
         for (int p = 0; p < SIM_PARTITIONS; p++)
-            if (!w->actors[i].up || w->actors[i].next[p] < w->log[SIM_EVENTS][p].count)
+            if (!w->actors[i].up || w->actors[i].next[p] < w->log[SIM_EVENTS][p].count ||
+                w->actors[i].limits_next[p] < w->log[SIM_LIMITS][p].count)
                 return false;
     return true;
 }
@@ -219,7 +221,7 @@ bool sim_referee_settled(const sim_world *w) {
     for (uint32_t i = 0; i < w->model_count; i++)
         if (!w->models[i].ended)
             return false;
-    return true;
+    return sim_limits_free(w);
 }
 
 void sim_referee_final(sim_world *w) {

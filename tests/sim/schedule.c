@@ -21,6 +21,7 @@ static void reset(sim_world *w, uint64_t seed) {
     hf_arena_reset(&w->scratch);
     sim_replica_clear(&w->reference);
     memset(w->models, 0, sizeof w->models);
+    memset(w->limits, 0, sizeof w->limits);
     memset(w->group_committed, 0, sizeof w->group_committed);
     memset(w->group_done, 0, sizeof w->group_done);
     w->seed = w->random = seed;
@@ -44,9 +45,13 @@ static void set_up(sim_world *w) {
     w->deletes_left = (int)sim_roll(w, 2);
     sim_timetables_draw(w);
     w->adjusts_left = (int)sim_roll(w, 5);
+    w->limited = sim_chance(w, 700);
+    w->limit_changes_left = 2 + (int)sim_roll(w, 4);
     for (int i = 0; i < w->actor_count; i++)
         sim_actor_start(w, &w->actors[i]);
     sim_rebalance(w);
+    sim_limits_client(w);
+    sim_limits_client(w);
     sim_at(w, 0, (sim_event){.kind = SIM_AT_CLIENT});
     sim_at(w, sim_roll(w, 20000), (sim_event){.kind = SIM_AT_FAULT});
     sim_at(w, w->storm_ms, (sim_event){.kind = SIM_AT_CALM});

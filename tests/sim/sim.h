@@ -15,6 +15,7 @@
 #include "consumer/worker/decide.h"
 #include "journal/replica/replica.h"
 #include "producer/dispatch/decide.h"
+#include "producer/dispatch/grants.h"
 #include "producer/schedule/ticker.h"
 #include "schemas/event/codec.h"
 #include "schemas/job/fold.h"
@@ -29,17 +30,19 @@ enum {
     SIM_SLOT_DEPTH = 64,
     SIM_TIMETABLES_MAX = 3,
     SIM_RUNS_MAX = 64, /* of one schedule */
+    SIM_LIMITS_MAX = 3,
+    SIM_GRANTS_MAX = 64,
 };
 #define SIM_NEVER INT64_MAX
 #define SIM_WALL_BASE_MS 1768645800000
 
 /* ---- the log ------------------------------------------------------------------------------------------ */
-typedef enum sim_topic { SIM_EVENTS, SIM_SUBMISSIONS, SIM_HEARTBEATS, SIM_TOPICS } sim_topic;
+typedef enum sim_topic { SIM_EVENTS, SIM_SUBMISSIONS, SIM_HEARTBEATS, SIM_LIMITS, SIM_TOPICS } sim_topic;
 
 typedef struct sim_entry {
     int64_t at_ms;
     hf_str bytes;
-    const void *record; /* hf_record, hf_submission or hf_heartbeat, as decoded from them */
+    const void *record; /* hf_record, hf_submission, hf_heartbeat or hf_limit_event, as decoded from them */
     uint64_t digest;    /* job-events: of everything folded in this partition up to here, by the referee */
 } sim_entry;
 typedef struct sim_partition {
@@ -121,10 +124,11 @@ typedef struct sim_actor {
     struct sim_world *world;         /* for the replica's hooks */
     hf_replica *memory;
     bool loading; /* folding what was committed: nobody is told */
-    uint32_t next[SIM_PARTITIONS];
+    uint32_t next[SIM_PARTITIONS], limits_next[SIM_PARTITIONS];
+    bool limits_new; /* worker: one was set that was not */
     uint64_t digest[SIM_PARTITIONS];
     uint32_t heartbeats_next;
-    uint32_t catch_up[SIM_PARTITIONS];
+    uint32_t catch_up[SIM_PARTITIONS], limits_catch_up[SIM_PARTITIONS];
     sim_news inbox[SIM_INBOX_MAX];
     uint32_t inbox_count;
     hf_worker_core *worker;
@@ -132,6 +136,7 @@ typedef struct sim_actor {
     hf_dispatch *dispatch;
     hf_ticker *ticker;
     bool schedules_read;
+    hf_freer *freer;
     uint64_t owned;
     uint32_t taken[SIM_PARTITIONS]; /* submissions: next to take, while it owns the partition */
     uint32_t group_generation;
@@ -184,6 +189,17 @@ typedef struct sim_timetable {
     sim_scheduled runs[SIM_RUNS_MAX];
     uint32_t run_count;
 } sim_timetable;
+/* The referee's own idea of a limit: limits.c. */
+typedef struct sim_limit {
+    bool exists;
+    int32_t max;
+    uint32_t held;
+    struct {
+        hf_str job_id, worker;
+        int32_t attempt;
+        int64_t offset;
+    } grants[SIM_GRANTS_MAX];
+} sim_limit;
 
 typedef struct sim_world {
     uint64_t seed, random;
@@ -211,9 +227,12 @@ typedef struct sim_world {
     uint64_t end_digest[SIM_PARTITIONS];
     sim_model models[SIM_JOBS_MAX];
     uint32_t model_count;
+    sim_limit limits[SIM_LIMITS_MAX];
+    bool limited; /* this schedule has limits */
+    int limit_changes_left;
     struct {
         uint64_t records, accepted, duplicates, forged, crashes, pauses, restarts, runs, lost, announced, ticks, jumps,
-            triggers, owed, limits, controls;
+            triggers, owed, limits, controls, taken, freed, full;
     } counts;
     uint64_t happened[HF_EVENT_COUNT]; /* accepted, by kind */
     uint64_t verdicts[HF_VERDICT_COUNT];
@@ -278,6 +297,20 @@ void sim_dispatcher_change(sim_world *w, sim_actor *a, hf_verdict verdict, const
 void sim_dispatcher_news(sim_world *w, sim_actor *a, const sim_news *news);
 int64_t sim_dispatcher_decide(sim_world *w, sim_actor *a);
 void sim_rebalance(sim_world *w);
+
+void sim_worker_limit(sim_world *w, sim_actor *a, const hf_limit_change *change);
+void sim_dispatcher_limit(sim_world *w, sim_actor *a, const hf_limit_change *change);
+
+/* ---- limits.c ----------------------------------------------------------------------------------------------------------------- */
+extern const hf_str sim_limit_keys[SIM_LIMITS_MAX];
+void sim_limits_client(sim_world *w); /* sets, changes and takes away */
+/* Tags and the like of a job that is submitted. */
+void sim_limits_draw(sim_world *w, hf_spec *spec);
+void sim_limits_judge(sim_world *w, int partition, int64_t offset, const hf_limit_event *event);
+void sim_limits_claim(sim_world *w, const sim_actor *a, const hf_record *claim);
+void sim_limits_start(sim_world *w, const sim_actor *a, hf_str job_id, int32_t attempt);
+void sim_limits_tell(sim_world *w, sim_actor *a, const hf_limit_change *change);
+bool sim_limits_free(const sim_world *w); /* nobody holds a grant */
 
 /* ---- clients.c, faults.c ----------------------------------------------------------------------------------------------------- */
 void sim_client(sim_world *w);

@@ -43,6 +43,13 @@ void sim_worker_change(sim_world *w, sim_actor *a, const hf_record *record, hf_v
         sim_must(NULL);
 }
 
+void sim_worker_limit(sim_world *w, sim_actor *a, const hf_limit_change *c) {
+    bool again = false;
+    if (hf_worker_core_limit(a->worker, c, sim_now(w, a), &again) != HF_OK)
+        sim_must(NULL);
+    a->limits_new |= again;
+}
+
 static void announced(sim_world *w, sim_actor *a, const hf_action *act);
 
 static void announce(sim_world *w, sim_actor *a, const sim_news *n) {
@@ -184,6 +191,7 @@ static void start(sim_world *w, sim_actor *a, const hf_action *act) {
         !hf_str_eqz(job->worker, a->identity))
         sim_violation(w, "%s starts %.*s #%d, which it has not read to be its own", a->identity,
                       HF_STR_ARG(act->job_id), act->attempt);
+    sim_limits_start(w, a, act->job_id, act->attempt);
     if (s->count == SIM_SLOT_DEPTH) {
         sim_violation(w, "%s gives a runner more than %d jobs", a->identity, SIM_SLOT_DEPTH);
         return;
@@ -228,6 +236,8 @@ static void stop(sim_world *w, sim_actor *a, const hf_action *act) {
 static void check_proposal(sim_world *w, const sim_actor *a, const hf_record *r) {
     const hf_job *job = hf_replica_job(a->memory, r->job_id);
     hf_event last = hf_record_event(r, r->transitions.count - 1);
+    if (last == HF_EV_ASSIGNED)
+        sim_limits_claim(w, a, r);
     if (last == HF_EV_COMPLETED && (!job || !hf_state_has_attempt((hf_state)job->state) || job->attempt != r->attempt ||
                                     !hf_str_eqz(job->worker, a->identity)))
         sim_violation(w, "%s completes %.*s #%d, of which it has read that it is over", a->identity,
@@ -262,6 +272,9 @@ static void act(sim_world *w, sim_actor *a, const hf_action *action) {
     case HF_ACT_PROPOSE:
         check_proposal(w, a, action->record);
         sim_send(w, a, SIM_EVENTS, sim_partition_of(action->record->job_id), action->record, action->tag);
+        break;
+    case HF_ACT_GRANT:
+        sim_send(w, a, SIM_LIMITS, sim_partition_of(action->limit->key), action->limit, action->tag);
         break;
     case HF_ACT_HEARTBEAT: sim_send(w, a, SIM_HEARTBEATS, 0, action->heartbeat, action->tag); break;
     case HF_ACT_START: start(w, a, action); break;

@@ -72,10 +72,14 @@ int64_t sim_delay(sim_world *w) {
 }
 
 static const hf_type *type_of(sim_topic topic) {
-    return topic == SIM_EVENTS ? &HF_TYPE_RECORD : topic == SIM_SUBMISSIONS ? &HF_TYPE_SUBMISSION : &HF_TYPE_HEARTBEAT;
+    return topic == SIM_LIMITS        ? &HF_TYPE_LIMIT_EVENT
+           : topic == SIM_EVENTS      ? &HF_TYPE_RECORD
+           : topic == SIM_SUBMISSIONS ? &HF_TYPE_SUBMISSION
+                                      : &HF_TYPE_HEARTBEAT;
 }
 static hf_schema schema_of(sim_topic topic) {
-    return topic == SIM_EVENTS        ? HF_SCHEMA_RECORD
+    return topic == SIM_LIMITS        ? HF_SCHEMA_LIMIT
+           : topic == SIM_EVENTS      ? HF_SCHEMA_RECORD
            : topic == SIM_SUBMISSIONS ? HF_SCHEMA_SUBMISSION
                                       : HF_SCHEMA_HEARTBEAT;
 }
@@ -175,7 +179,7 @@ hf_str sim_submission_id(sim_world *w, int partition, uint32_t offset) {
 static void wake_followers(sim_world *w, sim_topic topic) {
     for (int i = 0; i < w->actor_count; i++) {
         sim_actor *a = &w->actors[i];
-        if (topic == SIM_EVENTS || (topic == SIM_HEARTBEATS && a->kind != SIM_JOURNAL) ||
+        if (topic == SIM_EVENTS || topic == SIM_LIMITS || (topic == SIM_HEARTBEATS && a->kind != SIM_JOURNAL) ||
             (topic == SIM_SUBMISSIONS && a->kind == SIM_DISPATCHER))
             sim_actor_wake(w, a, w->now_ms + a->lag_ms);
     }
@@ -209,11 +213,13 @@ void sim_append(sim_world *w, sim_message *m) {
         return;
     if (m->topic == SIM_EVENTS)
         e->digest = sim_referee_judge(w, m->partition, e->record);
+    if (m->topic == SIM_LIMITS)
+        sim_limits_judge(w, m->partition, p->count, e->record);
     p->count++;
     w->counts.records++;
     if (m->topic == SIM_SUBMISSIONS) /* from now on the fleet owes it an end */
         sim_referee_model(w, sim_submission_id(w, m->partition, p->count - 1));
-    if (m->topic == SIM_EVENTS && sim_storm_chance(w, 60))
+    if ((m->topic == SIM_EVENTS || m->topic == SIM_LIMITS) && sim_storm_chance(w, 60))
         send_again(w, m);
     wake_followers(w, m->topic);
 }
