@@ -37,6 +37,7 @@ typedef struct hf_metrics_facts {
     int64_t now_ms;
     int64_t queued_since[HF_OPERATIONS][HF_PRIORITIES]; /* INT64_MAX: nobody waits */
     int64_t workers[HF_WORKER_STATES], slots_busy, slots_free, slots_closed;
+    int64_t paused[HF_CONTROL_SCOPES]; /* controls in force */
     int64_t offering[HF_OPERATIONS], with[HF_REQUIREMENTS];
     hf_metrics_worker worker[HF_METRICS_WORKERS + 1]; /* the last: others */
     size_t worker_count;
@@ -84,3 +85,4 @@ bool hf_trace_valid(const char *traceparent);
 /* ---- the rows that are measured ---- */
 #define HF_METRIC_VALUE(id, family, kind, labels, help) void hf_metrics_put_##id(hf_metrics_page *p, const char *name);
 #include "journal/http/metrics.def"
+#include "schemas/job/control.h"

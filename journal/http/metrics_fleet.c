@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "journal/http/metrics.h"
+#include "journal/replica/controls.h"
 
 enum { ARENA_BYTES = 4 << 20 };
 
@@ -96,6 +97,22 @@ static hf_code read_workers(hf_http *http, hf_read *read, hf_metrics_facts *to, 
     return rc == HF_E_NOT_FOUND ? HF_OK : rc;
 }
 
+/* ---- controls ------------------------------------------------------------------------------------------------------ */
+static bool count_control(void *ctx, const hf_control *c) {
+    hf_metrics_facts *to = ctx;
+    if (c->action != HF_CONTROL_STOP)
+        to->paused[c->scope]++;
+    return true;
+}
+
+static hf_code read_controls(hf_http *http, hf_read *read, hf_metrics_facts *to, hf_err *reterr) {
+    hf_arena arena;
+    hf_arena_init(&arena, ARENA_BYTES);
+    hf_code rc = hf_query_controls(read, &http->tables, &arena, count_control, to, reterr);
+    hf_arena_done(&arena);
+    return rc;
+}
+
 static void one_label(hf_metrics_page *p, const char *family, const char *name, const char *value, int64_t number) {
     char labels[HF_ID_MAX_BYTES + 32];
     snprintf(labels, sizeof labels, "%s=\"%s\"", name, value);
@@ -106,6 +123,11 @@ void hf_metrics_put_workers(hf_metrics_page *p, const char *family) {
     static const char *const names[HF_WORKER_STATES] = {"active", "quiet", "draining", "stopped", "lost"};
     for (int i = 0; i < HF_WORKER_STATES; i++)
         one_label(p, family, "state", names[i], p->facts->workers[i]);
+}
+
+void hf_metrics_put_paused(hf_metrics_page *p, const char *family) {
+    for (int32_t i = 0; i < HF_CONTROL_SCOPES; i++)
+        one_label(p, family, "what", i == HF_SCOPE_FLEET ? "claims" : hf_control_scope_name(i), p->facts->paused[i]);
 }
 
 void hf_metrics_put_worker_slots(hf_metrics_page *p, const char *family) {
@@ -139,6 +161,8 @@ void hf_metrics_put_worker_jobs(hf_metrics_page *p, const char *family) {
 
 hf_code hf_metrics_read_fleet(hf_http *http, hf_read *read, hf_metrics_facts *to, hf_err *reterr) {
     hf_code rc = read_waits(http, read, to, reterr);
+    if (rc == HF_OK)
+        rc = read_controls(http, read, to, reterr);
     return rc == HF_OK ? read_workers(http, read, to, reterr) : rc;
 }
 

@@ -33,8 +33,34 @@ function artifacts(job) {
   ], list) : h("p", { class: "dim" }, "Nothing yet.");
 }
 
+function limitOf(j) {
+  const limit = j.bandwidth_limit >= 0 ? j.bandwidth_limit : ((j.spec || {}).options || {}).bandwidth_limit;
+  return limit ? bytes(limit) + "/s" : "";
+}
+
 function details(title, value) {
   return h("details", {}, h("summary", {}, title), h("pre", {}, JSON.stringify(value, null, 2)));
+}
+
+// Another priority or bandwidth, while it is not over. What somebody typed is not lost when the page loads anew.
+function adjustment(j, path, load) {
+  const spec = j.spec || {};
+  const priority = h("select", { name: "priority", "aria-label": "Priority" }, Array.from({ length: 10 }, (_, i) => h("option", { value: String(i + 1) }, String(i + 1))));
+  priority.value = String(j.priority || (spec.execution_policy || {}).priority || 5);
+  const limit = h("input", { name: "bandwidth", size: "12", placeholder: "50MiB/s, 0: none", "aria-label": "Bandwidth limit" });
+  const was = priority.value;
+  return h("form", { class: "row", onsubmit: async (e) => {
+    e.preventDefault();
+    const to = { ...(priority.value !== was ? { priority: Number(priority.value) } : {}), ...(limit.value.trim() ? { bandwidth_limit: limit.value.trim() } : {}) };
+    if (!Object.keys(to).length) return note("Nothing was changed.");
+    try {
+      const now = await post(path + "/adjust", to);
+      note(`Priority ${now.priority}, bandwidth ${now.bandwidth_limit ? bytes(now.bandwidth_limit) + "/s" : "without limit"}.`, true);
+      limit.value = "";
+      limit.blur();
+      await load(true);
+    } catch (problem) { note(problem.message); }
+  } }, h("label", {}, "Priority", priority), h("label", {}, "Bandwidth limit", limit), h("button", {}, "Change"));
 }
 
 export async function job(main, live, values, id) {
@@ -49,9 +75,14 @@ export async function job(main, live, values, id) {
       else await load();
     } catch (e) { note(e.message); }
   }
-  async function load() {
+  const changing = h("div", {});
+  async function load(anew) {
     const [j, events, logs] = await Promise.all([get(path), get(path + "/events"), get(path + "/logs")]);
     const over = ["completed", "failed", "cancelled"].includes(j.state), spec = j.spec || {};
+    const editing = changing.contains(document.activeElement) || [...changing.querySelectorAll("input")].some((i) => i.value);
+    if (over) changing.replaceChildren();
+    else if (anew === true || !editing) changing.replaceChildren(adjustment(j, path, load));
+    const focused = changing.contains(document.activeElement) ? document.activeElement : null;
     body.replaceChildren(
       h("h1", {}, spec.name || j.job_id, " ", state(j.state)),
       h("div", { class: "row" },
@@ -59,18 +90,20 @@ export async function job(main, live, values, id) {
         h("button", { type: "button", disabled: !over, onclick: () => act("POST", "retry", "Submitted again.") }, "Retry"),
         h("button", { type: "button", class: "danger", disabled: !over, onclick: () => confirm("Take this job out of the lists?") && act("DELETE", "", "Deleted.") }, "Delete"),
         h("a", { href: "#/audit?job=" + encodeURIComponent(j.job_id) }, "Audit")),
+      changing,
       j.error && j.state !== "completed" ? h("p", { class: "error" }, j.error.message + (j.error.code ? " (" + j.error.code + ")" : "")) : "",
       progressOf(j) || "",
       h("h2", {}, "Facts"), h("div", { class: "panel" }, facts([
         ["Id", j.job_id], ["Operation", spec.operation || "export"], ["VM", spec.vm_path], ["Provider", spec.provider || "local"], ["Endpoint", spec.endpoint], ["Output", spec.output_dir],
         ["Format", spec.format], ["Requested by", spec.audit && spec.audit.requested_by], ["Ticket", spec.audit && spec.audit.ticket], ["Tags", ((spec.audit && spec.audit.tags) || []).join(", ")],
-        ["Priority", spec.execution_policy && spec.execution_policy.priority], ["Attempts", String(j.attempt || 0)], ["Worker", j.worker],
+        ["Priority", j.priority || (spec.execution_policy && spec.execution_policy.priority)], ["Bandwidth limit", limitOf(j)], ["Attempts", String(j.attempt || 0)], ["Worker", j.worker],
         ["Created", when(j.created_at)], ["Started", when(j.started_at)], ["Finished", when(j.finished_at)], ["Took", between(j.started_at, j.finished_at)],
         ["Retry due", j.state === "retrying" ? when(j.not_before) : ""], ["Origin", spec.origin]])),
       h("h2", {}, "Artifacts"), h("div", { class: "panel" }, artifacts(j)),
       h("h2", {}, "Timeline"), timeline(events.items),
       h("h2", {}, "Log"), h("div", { class: "panel" }, logs.items.length ? h("pre", { tabindex: "0", "aria-label": "Log" }, logs.items.map((l) => `${l.at}  ${l.level.padEnd(5)}  ${l.message || ""}`).join("\n")) : h("p", { class: "dim" }, "It logged nothing.")),
       h("h2", {}, "As recorded"), h("div", { class: "panel" }, details("Submission", spec), j.result ? details("Result", j.result) : ""));
+    if (focused) focused.focus();
   }
   main.replaceChildren(body);
   return live(load, (event) => event.data.job_id === id);

@@ -1,6 +1,7 @@
 // The page: which view the address names, the theme, pause, who is asking.
 import { get, setToken, token } from "./api.js";
 import { audit } from "./audit.js";
+import { refresh } from "./controls.js";
 import { h, note } from "./dom.js";
 import { job } from "./job.js";
 import { jobs } from "./jobs.js";
@@ -56,7 +57,7 @@ async function show(moved) {
     if (e.status === 401) askForToken();
     else main.replaceChildren(h("h1", {}, "That did not work"), h("p", { class: "error" }, e.message));
   }
-  if (moved) main.focus();
+  if (moved) { refresh(); main.focus(); }
 }
 
 function setTheme(theme) {
@@ -72,6 +73,7 @@ async function start() {
     name.replaceChildren(who.access_control ? who.name || "" : "no access control", who.access_control && token() ? h("button", { type: "button", onclick: () => { setToken(""); start(); } }, "Sign out") : "");
   } catch (e) { note(e.message); }
   restart();
+  await refresh();
   await show(false);
 }
 
@@ -88,5 +90,6 @@ document.getElementById("theme").addEventListener("click", () => {
 });
 setTheme(localStorage.getItem("hyperfleet-theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
 addEventListener("hashchange", () => show(true));
+setInterval(() => { if (!document.hidden && !isPaused()) refresh(); }, 5000);
 follow((text) => { const e = document.getElementById("live"); if (e.textContent !== text) e.textContent = text; });
 start();

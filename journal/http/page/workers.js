@@ -1,10 +1,39 @@
 // Who works: slots, what each can do, what it runs now.
 import { get } from "./api.js";
+import { give, inForce, why } from "./controls.js";
 import { h, table } from "./dom.js";
 import { when } from "./format.js";
 
 function abilities(c) {
   return ["nbd", "lvm", "mount", "selinux", "qemu_img"].filter((n) => c[n]).join(", ") || "none";
+}
+
+const questions = {
+  quiet: "finishes what it holds and claims nothing more", drain: "gives back what it has not started, and stays",
+  stop: "drains, and its process ends", resume: "works as usual again",
+};
+
+// One button for what is likeliest, the others beside it; each asks first.
+function buttons(w, load) {
+  if (!w.alive) return "";
+  const tell = async (action) => {
+    const reason = action === "resume" ? "" : why(`Worker ${w.worker_id} ${questions[action]}.`);
+    if (reason === null) return;
+    await give("worker/" + w.worker_id, action, reason);
+    await load();
+  };
+  const names = inForce("worker/" + w.worker_id) ? ["resume", "stop"] : ["quiet", "drain", "stop"];
+  return h("div", { class: "row" }, names.map((a) => h("button", { type: "button", class: a === "stop" ? "danger" : null, title: "It " + questions[a], "aria-label": `${a} ${w.worker_id}`,
+    onclick: () => tell(a) }, a[0].toUpperCase() + a.slice(1))));
+}
+
+// Claims of all, and intake: the whole fleet's two switches.
+function switches(load) {
+  return h("div", { class: "row" }, [["claims", "Pause claims", "No worker starts anything more; what runs goes on."], ["intake", "Pause intake", "Nothing is taken in; submissions wait or are refused."]]
+    .map(([target, text, what]) => h("button", { type: "button", onclick: async () => {
+      const reason = why(what);
+      if (reason !== null) { await give(target, "pause", reason); await load(); }
+    } }, text)));
 }
 
 export async function workers(main, live) {
@@ -22,9 +51,10 @@ export async function workers(main, live) {
       ["Done", (w) => w.jobs_done || 0, "num"],
       ["Host", (w) => w.hostname || ""], ["Version", (w) => w.version || ""],
       ["Last heard", (w) => when(w.last_heartbeat)],
+      ["Tell it", (w) => buttons(w, load)],
     ], items) : h("p", {}, "No worker has reported yet."));
   }
-  main.replaceChildren(h("h1", {}, "Workers"), list);
+  main.replaceChildren(h("h1", {}, "Workers"), switches(load), list);
   await load();
   const timer = setInterval(() => load().catch(() => {}), 5000);
   return () => clearInterval(timer);

@@ -30,7 +30,7 @@ export class Page {
     await me.page.setViewport({ width: 1280, height: 900 });
     me.page.on("console", (m) => { if (["error", "warn", "assert"].includes(m.type())) me.wrong.push("console: " + m.text() + " " + (m.location().url || "")); });
     me.page.on("pageerror", (e) => me.wrong.push("exception: " + e.message));
-    me.page.on("dialog", (d) => d.accept());
+    me.page.on("dialog", (d) => d.accept("looked at"));
     me.page.on("request", (r) => { if (!r.url().startsWith(base) && !r.url().startsWith("blob:" + base) && !r.url().startsWith("data:")) me.wrong.push("asked elsewhere: " + r.url()); });
     me.page.on("response", (r) => { me.answers++; if (r.status() >= 400) me.wrong.push(r.status() + " for " + r.url()); });
     await me.page.evaluateOnNewDocument(() => {

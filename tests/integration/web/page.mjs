@@ -112,6 +112,36 @@ async function schedule() {
   await until("it to be enabled again", async () => (await p.text("main tbody")).includes("enabled") && !(await p.text("main tbody")).includes("disabled"));
 }
 
+// Whoever asks why is answered by browser.mjs.
+async function controls() {
+  await p.turn("#/workers");
+  await p.click("Pause claims");
+  await until("the banner", async () => (await p.page.$eval("#paused", (e) => e.hidden ? "" : e.textContent)).includes("looked at"), 10);
+  await p.accessible("workers while claims are paused");
+  await p.picture("paused");
+  await p.page.click('[aria-label="Resume claims"]');
+  await until("no banner", () => p.page.$eval("#paused", (e) => e.hidden), 10);
+  await p.page.click('[aria-label^="quiet "]');
+  await until("a quiet worker", async () => (await p.page.$eval("main tbody", (e) => e.textContent)).includes("quiet"), 15);
+  await p.picture("quiet");
+  await p.page.click('[aria-label^="resume "]');
+  await until("a worker that works", async () => (await p.page.$eval("main tbody", (e) => e.textContent)).includes("active"), 15);
+}
+
+async function adjust() {
+  const made = await p.page.evaluate(() => fetch("/api/v1/jobs", { method: "POST", headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ name: "adjusted", operation: "sleep", parameters: { ms: 20000 } }) }).then((a) => a.json()));
+  await p.turn("#/job/" + made.items[0].job_id);
+  await p.page.waitForSelector('select[name="priority"]');
+  await p.page.select('select[name="priority"]', "2");
+  await p.page.type('input[name="bandwidth"]', "20MiB/s");
+  await p.picture("adjust");
+  await p.click("Change");
+  await until("the event", async () => (await p.page.$eval("main", (e) => e.textContent)).includes("Adjusted"), 10);
+  must((await p.page.$eval("main dl", (e) => e.textContent)).includes("20 MiB/s"), "the job's page does not tell its new bandwidth");
+  await p.click("Cancel");
+}
+
 async function lookAtAll(id) {
   const views = { overview: "#/overview", jobs: "#/jobs", job: "#/job/" + id, submit: "#/submit", schedules: "#/schedules", schedule: "#/schedules/nightly", workers: "#/workers", log: "#/log", audit: "#/audit", "audit-job": "#/audit?job=" + id };
   for (const [name, hash] of Object.entries(views)) {
@@ -151,6 +181,8 @@ try {
   await audit(id);
   await pause();
   await schedule();
+  await controls();
+  await adjust();
   await lookAtAll(id);
   await p.turn("#/schedules/nightly");
   await p.click("Delete", "main");
