@@ -88,6 +88,18 @@ static void address_of(hf_request *r, char address[64]) {
         inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr, address, 64);
 }
 
+/* Where nobody is asked who they are, they may say it: it is on record as what they said. */
+static void take_at_their_word(hf_request *r) {
+    const char *name = hf_request_header(r, "X-Requested-By");
+    size_t len = name ? strlen(name) : 0;
+    if (len == 0 || len > 64 || *r->who.name || hf_access_required(r->http->access))
+        return;
+    for (const char *c = name; *c; c++)
+        if (*c <= ' ' || *c == 0x7f)
+            return;
+    snprintf(r->who.name, sizeof r->who.name, "%s (unverified)", name);
+}
+
 /* Who asks, whether it may, and whether too often; before the body is read. */
 static void look_at_sender(hf_request *r) {
     hf_http *http = r->http;
@@ -109,6 +121,8 @@ static void look_at_sender(hf_request *r) {
         code = hf_access_allow(&r->who, needed, &r->refused_why);
     if (code != HF_OK)
         refuse_err(r);
+    else
+        take_at_their_word(r);
 }
 
 /* Bodies below /api/v1 must say what they are; the older paths take what curl sends. */

@@ -276,7 +276,7 @@ static hf_code propose_run(hf_request *r, const hf_schedule *schedule, hf_arena 
     hf_submission run;
     char *id = hf_arena_alloc(arena, HF_UUID_BYTES);
     hf_intake_errors *errors = hf_arena_alloc(arena, sizeof *errors);
-    if (!id || !errors || !hf_schedule_run(schedule, 0, arena, &run))
+    if (!id || !errors || !hf_schedule_run(schedule, 0, hf_wall_ms(r->http->clock), arena, &run))
         return hf_fail(reterr, HF_E_NO_MEMORY, "no memory for the request");
     hf_code code = id_of_run(r, schedule->schedule_id, arena, id, reterr);
     run.job_id = hf_str_of(id);

@@ -361,7 +361,7 @@ static bool propose(hf_ticker *t, const entry *e, int64_t nominal, int64_t now_w
     if (!schedule || !run || !id ||
         hf_decode_body(HF_SCHEMA_SCHEDULE, (hf_str){e->body, e->body_bytes}, arena, schedule, NULL) != HF_OK)
         return false;
-    if (!hf_schedule_run(schedule, nominal, arena, run))
+    if (!hf_schedule_run(schedule, nominal, nominal, arena, run))
         return false;
     run->job_id = hf_str_of(hf_id_from_schedule(schedule->schedule_id, nominal, id));
     return hf_intake(run, run->job_id, HF_STR_NONE, t->options.me, now_wall, arena, ret, NULL, NULL) == HF_OK;

@@ -2,6 +2,7 @@
 
 #include "schemas/base/mem.h"
 #include "schemas/job/intake_parts.h"
+#include "schemas/job/schedule_run.h"
 
 typedef struct judge {
     const hf_schedule *schedule;
@@ -81,6 +82,11 @@ static void check_template(judge *j) {
         SAY(j, "job_template.%.*s", HF_STR_ARG(own[0].text[i]));
     for (uint32_t i = 0; i < own[1].count && i < HF_MAX_ERRORS; i++)
         WARN(j, "job_template.%.*s", HF_STR_ARG(own[1].text[i]));
+    if (spec.output_dir.len && !hf_schedule_names_differ(&j->schedule->job_template))
+        WARN(
+            j,
+            "job_template.output_dir: every run writes the same names, and what is there is never replaced; put {time} or {date} "
+            "into it, as in \"/exports/{date}\"");
 }
 
 void hf_schedule_check(const hf_schedule *schedule, int64_t now_ms, hf_arena *arena, hf_intake_errors *errors,

@@ -36,7 +36,7 @@ static hf_schedule good(void) {
     s.schedule = S("30 2 * * *");
     s.time_zone = S("Europe/Berlin");
     s.job_template.vm_path = S("/DC0/vm/web");
-    s.job_template.output_dir = S("/exports");
+    s.job_template.output_dir = S("/exports/{date}");
     return s;
 }
 
@@ -187,15 +187,20 @@ static void a_run_is_the_template_marked(void **state) {
     hf_str own[] = {S("a"), S("b")}, its[] = {S("b"), S("c")};
     s.tags = (hf_list){own, 2};
     s.job_template.audit.tags = (hf_list){its, 2};
-    assert_true(hf_schedule_run(&s, 1234, &arena, &run));
+    assert_true(hf_schedule_run(&s, 1234, 1234, &arena, &run));
     assert_true(hf_str_eqz(run.spec.name, "web (scheduled)"));
     assert_true(hf_str_eqz(run.spec.origin, "schedule:nightly"));
     assert_int_equal(run.spec.scheduled_for, 1234);
     assert_int_equal(run.spec.audit.tags.count, 3);
     assert_true(hf_str_eqz(*HF_LIST_AT(run.spec.audit.tags, hf_str, 2), "a"));
     s.job_template.name = S("nightly export");
-    assert_true(hf_schedule_run(&s, 0, &arena, &run));
+    assert_true(hf_schedule_run(&s, 0, 1234, &arena, &run));
     assert_true(hf_str_eqz(run.spec.name, "nightly export (scheduled)"));
+    s.job_template.name = S("of {date}");
+    s.job_template.output_dir = S("/x/{time}/{date}{time}/{other}");
+    assert_true(hf_schedule_run(&s, 0, 1795314600000, &arena, &run));
+    assert_true(hf_str_eqz(run.spec.name, "of 20261122 (scheduled)"));
+    assert_true(hf_str_eqz(run.spec.output_dir, "/x/20261122T023000Z/2026112220261122T023000Z/{other}"));
     assert_int_equal(run.spec.provider.len, 0);
 }
 
