@@ -73,6 +73,14 @@ static hf_code name_target(const char *scope, const char *name, char target[TARG
     return HF_OK;
 }
 
+static hf_code check_words(const hf_ctl *ctl, hf_err *reterr) {
+    for (int i = 0; i < ctl->args.rest_count; i++)
+        if (strcmp(ctl->args.rest[i], "intake") != 0 && strcmp(ctl->args.rest[i], "claims") != 0)
+            return hf_fail(reterr, HF_E_USAGE, "'%.64s': say intake, claims, --operation, --provider or --worker",
+                           ctl->args.rest[i]);
+    return HF_OK;
+}
+
 /* Everything that the command line names: at least one thing. */
 static hf_code give_all(hf_ctl *ctl, bool pause, hf_err *reterr) {
     static const struct {
@@ -82,14 +90,17 @@ static hf_code give_all(hf_ctl *ctl, bool pause, hf_err *reterr) {
                  {HF_OPT_PROVIDER, "provider", "pause"},
                  {HF_OPT_WORKER, "worker", "quiet"}};
     int given = 0;
-    hf_code code = HF_OK;
-    for (int i = 0; !code && i < ctl->args.rest_count; i++, given++) {
-        const char *what = ctl->args.rest[i];
-        if (strcmp(what, "intake") != 0 && strcmp(what, "claims") != 0)
-            return hf_fail(reterr, HF_E_USAGE, "'%.64s': say intake, claims, --operation, --provider or --worker",
-                           what);
-        code = give(ctl, what, pause ? "pause" : "resume", reterr);
+    bool narrowed = false; /* "claims --provider x": those claims, not all */
+    hf_code code = check_words(ctl, reterr);
+    for (size_t n = 0; n < sizeof named / sizeof *named; n++) {
+        size_t cursor = 0;
+        narrowed = narrowed || hf_args_next(&ctl->args, named[n].option, &cursor);
     }
+    for (int i = 0; !code && i < ctl->args.rest_count; i++)
+        if (strcmp(ctl->args.rest[i], "claims") != 0 || !narrowed) {
+            code = give(ctl, ctl->args.rest[i], pause ? "pause" : "resume", reterr);
+            given++;
+        }
     for (size_t n = 0; !code && n < sizeof named / sizeof *named; n++) {
         size_t cursor = 0;
         char target[TARGET_BYTES];
