@@ -1,0 +1,98 @@
+"""Limits of concurrency on a real fleet: never more at once than was said, whatever the workers; what a killed worker held comes back;
+a limit that is changed while it works; jobs that match none go on."""
+import json, time
+
+from fleet import Fleet, main, sleep_job, wait_for
+
+
+def put(f, key, max, expect=200):
+    status, answer = f.request("PUT", "/api/v1/limits/" + key, {"max": max, "reason": "by test"})
+    assert status == expect, (status, answer)
+    return answer
+
+
+def in_use(f, key):
+    status, answer = f.request("GET", "/api/v1/limits/" + key)
+    assert status == 200, (status, answer)
+    assert answer["in_use"] == len(answer["holders"]), answer
+    return answer["in_use"]
+
+
+def most_at_once(f, ids):
+    """From what is on record: an attempt is under way from its claim to its end."""
+    marks = []
+    for id in ids:
+        job = f.request("GET", "/api/v1/jobs/" + id)[1]
+        marks += [(job["assigned_at"], 1), (job["finished_at"], -1)]
+    most = now = 0
+    for at, by in sorted(marks):  # an end comes before a beginning of the same millisecond
+        now += by
+        most = max(most, now)
+    return most
+
+
+def tagged(ms, id, tag):
+    return sleep_job(ms, id, audit={"tags": [tag]})
+
+
+def never_more_at_once_whatever_the_number_of_workers():
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        answer = put(f, "tag/lab", 2)
+        assert answer["max"] == 2 and answer["in_use"] == 0 and answer["kind"] == "tag" and answer["by"], answer
+        for w in ("w1", "w2", "w3"):
+            f.worker(w, worker__slots=3)
+        ids = ["l%d" % i for i in range(40)]
+        f.submit(*[tagged(60, id, "lab") for id in ids])
+        wait_for("the limit in use", lambda: in_use(f, "tag/lab") > 0, 10)
+        f.submit(sleep_job(0, "free"))  # less urgent than none of them, and limited by nothing
+        f.wait_job("free", seconds=10)
+        for id in ids:
+            f.wait_job(id)
+            assert in_use(f, "tag/lab") <= 2
+        assert most_at_once(f, ids) == 2, most_at_once(f, ids)
+        wait_for("all grants to be freed", lambda: in_use(f, "tag/lab") == 0, 10)
+        assert {l["key"]: l["max"] for l in json.loads(f.ctl("limit", "list", "--output", "json").stdout)["items"]} == {"tag/lab": 2}
+        f.ctl("limit", "remove", "tag/lab")
+        assert f.request("GET", "/api/v1/limits/tag/lab")[0] == 404
+        assert f.request("DELETE", "/api/v1/limits/tag/lab")[0] == 404
+        put(f, "worker/w1", 2, 400)
+        put(f, "tag/lab", -2, 400)
+
+
+def grants_of_a_killed_worker_come_back():
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        put(f, "tag/lab", 1)
+        worker = f.worker("w1", worker__slots=2)
+        f.submit(tagged(60000, "long", "lab"), tagged(0, "short", "lab"))
+        wait_for("the job to run", lambda: (f.job("long") or {}).get("state") in ("running", "progressing"), 20)
+        assert in_use(f, "tag/lab") == 1 and f.job("short")["state"] == "queued"
+        worker.kill()
+        f.ctl("cancel", "long")
+        f.worker("w1", worker__slots=2)  # gives free what its former self held
+        f.wait_job("long", ("cancelled",), 20)
+        f.wait_job("short", seconds=20)
+        wait_for("all grants to be freed", lambda: in_use(f, "tag/lab") == 0, 10)
+
+
+def a_limit_is_changed_while_it_works():
+    with Fleet() as f:
+        f.journal(), f.dispatch(), f.worker("w1", worker__slots=4)
+        f.submit(tagged(0, "before", "lab"))
+        f.wait_job("before")
+        put(f, "tag/lab", 0)
+        f.submit(*[tagged(1500, "l%d" % i, "lab") for i in range(4)])
+        time.sleep(1)
+        assert all(f.job("l%d" % i)["state"] == "queued" for i in range(4))
+        f.ctl("limit", "set", "tag/lab", "3")
+        wait_for("three at once", lambda: in_use(f, "tag/lab") == 3, 10)
+        put(f, "tag/lab", 1)  # nobody loses a grant
+        assert in_use(f, "tag/lab") == 3
+        for i in range(4):
+            f.wait_job("l%d" % i, seconds=20)
+        assert most_at_once(f, ["l%d" % i for i in range(4)]) == 3
+
+
+if __name__ == "__main__":
+    main(never_more_at_once_whatever_the_number_of_workers, grants_of_a_killed_worker_come_back, a_limit_is_changed_while_it_works)
