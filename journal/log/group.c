@@ -39,6 +39,7 @@ struct hf_group {
     int64_t retry_at_ms; /* of stalled partitions */
     int64_t opened_ms;
     bool any_stalled, subscribed, paused;
+    bool share_only; /* partitions are assigned at their end and paused: no records */
     hf_err broken;
 };
 
@@ -139,8 +140,10 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic
     rd_kafka_error_t *error = NULL;
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         set_owned(g, partitions, true);
+        for (int i = 0; g->share_only && i < partitions->cnt; i++)
+            partitions->elems[i].offset = RD_KAFKA_OFFSET_END;
         error = rd_kafka_incremental_assign(rk, partitions);
-        if (g->paused && !error)
+        if ((g->paused || g->share_only) && !error)
             pause_shares(g, true);
     } else {
         /* lost: somebody else may own them already, and a commit would be refused or do harm */
@@ -212,12 +215,14 @@ static hf_code group_start(hf_group *g, const char *suffix, hf_err *reterr) {
     return subscribe(g, reterr);
 }
 
-hf_code hf_group_open(hf_klog *log, hf_topic topic, const char *group_suffix, hf_group **ret, hf_err *reterr) {
+static hf_code group_open(hf_klog *log, hf_topic topic, const char *group_suffix, bool share_only, hf_group **ret,
+                          hf_err *reterr) {
     hf_group *g = hf_alloc(sizeof *g);
     if (!g)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a group");
     g->log = log;
     g->topic = topic;
+    g->share_only = share_only;
     g->event_fd = -1;
     g->opened_ms = hf_mono_ms(hf_clock_system());
     hf_code code = group_start(g, group_suffix, reterr);
@@ -227,6 +232,13 @@ hf_code hf_group_open(hf_klog *log, hf_topic topic, const char *group_suffix, hf
     }
     *ret = g;
     return HF_OK;
+}
+
+hf_code hf_group_open(hf_klog *log, hf_topic topic, const char *group_suffix, hf_group **ret, hf_err *reterr) {
+    return group_open(log, topic, group_suffix, false, ret, reterr);
+}
+hf_code hf_group_open_share(hf_klog *log, hf_topic topic, const char *group_suffix, hf_group **ret, hf_err *reterr) {
+    return group_open(log, topic, group_suffix, true, ret, reterr);
 }
 
 /* From rd_kafka_queue_poll everything comes as an event: records that nobody will read, and the last rebalance,

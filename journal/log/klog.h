@@ -132,6 +132,8 @@ void hf_follower_replay_mode(hf_follower *f, bool far_behind);
 /* ---- sharing out short work (group; cooperative-sticky) -------------------------------------- */
 typedef struct hf_group hf_group;
 hf_code hf_group_open(hf_klog *log, hf_topic topic, const char *group_suffix, hf_group **ret, hf_err *reterr);
+/* The same for whoever wants to know which partitions are its share, and no records: none are fetched. */
+hf_code hf_group_open_share(hf_klog *log, hf_topic topic, const char *group_suffix, hf_group **ret, hf_err *reterr);
 /* Leaves the group. Takes up to 10 s where its broker is gone, and waits for the first share within 15 s of opening. */
 void hf_group_close(hf_group *g);
 int hf_group_fd(hf_group *g);

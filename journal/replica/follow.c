@@ -262,6 +262,10 @@ static hf_code live_from(hf_follow *f, hf_topic topic, int32_t partition, int64_
     if (topic == HF_TOPIC_SCHEDULES || topic == HF_TOPIC_CONTROLS || topic == HF_TOPIC_WEBHOOKS)
         return HF_OK;
     hf_code rc = hf_klog_watermarks(f->log, topic, partition, MARKS_MS, &low, &high, reterr);
+    if (f->options.replica.keep_offsets & 1u << topic) { /* what retention took meanwhile is not missed */
+        *ret = rc == HF_OK && *ret >= 0 && *ret < low ? low : *ret;
+        return rc;
+    }
     *ret = topic != HF_TOPIC_WORKERS ? high : high - WORKERS_TAIL > low ? high - WORKERS_TAIL : low;
     return rc;
 }

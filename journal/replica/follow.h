@@ -8,7 +8,8 @@
  * A commit that fails (STORE_FULL …) comes back from every step from then on: stop, and say so. Nothing is lost: the offsets
  * were not advanced. A `live` store of another version, or a damaged one, is begun anew from the log by itself.
  * Where reading begins: `full` in every topic where it left off; `live` in job-events and limits where it left off, schedules,
- * controls and webhooks from their beginning, workers some way before the end, the rest at the end. */
+ * controls and webhooks from their beginning, workers some way before the end, topics of keep_offsets where it left off (the first
+ * time at their beginning), the rest at the end. */
 #pragma once
 #include "journal/replica/replica.h"
 

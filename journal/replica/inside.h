@@ -37,7 +37,7 @@ struct hf_replica {
     hf_counters counters;
     hf_chain chain;
     hf_tallies tallies;
-    hf_runs runs;   /* of schedules */
+    hf_runs runs; /* of schedules */
     hf_limits limits;
     hf_arena arena; /* of the record being folded */
     hf_arena side;  /* of a row being read back */
@@ -54,6 +54,11 @@ struct hf_replica {
 /* The partition's row, made when new; NULL without memory. */
 hf_part *hf_replica_part(hf_replica *r, hf_topic topic, int32_t partition);
 const hf_part *hf_replica_part_seen(const hf_replica *r, hf_topic topic, int32_t partition);
+/* live: of the other topics nothing is kept. */
+static inline bool hf_replica_keeps_offset(const hf_replica *r, hf_topic topic) {
+    return r->full || topic == HF_TOPIC_JOB_EVENTS || topic == HF_TOPIC_LIMITS ||
+           (r->options.keep_offsets & 1u << topic);
+}
 /* Reads what the store holds: offsets, chain, counters, live jobs. */
 hf_code hf_replica_load(hf_replica *r, hf_err *reterr);
 /* *ret NULL: no job of that id ever was. Live: an ended job is *ret_stub, and *ret NULL. */

@@ -13,7 +13,7 @@ static hf_code take_offset(hf_replica *r, hf_str key, hf_str value, hf_err *rete
     snprintf(name, sizeof name, "log/%.*s", HF_STR_ARG(key));
     if (!hf_logcopy_parse(name, &topic, &partition) || value.len != 8)
         return hf_fail(reterr, HF_E_STORE_DAMAGED, "a row of `offsets` is damaged; run `hyperjournal rebuild`");
-    if (!r->full && topic != HF_TOPIC_JOB_EVENTS && topic != HF_TOPIC_LIMITS)
+    if (!hf_replica_keeps_offset(r, topic))
         return HF_OK;
     hf_part *part = hf_replica_part(r, topic, partition);
     if (!part)

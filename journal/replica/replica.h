@@ -42,6 +42,10 @@ typedef struct hf_replica_hooks {
     void (*on_limit)(void *ctx, const hf_limit_change *change);
     /* Each record of any other followed topic, as it came; the replica keeps what its profile says. */
     void (*on_record)(void *ctx, const hf_log_record *record);
+    /* A batch is about to be closed: the program's own rows, of its own tables, go into it, so that they are in the store with the
+     * offsets or not at all. Its last step; the batch before is in the store. False without room (the batch is closed again
+     * later). Without a store it is not called. */
+    bool (*on_seal)(void *ctx, hf_changes *changes);
 } hf_replica_hooks;
 
 typedef struct hf_replica_options {
@@ -52,6 +56,8 @@ typedef struct hf_replica_options {
     size_t jobs_cached;     /* full: jobs kept in memory besides those not yet committed; 0: 65,536 */
     int32_t
         partitions; /* of job-events; 0: as the store says, or not checked. Another than the store's is TOPIC_MISMATCH */
+    uint32_t
+        keep_offsets; /* live: bit set of 1u << hf_topic whose offsets are stored too, so that a restart goes on there */
     bool without_copy;   /* full: no log copy is kept (verify compares the rest) */
     bool counters_apart; /* full: batches carry no counters and no runs of schedules: several replicas fill one store
                             (hf_replica_counters, hf_replica_runs) */

@@ -109,8 +109,7 @@ static bool write_parts(hf_replica *r) {
     for (int t = 0; t < HF_TOPIC_COUNT; t++)
         for (int32_t p = 0; p < r->part_count[t]; p++) {
             const hf_part *part = &r->parts[t][p];
-            bool kept = r->full || t == HF_TOPIC_JOB_EVENTS ||
-                        t == HF_TOPIC_LIMITS; /* live: of the other topics nothing is kept */
+            bool kept = hf_replica_keeps_offset(r, (hf_topic)t);
             if (kept && part->next != part->sealed && !write_part(r, (hf_topic)t, p, part))
                 return false;
         }
@@ -146,6 +145,8 @@ static hf_code write_all(hf_replica *r, hf_err *reterr) {
     if (rc == HF_OK && (!write_parts(r) || !write_runs(r) ||
                         (r->full && !r->options.counters_apart &&
                          !hf_counters_put(&r->counters, r->open, r->tables.of[HF_TB_COUNTERS]))))
+        rc = hf_fail(reterr, HF_E_NO_MEMORY, "a batch of %zu bytes", hf_changes_bytes(r->open));
+    if (rc == HF_OK && r->hooks.on_seal && !r->hooks.on_seal(r->hooks.ctx, r->open))
         rc = hf_fail(reterr, HF_E_NO_MEMORY, "a batch of %zu bytes", hf_changes_bytes(r->open));
     return rc;
 }
