@@ -103,9 +103,9 @@ static void lies_made_by_hand(void **state) {
             "\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x00"),
         LIE("transitions: 4503599627370496 elements where 1 bytes are left",
             "\x00\x00\x00\x00\x80\x80\x80\x80\x80\x80\x80\x10\x00"),
-        LIE("transitions: index 15 where the schema has 15", "\x00\x00\x00\x00\x02\x1e\x00\x00"),
-        LIE("transitions: index -1 where the schema has 15", "\x00\x00\x00\x00\x02\x01\x00\x00"),
-        LIE("transitions[0]", "\x00\x00\x00\x00\x02\x1e\x00\x00"),
+        LIE("transitions: index 16 where the schema has 16", "\x00\x00\x00\x00\x02\x20\x00\x00"),
+        LIE("transitions: index -1 where the schema has 16", "\x00\x00\x00\x00\x02\x01\x00\x00"),
+        LIE("transitions[0]", "\x00\x00\x00\x00\x02\x20\x00\x00"),
         LIE("transitions: a block of another size", "\x00\x00\x00\x00\x01\x02\x06\x00\x00"), /* says 1 byte, takes 2 */
         LIE("transitions: a block of another size", "\x00\x00\x00\x00\x01\x06\x06\x00\x00"), /* says 3 bytes */
         LIE("transitions: a block of 4 bytes where 3 are left", "\x00\x00\x00\x00\x01\x08\x06\x00\x00"),
@@ -135,10 +135,10 @@ static void booleans_and_enums_outside_their_range(void **state) {
     hf_control control = {.action = HF_CONTROL_STOP};
     check_ok(f, hf_encode_body(HF_SCHEMA_CONTROL, &control, &f->buf, &f->err));
     assert_int_equal(f->buf.data[2], 6); /* key, scope, action */
-    f->buf.data[2] = 8;
+    f->buf.data[2] = 10;
     assert_int_equal(hf_decode_body(HF_SCHEMA_CONTROL, hf_buf_str(&f->buf), &f->out, f->back, &f->err),
                      HF_E_RECORD_MALFORMED);
-    assert_non_null(strstr(f->err.detail, "action: index 4 where the schema has 4"));
+    assert_non_null(strstr(f->err.detail, "action: index 5 where the schema has 5"));
     hf_job job;
     hf_type_init(&HF_TYPE_JOB, &job);
     job.cancel_requested = true;

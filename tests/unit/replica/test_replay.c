@@ -116,7 +116,7 @@ static void full_and_live_agree_on_every_verdict(void **state) {
         rig r[4] = {0};
         for (int i = 0; i < 4; i++) {
             j[i] = judgement(RECORDS);
-            r[i].hooks = (hf_replica_hooks){&j[i], remember, NULL};
+            r[i].hooks = (hf_replica_hooks){.ctx = &j[i], .on_change = remember};
             r[i].options.jobs_cached = 5;
             rig_open(&r[i], i % 2 ? HF_PROFILE_LIVE : HF_PROFILE_FULL, i < 2);
             rig_feed(&r[i], h, 0, RECORDS, i < 2 ? 50 : 0);
