@@ -23,6 +23,7 @@ void *hf_exchange_begin(void *cls, const char *uri, struct MHD_Connection *conne
         return NULL;
     r->http = cls;
     r->connection = connection;
+    r->watched = hf_watch_of(connection);
     r->begun_ns = hf_mono_ns();
     r->route = HF_ROUTE_COUNT;
     r->target_end = uri + strlen(uri);
@@ -60,6 +61,7 @@ void hf_exchange_end(void *cls, struct MHD_Connection *connection, void **con_cl
     if (!r)
         return;
     count_request(r);
+    hf_watched_phase(r->watched, HF_WATCH_HEAD);
     hf_write_free(r->write);
     hf_buf_done(&r->body);
     hf_buf_done(&r->reply);
@@ -157,7 +159,7 @@ static void look_at_head(hf_request *r, const char *version) {
         return;
     }
     r->v1 = strncmp(r->raw_path, "/api/v1/", 8) == 0;
-    if (hf_http_is_over(r->connection)) {
+    if (hf_watched_is_over(r->watched)) {
         r->retry_after_s = 5;
         refuse(r, 503, HF_E_BUSY, "http.connections are open already; come again in a moment");
         return;
@@ -190,6 +192,7 @@ static enum MHD_Result answer_refusal(hf_request *r) {
 }
 
 static void handle(hf_request *r) {
+    hf_watched_phase(r->watched, HF_WATCH_HANDLED);
     if (r->body_too_large) {
         refuse(r, 413, HF_E_LIMIT, "the body is larger than http.body_max");
         hf_reply_error(r, 413, "the body is larger than http.body_max (%zu bytes)", r->http->body_max);
@@ -208,9 +211,11 @@ enum MHD_Result hf_exchange_step(void *cls, struct MHD_Connection *connection, c
     if (!r->method) {  /* the head has been read */
         r->method = method;
         look_at_head(r, version);
+        hf_watched_phase(r->watched, HF_WATCH_BODY);
         return r->refused ? answer_refusal(r) : MHD_YES;
     }
     if (*upload_len) {
+        hf_watched_received(r->watched, *upload_len);
         if (!hf_buf_put(&r->body, upload, *upload_len))
             r->body_too_large = true;
         *upload_len = 0;

@@ -5,6 +5,7 @@
 #include "journal/http/access.h"
 #include "journal/http/request.h"
 #include "journal/http/tls.h"
+#include "journal/http/watch.h"
 #include "journal/http/write.h"
 #include "journal/replica/layout.h"
 #include "schemas/base/queue.h"
@@ -31,6 +32,7 @@ struct hf_http {
     atomic_uint trials;         /* of webhooks, under way */
     hf_tls *tls;                /* NULL: plain HTTP */
     char address[128];
+    hf_watch *watch;
     atomic_int connections; /* open now, those answered 503 for being too many included */
     size_t body_max;
     int64_t write_wait_ms;
@@ -48,8 +50,6 @@ struct hf_http {
 };
 
 hf_store *hf_http_store(hf_http *http);
-/* Came when http.connections were open already: it is answered 503 and closed. */
-bool hf_http_is_over(struct MHD_Connection *connection);
 
 /* The folded counters as of now; hf_counters_done them. */
 struct hf_counters;

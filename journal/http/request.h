@@ -23,6 +23,7 @@ typedef struct hf_write hf_write; /* write.h */
 typedef struct hf_request {
     hf_http *http;
     struct MHD_Connection *connection;
+    struct hf_watched *watched; /* the connection's bounds in time */
     const char *method;
     char *raw_path;         /* as sent, before any decoding, without the query */
     const char *target_end; /* behind the request's target, in libmicrohttpd's memory */

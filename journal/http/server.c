@@ -22,7 +22,6 @@ enum {
     PER_IP_MAX = 8192,
     SEND_BUFFER = 256 * 1024,
     OVER_MAX = 256,         /* connections beyond http.connections, kept to be told so */
-    OVER_SECONDS = 2,       /* for so long */
     OTHER_DESCRIPTORS = 256 /* brokers, files, children */
 };
 
@@ -42,24 +41,20 @@ void hf_http_record(hf_http *http, const hf_log_record *record) {
 }
 
 /* ---- connections ----------------------------------------------------------------------------------------- */
-/* One beyond http.connections is let in for a moment to be answered 503 (hf_http_is_over); beyond those libmicrohttpd leaves them to wait
+/* One beyond http.connections is let in for a moment to be answered 503 (hf_watched_is_over); beyond those libmicrohttpd leaves them to wait
  * in the socket's queue. */
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode what) {
     hf_http *http = cls;
     if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
         atomic_fetch_sub(&http->connections, 1);
+        hf_watch_remove(http->watch, *context);
         return;
     }
-    if (atomic_fetch_add(&http->connections, 1) < hf_config_int(http->options.config, HF_C_HTTP_CONNECTIONS))
-        return;
-    *context = http;
-    MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)OVER_SECONDS);
-}
-
-bool hf_http_is_over(struct MHD_Connection *connection) {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    return info && info->socket_context;
+    bool over = atomic_fetch_add(&http->connections, 1) >= hf_config_int(http->options.config, HF_C_HTTP_CONNECTIONS);
+    *context = hf_watch_add(http->watch, connection, over);
+    if (over)
+        MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)(HF_WATCH_OVER_MS / 1000));
 }
 
 /* ---- start and stop -------------------------------------------------------------------------------------- */
@@ -204,8 +199,9 @@ hf_code hf_http_start(const hf_http_options *options, hf_http **ret, hf_err *ret
     http->merkle = hf_merkle_new();
     http->exemplars = hf_exemplars_new();
     http->guards = hf_guards_new();
+    http->watch = hf_watch_new(options->config);
     http->writes = hf_queue_new(sizeof(hf_write *), HF_HTTP_WRITES_MAX);
-    bool made = http->writes && http->samples && http->merkle && http->exemplars && http->guards;
+    bool made = http->writes && http->watch && http->samples && http->merkle && http->exemplars && http->guards;
     hf_code code = made ? hf_streams_new(http, &http->streams, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "HTTP");
     if (code == HF_OK)
         code = hf_tables_open(hf_http_store(http), HF_PROFILE_FULL, &http->tables, reterr);
@@ -249,6 +245,7 @@ void hf_http_stop(hf_http *http) {
     hf_secrets_close(http->secrets);
     hf_tls_close(http->tls);
     hf_access_close(http->access);
+    hf_watch_free(http->watch);
     hf_queue_free(http->writes);
     free(http);
 }

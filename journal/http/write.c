@@ -239,5 +239,7 @@ int hf_http_step(hf_http *http) {
     hf_read_end(read);
     int beat = hf_streams_wake(http->streams, now), sample = hf_samples_step(http->samples, http, now);
     next_ms = next_ms < 0 || (beat >= 0 && beat < next_ms) ? beat : next_ms;
+    int watch = hf_watch_step(http->watch, now);
+    next_ms = next_ms < 0 || (watch >= 0 && watch < next_ms) ? watch : next_ms;
     return next_ms < 0 || sample < next_ms ? sample : next_ms;
 }

@@ -315,6 +315,109 @@ def who_does_not_read_is_cut_off():
             assert b"late" in s.recv(1 << 20)
 
 
+def until_closed(s, seconds, step):
+    """step() again and again until the server has closed; how long that took."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < seconds:
+        try:
+            step(s)
+            s.settimeout(0.05)
+            try:
+                if not s.recv(1):
+                    return time.monotonic() - begun
+            except TimeoutError:
+                pass
+        except (ConnectionResetError, BrokenPipeError):
+            return time.monotonic() - begun
+        time.sleep(0.1)
+    raise AssertionError("still open after %g s" % seconds)
+
+
+def heads_and_bodies_that_trickle_are_cut_off():
+    """A byte at a time is never silent for long, so only an absolute bound ends it."""
+    body = b"POST /jobs/submit HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n"
+    chunked = b"POST /jobs/submit HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n"
+    starts = {"the request's line": (b"", b"G"), "a head": (b"GET /status HTTP/1.1\r\nHost: h\r\nX: ", b"a"), "a body": (body, b" "), "a chunk": (chunked, b" "),
+              "the second head": (b"GET /status HTTP/1.1\r\nHost: h\r\n\r\n", b"a")}
+    with Fleet() as f:
+        f.journal(http__head_timeout="2s", http__body_timeout="4s")
+        others_are_served(f)
+        took = {}
+
+        def trickle(name, start, byte):
+            try:
+                with connect(f) as s:
+                    s.sendall(start)
+                    if name == "the second head":
+                        assert s.recv(65536).startswith(b"HTTP/1.1 200")
+                    took[name] = until_closed(s, 14, lambda s: s.sendall(byte))
+            except AssertionError as e:
+                took[name] = e
+        threads = [threading.Thread(target=trickle, args=(n,) + how) for n, how in starts.items()]
+        quiet = connect(f)  # says nothing: http.idle_timeout is its bound, not these
+        quiet.sendall(b"GET /status HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert quiet.recv(65536).startswith(b"HTTP/1.1 200")
+        [t.start() for t in threads]
+        while any(t.is_alive() for t in threads):
+            others_are_served(f)
+            time.sleep(0.3)
+        print({n: round(t, 1) if isinstance(t, float) else str(t) for n, t in took.items()})
+        for name, t in took.items():
+            least = 3.5 if name in ("a body", "a chunk") else 1.5
+            assert isinstance(t, float) and t >= least, "%s: %s" % (name, t)
+        quiet.sendall(b"GET /status HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert quiet.recv(65536).startswith(b"HTTP/1.1 200"), "one that was idle between two requests was closed"
+        quiet.close()
+        with connect(f, seconds=20) as s:  # slow, but in time
+            text = b"GET /status HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+            for i in range(0, len(text), 8):
+                s.sendall(text[i:i + 8])
+                time.sleep(0.02)
+            assert s.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def answers_must_be_taken():
+    with Fleet(partitions=1) as f:
+        f.journal(http__answer_timeout="3s"), f.dispatch()
+        for n in range(3):
+            ids = f.submit(*[sleep_job(60000) for _ in range(500)])["job_ids"]
+            f.request("POST", "/jobs/cancel", {"job_ids": ids, "reason": "r" * 1000})
+        paths = ("/api/v1/events?last_event_id=0--1", "/api/v1/download/log.avro", "/jobs/query?all=true&limit=10000")
+        others_are_served(f)
+        took = {}
+
+        def sip(path):
+            try:
+                with connect(f, 4096) as s:
+                    s.sendall(("GET %s HTTP/1.1\r\nHost: h\r\n%s\r\n" % (path, "Accept: text/event-stream\r\n" if "events" in path else "")).encode())
+                    s.settimeout(5)
+                    begun = time.monotonic()
+                    while time.monotonic() - begun < 18:
+                        if not s.recv(100):
+                            break
+                        time.sleep(0.2)
+                    took[path] = time.monotonic() - begun
+            except (ConnectionResetError, TimeoutError):
+                took[path] = time.monotonic() - begun
+        with listen(f, paths[0]) as reads:  # a stream that is read stays, however long
+            threads = [threading.Thread(target=sip, args=(p,)) for p in paths]
+            [t.start() for t in threads]
+            reads.settimeout(0.3)
+            while any(t.is_alive() for t in threads):
+                others_are_served(f)
+                try:
+                    assert reads.recv(1 << 20), "a stream that was read was closed"
+                except TimeoutError:
+                    pass
+            print({p: round(t, 1) for p, t in took.items()})
+            for path in paths:
+                assert 2 < took[path] < 14, (path, took)
+            f.submit(sleep_job(60000, "late"))
+            reads.settimeout(5)
+            assert b"late" in reads.recv(1 << 20)
+
+
 if __name__ == "__main__":
     main(no_second_request_is_smuggled_in, heads_that_two_could_read_differently_are_refused, bombs_are_refused_in_bounded_memory, thousands_of_idle_connections_leave_room_for_others,
-         ten_thousand_idle_connections_and_no_more, idle_streams_hold_no_snapshot, who_never_reads_is_not_buffered_for, who_does_not_read_is_cut_off)
+         ten_thousand_idle_connections_and_no_more, idle_streams_hold_no_snapshot, who_never_reads_is_not_buffered_for, who_does_not_read_is_cut_off,
+         heads_and_bodies_that_trickle_are_cut_off, answers_must_be_taken)

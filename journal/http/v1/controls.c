@@ -151,10 +151,10 @@ static void answer(hf_request *r, hf_write *w) {
     hf_arena_done(&arena);
 }
 
-static hf_code put(hf_write *w, const hf_control *control, hf_err *reterr) {
+static hf_code put(hf_codec *codec, hf_write *w, const hf_control *control, hf_err *reterr) {
     hf_buf out;
     hf_buf_init(&out, HF_MAX_RECORD);
-    hf_code code = hf_encode(w->request->http->options.codec, HF_SCHEMA_CONTROL, control, &out, reterr);
+    hf_code code = hf_encode(codec, HF_SCHEMA_CONTROL, control, &out, reterr);
     if (code == HF_OK && !hf_write_put_plain(w, 0, HF_TOPIC_CONTROLS, 0, control->key, hf_buf_str(&out),
                                              hf_schema_name(HF_SCHEMA_CONTROL), NULL, 0))
         code = hf_fail(reterr, HF_E_NO_MEMORY, "no memory for the request");
@@ -179,7 +179,7 @@ static void give(hf_request *r, const asked *a) {
         if (code == HF_OK && !(w = hf_write_new(r, 1, answer)))
             code = hf_fail(&l.err, HF_E_NO_MEMORY, "no memory for the request");
         if (code == HF_OK)
-            code = put(w, &c, &l.err);
+            code = put(r->http->options.codec, w, &c, &l.err);
         if (code != HF_OK) {
             w = NULL; /* the request frees it */
             hf_reply_err(r, &l.err);
