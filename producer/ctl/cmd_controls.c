@@ -73,6 +73,16 @@ static hf_code name_target(const char *scope, const char *name, char target[TARG
     return HF_OK;
 }
 
+/* All that is named, before anything is done. */
+static hf_code check_names(const hf_ctl *ctl, hf_option_id option, const char *scope, hf_err *reterr) {
+    char target[TARGET_BYTES];
+    size_t cursor = 0;
+    hf_code code = HF_OK;
+    for (const char *name; !code && (name = hf_args_next(&ctl->args, option, &cursor));)
+        code = name_target(scope, name, target, reterr);
+    return code;
+}
+
 static hf_code check_words(const hf_ctl *ctl, hf_err *reterr) {
     for (int i = 0; i < ctl->args.rest_count; i++)
         if (strcmp(ctl->args.rest[i], "intake") != 0 && strcmp(ctl->args.rest[i], "claims") != 0)
@@ -95,6 +105,8 @@ static hf_code give_all(hf_ctl *ctl, bool pause, hf_err *reterr) {
     for (size_t n = 0; n < sizeof named / sizeof *named; n++) {
         size_t cursor = 0;
         narrowed = narrowed || hf_args_next(&ctl->args, named[n].option, &cursor);
+        if (!code)
+            code = check_names(ctl, named[n].option, named[n].scope, reterr);
     }
     for (int i = 0; !code && i < ctl->args.rest_count; i++)
         if (strcmp(ctl->args.rest[i], "claims") != 0 || !narrowed) {
@@ -128,8 +140,10 @@ hf_code hf_cmd_worker(hf_ctl *ctl, hf_err *reterr) {
             action = actions[i];
     if (!action)
         return hf_fail(reterr, HF_E_USAGE, "'%.64s': say quiet, drain, stop or resume", ctl->args.rest[0]);
+    char target[TARGET_BYTES];
+    for (int i = 1; !code && i < ctl->args.rest_count; i++)
+        code = name_target("worker", ctl->args.rest[i], target, reterr);
     for (int i = 1; !code && i < ctl->args.rest_count; i++) {
-        char target[TARGET_BYTES];
         code = name_target("worker", ctl->args.rest[i], target, reterr);
         if (!code)
             code = give(ctl, target, action, reterr);
@@ -178,12 +192,13 @@ static hf_code tell_adjusted(hf_ctl *ctl, const json_t *answer, hf_err *reterr) 
 static hf_code each_job(hf_ctl *ctl, const char *verb, const json_t *body,
                         hf_code (*tell)(hf_ctl *ctl, const json_t *answer, hf_err *reterr), hf_err *reterr) {
     hf_http *http;
+    for (int i = 0; i < ctl->args.rest_count; i++)
+        if (!hf_id_valid(hf_str_of(ctl->args.rest[i])))
+            return hf_fail(reterr, HF_E_USAGE, "'%.128s' is no job id", ctl->args.rest[i]);
     hf_code code = hf_ctl_http(ctl, &http, reterr);
     for (int i = 0; !code && i < ctl->args.rest_count; i++) {
         char path[PATH_BYTES];
         json_t *answer = NULL;
-        if (!hf_id_valid(hf_str_of(ctl->args.rest[i])))
-            return hf_fail(reterr, HF_E_USAGE, "'%.128s' is no job id", ctl->args.rest[i]);
         snprintf(path, sizeof path, "/api/v1/jobs/%s/%s", ctl->args.rest[i], verb);
         code = hf_http_call(http, "POST", path, body, &answer, reterr);
         if (!code)

@@ -23,7 +23,7 @@ static hf_code print_letters(hf_ctl *ctl, const json_t *items, hf_err *reterr) {
                       json_integer_value(json_object_get(item, "offset")));
         hf_table_put(table, text_in(item, "origin"));
         hf_table_put(table, text_in(item, "error"));
-        hf_table_putf(table, "%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(item, "bytes")));
+        hf_table_putf(table, "%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(item, "size_bytes")));
         hf_table_put(table, text_in(item, "detail"));
     }
     hf_code code =
@@ -98,7 +98,12 @@ hf_code hf_cmd_dead(hf_ctl *ctl, hf_err *reterr) {
         return hf_fail(reterr, HF_E_USAGE, "'%.64s': say list, show, replay or drop", what);
     if (is_list ? count != 1 : count < 2)
         return hf_fail(reterr, HF_E_USAGE, is_list ? "list takes nothing more" : "%s which? PARTITION/OFFSET", what);
-    hf_code code = hf_ctl_http(ctl, &http, reterr);
+    hf_code code = HF_OK;
+    char path[PATH_BYTES];
+    for (int i = 1; !code && i < count; i++) /* all of them before anything is done */
+        code = path_of(ctl->args.rest[i], "", path, reterr);
+    if (!code)
+        code = hf_ctl_http(ctl, &http, reterr);
     if (!code && is_list)
         return list(ctl, http, reterr);
     for (int i = 1; !code && i < count; i++)

@@ -172,6 +172,147 @@ def a_queued_job_is_moved_to_the_front():
         assert at["second"] <= at["first"], at
 
 
+# ---- the command line -------------------------------------------------------------------------------------------------
+OK, USAGE, INVALID, NOT_FOUND, CONFLICT = 0, 64, 65, 66, 65
+
+
+def said(f, status, *args, words=()):
+    """One command: its exit status, and that it says these words (on standard error, where it failed)."""
+    run = f.ctl(*args, check=False)
+    text = run.stdout if status == OK else run.stderr
+    assert run.returncode == status, "hyperctl %s: %d, not %d\n%s%s" % (" ".join(args), run.returncode, status, run.stdout, run.stderr)
+    for word in (words,) if isinstance(words, str) else words:
+        assert word in text, "hyperctl %s does not say '%s':\n%s" % (" ".join(args), word, text)
+    assert status == OK or not run.stdout, "it failed, and printed %s" % run.stdout
+    return run.stdout
+
+
+def targets(text):
+    return {c["target"]: c["action"] for c in json.loads(text)["items"]}
+
+
+def the_command_line_pauses_and_resumes_every_target():
+    with Fleet() as f:
+        f.journal(), f.dispatch(), f.worker()
+        said(f, OK, "controls", words="nothing is paused")
+        assert targets(said(f, OK, "controls", "-o", "json")) == {}
+        said(f, OK, "pause", "intake", "--reason", "moving the database", words=("intake", "pause", "moving the database"))
+        assert targets(said(f, OK, "pause", "claims", "-o", "json")) == {"intake": "pause", "claims": "pause"}
+        # "claims" beside what narrows it: those claims alone; a worker that is paused is quiet
+        said(f, OK, "resume", "claims")
+        now = targets(said(f, OK, "pause", "claims", "--operation", "sleep", "--provider", "vsphere", "--provider", "local", "--worker", "w1", "-o", "json"))
+        assert now == {"intake": "pause", "operation/sleep": "pause", "provider/vsphere": "pause", "provider/local": "pause", "worker/w1": "quiet"}, now
+        assert targets(said(f, OK, "resume", "--provider", "vsphere", "intake", "-o", "json")) == {
+            "operation/sleep": "pause", "provider/local": "pause", "worker/w1": "quiet"}
+        # wrong words are told before anything is done
+        before = in_force(f)
+        said(f, USAGE, "pause", words="say what: intake, claims, --operation NAME")
+        said(f, USAGE, "resume", words="say what")
+        said(f, USAGE, "pause", "moon", words="'moon': say intake, claims, --operation")
+        said(f, USAGE, "pause", "intake", "moon", words="'moon'")
+        said(f, USAGE, "pause", "intake", "--operation", "two words", words="'two words' is no name")
+        said(f, USAGE, "pause", "intake", "--worker", "w/1", words="'w/1' is no worker's id")
+        said(f, USAGE, "pause", "intake", "claims", "intake", words="one argument too many for pause")
+        said(f, USAGE, "pause", "--colour", "red", words=("no option", "hyperctl pause --help"))
+        said(f, USAGE, "controls", "now", words="one argument too many")
+        said(f, NOT_FOUND, "pause", "--worker", "nobody", words="nobody")
+        assert in_force(f) == before
+        said(f, OK, "resume", "--operation", "sleep", "--provider", "local", "--worker", "w1", words="nothing is paused")
+
+
+def the_command_line_tells_workers():
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        w = f.worker("w1")
+        wait_for("the worker to be known", lambda: state_of(f, "w1") == "active", 10)
+        said(f, OK, "worker", "quiet", "w1", "--reason", "its disk", words=("worker/w1", "quiet", "its disk"))
+        wait_for("it to be quiet", lambda: state_of(f, "w1") == "quiet", 10)
+        assert targets(said(f, OK, "worker", "drain", "w1", "-o", "json")) == {"worker/w1": "drain"}
+        said(f, OK, "worker", "resume", "w1", words="nothing is paused")
+        said(f, USAGE, "worker", words="worker needs quiet|drain|stop|resume ID")
+        said(f, USAGE, "worker", "quiet", words="worker needs")
+        said(f, USAGE, "worker", "kill", "w1", words="'kill': say quiet, drain, stop or resume")
+        said(f, USAGE, "worker", "quiet", "w1", "no one", words="'no one' is no worker's id")
+        said(f, NOT_FOUND, "worker", "stop", "nobody", words="nobody")
+        assert in_force(f) == {}
+        said(f, OK, "worker", "stop", "w1", words="stop")
+        assert w.process.wait(20) == 0
+        wait_for("it to have stopped", lambda: state_of(f, "w1") == "stopped", 10)
+        said(f, CONFLICT, "worker", "stop", "w1", words="w1")
+
+
+def the_command_line_adjusts_and_retries_jobs():
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        f.submit(sleep_job(0, "a"), sleep_job(0, "b"))
+        said(f, OK, "adjust", "a", "b", "--priority", "2", "--reason", "month's end", words=("a: priority 2, bandwidth limit none\n", "b: priority 2"))
+        now = json.loads(said(f, OK, "adjust", "a", "--bandwidth", "20MiB/s", "-o", "json"))
+        assert now == {"job_id": "a", "priority": 2, "bandwidth_limit": 20 << 20}, now
+        said(f, OK, "adjust", "a", "--bandwidth", "0", words="bandwidth limit none")
+        said(f, USAGE, "adjust", "--priority", "1", words="adjust needs ID")
+        said(f, USAGE, "adjust", "a", words="say what: --priority 1-10, --bandwidth RATE")
+        said(f, USAGE, "adjust", "a", "--priority", "11", words="--priority '11': give a whole number from 1 to 10")
+        said(f, USAGE, "adjust", "a", "--priority", "high", words="--priority 'high'")
+        said(f, USAGE, "adjust", "a", "--bandwidth", "fast", words="--bandwidth 'fast': give bytes a second")
+        said(f, USAGE, "adjust", "a", "no job", "--priority", "1", words="'no job' is no job id")
+        said(f, NOT_FOUND, "adjust", "nobody", "--priority", "1", words="nobody")
+        assert f.request("GET", "/api/v1/jobs/a")[1]["priority"] == 2
+        said(f, CONFLICT, "retry", "a", words="a")  # it waits: there is nothing to do anew
+        f.worker("w1")
+        f.wait_job("a"), f.wait_job("b")
+        said(f, CONFLICT, "adjust", "a", "--priority", "1", words="completed")
+        again = said(f, OK, "retry", "a", "b", "--reason", "the share is back").split()
+        assert len(again) == 2 and len({*again, "a", "b"}) == 4, again
+        for id in again:
+            f.wait_job(id)
+        one = json.loads(said(f, OK, "retry", "a", "-o", "json"))
+        f.wait_job(one["new_job_id"])
+        said(f, USAGE, "retry", words="retry needs ID")
+        said(f, USAGE, "retry", "a", "no job", words="'no job' is no job id")
+        said(f, NOT_FOUND, "retry", "nobody", words="nobody")
+        assert "month's end" in json.dumps(f.request("GET", "/api/v1/jobs/a/events")[1])
+
+
+def the_command_line_looks_at_dead_letters():
+    import confluent_kafka
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        said(f, OK, "dead", "list", words="no dead letters")
+        p = confluent_kafka.Producer({"bootstrap.servers": f.bootstrap})
+        p.produce(f.topic("submissions"), key="k1", value=b"\x99 nobody reads this", partition=0)
+        p.produce(f.topic("submissions"), key="k2", value=b"{ half a job", partition=0)
+        assert p.flush(10) == 0
+
+        def letters():
+            return {"%d/%d" % (d["partition"], d["offset"]): d for d in json.loads(said(f, OK, "dead", "list", "-o", "json"))["items"]}
+        wait_for("both", lambda: len(letters()) == 2, 15)
+        assert json.loads(said(f, OK, "dead", "list", "-o", "json"))["total"] == 2
+        said(f, OK, "dead", "list", words=("LETTER", "submissions/0/1", "12"))  # its size is told
+        half = next(at for at, d in letters().items() if d["key"] == "k2")
+        other = next(at for at in letters() if at != half)
+        shown = json.loads(said(f, OK, "dead", "show", half))
+        assert shown["text"] == "{ half a job" and {"name": "hf-origin", "value": "submissions/0/1"} in shown["headers"], shown
+        assert "text" not in json.loads(said(f, OK, "dead", "show", other))
+        said(f, USAGE, "dead", words="dead needs list|show|replay|drop")
+        said(f, USAGE, "dead", "bury", half, words="'bury': say list, show, replay or drop")
+        said(f, USAGE, "dead", "list", half, words="list takes nothing more")
+        for verb in ("show", "replay", "drop"):
+            said(f, USAGE, "dead", verb, words=verb + " which? PARTITION/OFFSET")
+            for wrong in ("1", "0/", "/1", "0/1/2", "0/x", "-1/0"):
+                said(f, USAGE, "dead", verb, "--", half, wrong, words="'%s' is no dead letter: give PARTITION/OFFSET" % wrong)
+            said(f, NOT_FOUND, "dead", verb, "0/99999", words="there is no dead letter at 0/99999")
+        assert len(letters()) == 2  # a wrong one beside it: nothing was done
+        said(f, OK, "dead", "replay", half, words=half + ": replayed as submissions/")
+        wait_for("it to come back, as it is no better", lambda: len(letters()) == 2 and half not in letters(), 15)
+        said(f, NOT_FOUND, "dead", "replay", half, words="or it was replayed or dropped")
+        last = next(at for at in letters() if at != other)
+        assert json.loads(said(f, OK, "dead", "drop", last, "-o", "json"))["how"] == "dropped"
+        said(f, OK, "dead", "drop", other, words=other + ": dropped")
+        said(f, OK, "dead", "list", words="no dead letters")
+
+
 if __name__ == "__main__":
     main(claims_wait_while_they_are_paused, nothing_is_taken_in_while_intake_is_paused, a_worker_is_quiet_drains_stops_and_comes_back,
-         a_running_export_is_given_more_bandwidth, a_queued_job_is_moved_to_the_front)
+         a_running_export_is_given_more_bandwidth, a_queued_job_is_moved_to_the_front,
+         the_command_line_pauses_and_resumes_every_target, the_command_line_tells_workers, the_command_line_adjusts_and_retries_jobs,
+         the_command_line_looks_at_dead_letters)

@@ -1,6 +1,8 @@
 """The page in a real browser, and live streams read by a client that nobody here wrote (tests/integration/web)."""
 import json, os, shutil, subprocess, threading, time
 
+import confluent_kafka
+
 from fleet import SOURCE, Fleet, main, skip, sleep_job, wait_for
 
 BROWSERS = ("/usr/bin/chromium", "/usr/bin/google-chrome", "/usr/bin/chromium-browser")
@@ -29,6 +31,10 @@ def somebody_works_with_the_page():
     with Fleet() as f:
         f.journal(), f.dispatch(), f.worker()
         image = f.raw_image(mib=8)
+        poison = confluent_kafka.Producer({"bootstrap.servers": f.bootstrap})
+        poison.produce(f.topic("submissions"), key="poison-bytes", value=b"\x99\xfe <b>nobody reads this</b>")
+        poison.produce(f.topic("submissions"), key="poison-text", value=b"{ half a job <b>bold</b>")
+        assert poison.flush(10) == 0
         script("page.mjs", f.http, image, f.out, PICTURES)
 
 

@@ -48,19 +48,21 @@ function adjustment(j, path, load) {
   const priority = h("select", { name: "priority", "aria-label": "Priority" }, Array.from({ length: 10 }, (_, i) => h("option", { value: String(i + 1) }, String(i + 1))));
   priority.value = String(j.priority || (spec.execution_policy || {}).priority || 5);
   const limit = h("input", { name: "bandwidth", size: "12", placeholder: "50MiB/s, 0: none", "aria-label": "Bandwidth limit" });
+  const reason = h("input", { name: "reason", size: "24", maxlength: "1000", placeholder: "for the record", "aria-label": "Why" });
   const was = priority.value;
   return h("form", { class: "row", onsubmit: async (e) => {
     e.preventDefault();
     const to = { ...(priority.value !== was ? { priority: Number(priority.value) } : {}), ...(limit.value.trim() ? { bandwidth_limit: limit.value.trim() } : {}) };
-    if (!Object.keys(to).length) return note("Nothing was changed.");
+    if (!Object.keys(to).length) return note("Give another priority or a bandwidth limit: nothing was changed.");
+    if (reason.value.trim()) to.reason = reason.value.trim();
     try {
       const now = await post(path + "/adjust", to);
       note(`Priority ${now.priority}, bandwidth ${now.bandwidth_limit ? bytes(now.bandwidth_limit) + "/s" : "without limit"}.`, true);
-      limit.value = "";
-      limit.blur();
+      limit.value = reason.value = "";
+      document.activeElement.blur();
       await load(true);
     } catch (problem) { note(problem.message); }
-  } }, h("label", {}, "Priority", priority), h("label", {}, "Bandwidth limit", limit), h("button", {}, "Change"));
+  } }, h("label", {}, "Priority", priority), h("label", {}, "Bandwidth limit", limit), h("label", {}, "Why", reason), h("button", {}, "Change"));
 }
 
 export async function job(main, live, values, id) {

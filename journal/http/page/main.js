@@ -2,6 +2,7 @@
 import { get, setToken, token } from "./api.js";
 import { audit } from "./audit.js";
 import { refresh } from "./controls.js";
+import { countDead, dead } from "./dead.js";
 import { h, note } from "./dom.js";
 import { job } from "./job.js";
 import { jobs } from "./jobs.js";
@@ -12,8 +13,8 @@ import { schedules } from "./schedules.js";
 import { submit } from "./submit.js";
 import { workers } from "./workers.js";
 
-const views = { overview, jobs, job, submit, schedules, workers, log, audit };
-const sections = [["overview", "Overview"], ["jobs", "Jobs"], ["submit", "Submit"], ["schedules", "Schedules"], ["workers", "Workers"], ["log", "Log"], ["audit", "Audit"]];
+const views = { overview, jobs, job, submit, schedules, workers, dead, log, audit };
+const sections = [["overview", "Overview"], ["jobs", "Jobs"], ["submit", "Submit"], ["schedules", "Schedules"], ["workers", "Workers"], ["dead", "Dead letters"], ["log", "Log"], ["audit", "Audit"]];
 const main = document.getElementById("main");
 let leave = null, turn = 0;
 
@@ -47,7 +48,7 @@ async function show(moved) {
   const mine = ++turn, { name, id, values } = address();
   if (leave) leave();
   leave = null;
-  document.getElementById("nav").replaceChildren(...sections.map(([n, title]) => h("li", {}, h("a", { href: "#/" + n, "aria-current": n === name || (n === "jobs" && name === "job") ? "page" : null }, title))));
+  document.getElementById("nav").replaceChildren(...sections.map(([n, title]) => h("li", {}, h("a", { href: "#/" + n, "aria-current": n === name || (n === "jobs" && name === "job") ? "page" : null }, title, n === "dead" ? h("span", { id: "dead" }) : null))));
   document.title = (sections.find(([n]) => n === name) || ["", "Job"])[1] + " – Hyperfleet";
   try {
     const stop = await views[name](main, live, values, id);
@@ -57,6 +58,7 @@ async function show(moved) {
     if (e.status === 401) askForToken();
     else main.replaceChildren(h("h1", {}, "That did not work"), h("p", { class: "error" }, e.message));
   }
+  countDead();
   if (moved) { refresh(); main.focus(); }
 }
 
@@ -90,6 +92,6 @@ document.getElementById("theme").addEventListener("click", () => {
 });
 setTheme(localStorage.getItem("hyperfleet-theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
 addEventListener("hashchange", () => show(true));
-setInterval(() => { if (!document.hidden && !isPaused()) refresh(); }, 5000);
+setInterval(() => { if (!document.hidden && !isPaused()) { refresh(); countDead(); } }, 5000);
 follow((text) => { const e = document.getElementById("live"); if (e.textContent !== text) e.textContent = text; });
 start();

@@ -21,6 +21,18 @@ static json_t *value_of(hf_str value, bool whole) {
     return value.p ? json_stringn(value.p, len) : NULL;
 }
 
+/* All that it carries, in the record's order: a value that is no text is shown as base64. */
+static json_t *headers_of(const hf_log_record *letter) {
+    json_t *list = json_array();
+    for (uint32_t i = 0; list && i < letter->header_count; i++) {
+        hf_str name = letter->headers[i].name, value = letter->headers[i].value;
+        json_t *text = value.p ? json_stringn(value.p, value.len) : json_string("");
+        json_array_append_new(list, json_pack("{s:s%, s:o}", "name", name.p, (size_t)name.len,
+                                              text ? "value" : "base64", text ? text : hf_v1_base64(value)));
+    }
+    return list;
+}
+
 static json_t *shape(const hf_log_record *letter, bool whole) {
     char at[HF_RFC3339_BYTES];
     json_t *o =
@@ -40,8 +52,10 @@ static json_t *shape(const hf_log_record *letter, bool whole) {
         json_object_set_new(o, "key", key);
     if (text)
         json_object_set_new(o, "text", text);
-    if (whole)
+    if (whole) {
         json_object_set_new(o, "base64", hf_v1_base64(letter->value));
+        json_object_set_new(o, "headers", headers_of(letter));
+    }
     return o;
 }
 
@@ -71,16 +85,17 @@ void hf_handle_v1_dead(hf_request *r) {
     hf_look l;
     const char *text = hf_request_text(r, HF_P_CURSOR);
     char *end = NULL;
-    uint64_t from = text ? strtoull(text, &end, 16) : 0, next = 0;
+    uint64_t from = text ? strtoull(text, &end, 16) : 0, next = 0, total = 0;
     json_t *items = json_array();
     if (text && (end == text || *end || strlen(text) > 16))
         hf_reply_error(r, 400, "cursor is not one that a page ended with");
     else {
         if (hf_look_begin(r, &l)) {
-            if (list(r, &l, from, (size_t)hf_request_number(r, HF_P_LIMIT, HF_V1_LIMIT), items, &next) != HF_OK)
+            if (hf_read_count(l.read, r->http->tables.of[HF_TB_DEAD], &total, &l.err) != HF_OK ||
+                list(r, &l, from, (size_t)hf_request_number(r, HF_P_LIMIT, HF_V1_LIMIT), items, &next) != HF_OK)
                 hf_reply_err(r, &l.err);
             else {
-                json_t *o = json_pack("{s:O}", "items", items);
+                json_t *o = json_pack("{s:O, s:I}", "items", items, "total", (json_int_t)total);
                 if (next)
                     json_object_set_new(o, "next_cursor", json_sprintf("%llx", (unsigned long long)next));
                 hf_reply_json(r, 200, o);

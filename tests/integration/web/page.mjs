@@ -135,26 +135,68 @@ async function adjust() {
   await p.page.waitForSelector('select[name="priority"]');
   await p.page.select('select[name="priority"]', "2");
   await p.page.type('input[name="bandwidth"]', "20MiB/s");
+  await p.page.type('input[name="reason"]', "office hours");
   await p.picture("adjust");
   await p.click("Change");
   await until("the event", async () => (await p.page.$eval("main", (e) => e.textContent)).includes("Adjusted"), 10);
   must((await p.page.$eval("main dl", (e) => e.textContent)).includes("20 MiB/s"), "the job's page does not tell its new bandwidth");
+  const told = await p.page.evaluate((id) => fetch("/api/v1/jobs/" + id + "/events").then((a) => a.text()), made.items[0].job_id);
+  must(told.includes("office hours"), "the reason is not on record");
+  must((await p.page.$eval('input[name="reason"]', (e) => e.value)) === "", "the form keeps what it has sent");
   await p.click("Cancel");
+}
+
+// What test_page.py put onto the topic that nobody can read: one that is no text, one that is no whole JSON.
+async function deadLetters() {
+  await until("the count in the navigation", async () => (await p.text("nav")).includes("Dead letters (2)"), 20);
+  await p.turn("#/dead");
+  await until("both letters", async () => (await p.count("main tbody tr")) === 2, 10);
+  must(/submissions\/\d+\/\d+/.test(await p.text("main tbody")), "the list does not say where they came from");
+  const open = async (key) => {
+    await p.turn("#/dead");
+    await until("the letter " + key, () => p.page.evaluate((k) => [...document.querySelectorAll("main tbody tr")].some((r) => r.textContent.includes(k)), key));
+    await p.page.evaluate((k) => [...document.querySelectorAll("main tbody tr")].find((r) => r.textContent.includes(k)).querySelector("a").focus(), key);
+    await p.page.keyboard.press("Enter");
+    await until("the letter's page", async () => /^#\/dead\/\d+\/\d+$/.test(await p.page.evaluate(() => location.hash)) && (await p.count("main pre")) === 1);
+  };
+  await open("poison-bytes");
+  must((await p.text("main pre")).startsWith("00000000  99 fe 20 3c"), "the bytes are not shown as hex: " + await p.text("main pre"));
+  must((await p.text("main table")).includes("hf-origin"), "the headers are not shown");
+  await look("dead-one");
+  await open("poison-text");
+  must((await p.text("main pre")) === "{ half a job <b>bold</b>", "the text is not shown as it is");
+  must((await p.count("main pre b")) === 0, "the letter's bytes became markup");
+  await look("dead-text");
+  await p.click("Replay", "main");
+  await until("the list again", async () => (await p.page.evaluate(() => location.hash)) === "#/dead");
+  await until("it to come back, as it is no better", async () => (await p.count("main tbody tr")) === 2 && (await p.text("main tbody")).includes("poison-text"), 20);
+  await look("dead");
+  await open("poison-text");
+  await p.click("Drop", "main");
+  await until("one letter", async () => (await p.page.evaluate(() => location.hash)) === "#/dead" && (await p.count("main tbody tr")) === 1, 10);
+  await p.page.focus('main [aria-label^="Drop "]');
+  await p.page.keyboard.press("Enter"); // and by keyboard; the question is answered by browser.mjs
+  await until("none", async () => (await p.text()).includes("There are none"), 10);
+  await until("no count in the navigation", async () => !(await p.text("nav")).includes("("), 10);
+}
+
+async function look(name) {
+  for (const theme of ["light", "dark"]) {
+    await p.theme(theme);
+    await p.accessible(name + ", " + theme);
+    await p.picture(name + "-" + theme);
+  }
+  await p.page.setViewport({ width: 375, height: 800 });
+  await p.fits(name + " on a phone");
+  await p.picture(name + "-phone");
+  await p.page.setViewport({ width: 1280, height: 900 });
 }
 
 async function lookAtAll(id) {
   const views = { overview: "#/overview", jobs: "#/jobs", job: "#/job/" + id, submit: "#/submit", schedules: "#/schedules", schedule: "#/schedules/nightly", workers: "#/workers", log: "#/log", audit: "#/audit", "audit-job": "#/audit?job=" + id };
   for (const [name, hash] of Object.entries(views)) {
     await p.turn(hash);
-    for (const theme of ["light", "dark"]) {
-      await p.theme(theme);
-      await p.accessible(name + ", " + theme);
-      await p.picture(name + "-" + theme);
-    }
-    await p.page.setViewport({ width: 375, height: 800 });
-    await p.fits(name + " on a phone");
-    await p.picture(name + "-phone");
-    await p.page.setViewport({ width: 1280, height: 900 });
+    await look(name);
   }
 }
 
@@ -183,6 +225,7 @@ try {
   await schedule();
   await controls();
   await adjust();
+  await deadLetters();
   await lookAtAll(id);
   await p.turn("#/schedules/nightly");
   await p.click("Delete", "main");
