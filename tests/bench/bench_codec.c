@@ -175,25 +175,23 @@ static const hf_heartbeat heartbeat = {.worker_id = HF_STR_INIT("worker-17"),
                                        .running = {running, 4}};
 static hf_schedule schedule = {
     .schedule_id = HF_STR_INIT("nightly-web"), .schedule = HF_STR_INIT("30 2 * * *"), .enabled = true};
-static const hf_control control = {HF_STR_INIT("fleet"),
-                                   HF_SCOPE_FLEET,
-                                   HF_CONTROL_PAUSE,
-                                   HF_STR_INIT("alice"),
-                                   HF_STR_INIT("storage is being moved"),
-                                   NOW};
-static const hf_delivery delivery = {HF_STR_INIT("billing"),
-                                     HF_STR_INIT("msg_3_7654399"),
-                                     HF_STR_INIT("job.completed"),
-                                     JOB_ID,
-                                     3,
-                                     7654399,
-                                     1,
-                                     HF_DELIVERY_DELIVERED,
-                                     204,
-                                     NOW,
-                                     41,
-                                     0,
-                                     {NULL, 0}};
+static const hf_control control = {.key = HF_STR_INIT("fleet"),
+                                   .scope = HF_SCOPE_FLEET,
+                                   .action = HF_CONTROL_PAUSE,
+                                   .by = HF_STR_INIT("alice"),
+                                   .reason = HF_STR_INIT("storage is being moved"),
+                                   .at = NOW};
+static const hf_delivery delivery = {.endpoint = HF_STR_INIT("billing"),
+                                     .delivery_id = HF_STR_INIT("msg_3_7654399"),
+                                     .event = HF_STR_INIT("job.completed"),
+                                     .job_id = JOB_ID,
+                                     .event_partition = 3,
+                                     .event_offset = 7654399,
+                                     .attempt = 1,
+                                     .outcome = HF_DELIVERY_DELIVERED,
+                                     .status_code = 204,
+                                     .at = NOW,
+                                     .duration_ms = 41};
 
 static const sample samples[] = {
     {"JobSubmission", HF_SCHEMA_SUBMISSION, &submission},
