@@ -177,6 +177,8 @@ static void print_table(const char *id, int slots, const hf_capabilities *c) {
            HF_STR_ARG(c->level));
     printf("%-16s%s%s%s%s%s\n", "has", c->nbd ? "nbd " : "", c->lvm ? "lvm " : "", c->mount ? "mount " : "",
            c->selinux_tools ? "selinux " : "", c->qemu_img ? "qemu-img" : "");
+    printf("%-16s%s%s%.*s\n", "guest repair", c->guestfs ? "possible" : "not possible", c->guestfs ? "" : ": ",
+           HF_STR_ARG(c->guestfs_why));
     printf("%-16s%d\n%-16s%d\n%-16s%.1f GiB\n%-16s%.1f GiB\n", "slots", slots, "cpus", c->cpus, "memory", c->memory_gb,
            "disk free", c->disk_space_gb);
     printf("%-16s%.*s\n%-16s%.*s\n", "os", HF_STR_ARG(c->os_info), "kernel", HF_STR_ARG(c->kernel_version));

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 
 #include "consumer/operation/inspect.h"
+
+#include "consumer/operation/guest/inspect.h"
 #include "consumer/operation/stage.h"
 #include "consumer/pipeline/out.h"
 #include "schemas/base/clock.h"
@@ -197,13 +199,16 @@ static hf_code read_parameters(hf_inspect *x, hf_err *reterr) {
         return reterr ? reterr->code : HF_E_INVALID;
     const json_t *check = json_object_get(parameters, "check"),
                  *chain = json_object_get(parameters, "allow_backing_chain"),
-                 *seconds = json_object_get(parameters, "check_seconds");
+                 *seconds = json_object_get(parameters, "check_seconds"), *guest = json_object_get(parameters, "guest");
+    x->guest = json_is_true(guest);
     json_int_t n = seconds ? json_integer_value(seconds) : 120;
     x->allow_chain = json_is_true(chain);
     x->check_seconds = json_is_false(check) ? 0 : (int32_t)(n & INT32_MAX);
     hf_code rc = HF_OK;
     if ((check && !json_is_boolean(check)) || (chain && !json_is_boolean(chain)))
         rc = hf_fail(reterr, HF_E_INVALID, "parameters.check and allow_backing_chain must be true or false");
+    else if (guest && !json_is_boolean(guest))
+        rc = hf_fail(reterr, HF_E_INVALID, "parameters.guest must be true or false");
     else if (n < 1 || n > 3600)
         rc = hf_fail(reterr, HF_E_INVALID, "parameters.check_seconds must be a whole number from 1 to 3600");
     json_decref(parameters);
@@ -231,6 +236,22 @@ static hf_code report_all(const hf_inspect *x, hf_vm *vm, json_t *list, hf_err *
     return rc == HF_OK ? report_disks(x, vm, list, reterr) : rc;
 }
 
+/* The guest's description, as the report's "guest". */
+static hf_code report_guest(const hf_inspect *x, json_t *to, hf_result *result, hf_err *reterr) {
+    hf_result inside = {0};
+    hf_str phase;
+    hf_code rc = hf_guest_inspect(x->run, &inside, &phase, reterr);
+    if (rc != HF_OK)
+        return hf_context(reterr, "parameters.guest");
+    json_t *all = json_loadb(inside.report.p, inside.report.len, 0, NULL),
+           *guest = json_incref(json_object_get(all, "guest"));
+    if (guest && json_object_set(guest, "findings", json_object_get(all, "findings")) != 0)
+        rc = no_memory(reterr);
+    json_decref(all);
+    result->os_type = inside.os_type;
+    return rc == HF_OK && json_object_set_new(to, "guest", guest) != 0 ? no_memory(reterr) : rc;
+}
+
 static hf_code inspect(hf_inspect *x, hf_vm *vm, hf_result *result, hf_err *reterr) {
     json_t *list = json_array(), *report = json_pack("{s:o}", "disks", list);
     hf_code rc = report ? read_parameters(x, reterr) : no_memory(reterr);
@@ -238,6 +259,8 @@ static hf_code inspect(hf_inspect *x, hf_vm *vm, hf_result *result, hf_err *rete
         if (vm->note[0] && json_object_set_new(report, "note", hf_inspect_text(vm->note)) != 0)
             rc = no_memory(reterr);
         const char *stem = vm->machine.name[0] ? vm->machine.name : "disks";
+        if (rc == HF_OK && x->guest)
+            rc = report_guest(x, report, result, reterr);
         rc = rc == HF_OK ? fill_result(x->run, report, stem, result, reterr) : rc;
     }
     json_decref(report);

@@ -12,6 +12,7 @@ typedef struct hf_inspect {
     const hf_flow *flow;
     int32_t check_seconds; /* 0: the format's own checks are not run */
     bool allow_chain;
+    bool guest; /* the guest inside is looked at, too, by the appliance */
 } hf_inspect;
 
 /* text as a JSON string, whatever bytes it has. */

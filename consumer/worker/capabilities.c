@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "consumer/operation/external.h"
+#include "consumer/operation/guest/possible.h"
 #include "consumer/operation/operation.h"
 #include "consumer/provider/provider.h"
 #include "schemas/base/host.h"
@@ -144,11 +145,12 @@ static bool begin_names(names *n, hf_arena *arena, const hf_capabilities *have) 
     return n->items != NULL;
 }
 
+/* What a program on this host can use: the appliance's LVM is no use to it. */
 static bool has_capability(const hf_capabilities *c, hf_str name) {
-    return (hf_str_eqz(name, "nbd") && c->nbd) || (hf_str_eqz(name, "lvm") && c->lvm) ||
-           (hf_str_eqz(name, "mount") && c->mount) ||
-           ((hf_str_eqz(name, "selinux") || hf_str_eqz(name, "selinux_tools")) && c->selinux_tools) ||
-           (hf_str_eqz(name, "qemu_img") && c->qemu_img);
+    return (hf_str_eqz(name, "nbd") && c->nbd) || (hf_str_eqz(name, "lvm") && c->host_lvm) ||
+           (hf_str_eqz(name, "mount") && c->host_mount) ||
+           ((hf_str_eqz(name, "selinux") || hf_str_eqz(name, "selinux_tools")) && c->host_selinux_tools) ||
+           (hf_str_eqz(name, "qemu_img") && c->qemu_img) || (hf_str_eqz(name, "guestfs") && c->guestfs);
 }
 
 /* `needs` of a built-in row: words between blanks or commas. */
@@ -210,16 +212,20 @@ static bool list_places(const hf_config *config, hf_arena *arena, hf_capabilitie
 /* ---- all of it ------------------------------------------------------------------------------------------------------ */
 static void look(const probe *p, hf_capabilities *c) {
     c->nbd = reachable(p, "/dev/nbd0", R_OK | W_OK) && has_program(p, "qemu-nbd");
-    c->lvm = p->admin && has_program(p, "lvm") && reachable(p, "/dev/mapper/control", R_OK | W_OK);
-    c->mount = p->admin && has_program(p, "mount");
-    c->selinux_tools = has_program(p, "setfiles") && has_program(p, "restorecon");
+    c->host_lvm = p->admin && has_program(p, "lvm") && reachable(p, "/dev/mapper/control", R_OK | W_OK);
+    c->host_mount = p->admin && has_program(p, "mount");
+    c->host_selinux_tools = has_program(p, "setfiles") && has_program(p, "restorecon");
     c->qemu_img = has_program(p, "qemu-img");
+    /* The appliance has lvm2, mounts what the guest has, and runs the guest's own SELinux tools. */
+    c->lvm = c->host_lvm || c->guestfs;
+    c->mount = c->host_mount || c->guestfs;
+    c->selinux_tools = c->host_selinux_tools || c->guestfs;
     c->execution_mode = !in_container(p) ? HF_STR("host")
                         : p->admin       ? HF_STR("privileged_container")
                                          : HF_STR("safe_container");
-    c->level = c->nbd && c->lvm && c->mount ? HF_STR("full-offline-fixes")
-               : c->nbd                     ? HF_STR("nbd-inspection")
-                                            : HF_STR("userspace-only");
+    c->level = c->guestfs || (c->nbd && c->host_lvm && c->host_mount) ? HF_STR("full-offline-fixes")
+               : c->nbd                                               ? HF_STR("nbd-inspection")
+                                                                      : HF_STR("userspace-only");
     c->memory_gb = memory_gb(p);
     c->cpus = cpus(p);
 }
@@ -234,7 +240,12 @@ hf_code hf_capabilities_probe(const hf_config *config, const hf_probe_from *from
     char text[8192], os[256] = "";
     struct utsname name;
     p.admin = is_admin(&p);
+    const char *why = from && from->guestfs_why ? from->guestfs_why : NULL;
     *ret = (hf_capabilities){0};
+    if (!why)
+        hf_guest_possible(&why);
+    ret->guestfs = !*why;
+    ret->guestfs_why = hf_str_of(why);
     look(&p, ret);
     ret->disk_space_gb = disk_gb(config);
     ret->max_disk_size_tb = ret->disk_space_gb / 1024;
@@ -261,19 +272,39 @@ static json_t *json_names(hf_list list) {
 
 static json_t *json_str(hf_str s) { return json_stringn(s.p ? s.p : "", s.len); }
 
+/* By what each of the needs is met, and whether guest operations can run. */
+static json_t *json_guest(const hf_capabilities *c) {
+    const struct {
+        const char *name;
+        bool host;
+    } needs[] = {{"lvm", c->host_lvm}, {"mount", c->host_mount}, {"selinux", c->host_selinux_tools}};
+    json_t *by = json_object();
+    for (size_t i = 0; i < HF_ARRAY_LEN(needs); i++) {
+        json_t *list = json_array();
+        if (needs[i].host)
+            json_array_append_new(list, json_string("host"));
+        if (c->guestfs)
+            json_array_append_new(list, json_string("appliance"));
+        json_object_set_new(by, needs[i].name, list);
+    }
+    return json_pack("{s:b, s:o, s:o}", "possible", c->guestfs, "why_not",
+                     c->guestfs ? json_null() : json_str(c->guestfs_why), "met_by", by);
+}
+
 static double hundredths(double value) { return (double)(int64_t)(value * 100 + 0.5) / 100; }
 
 json_t *hf_capabilities_json(const hf_capabilities *c, hf_str worker_id, hf_str hostname, int slots, int64_t wall_ms) {
     char at[HF_RFC3339_BYTES];
     return json_pack(
-        "{s:o, s:o, s:{s:b, s:b, s:b, s:b, s:b}, s:f, s:i, s:f, s:f, s:o, s:o, s:s, s:o, s:o, s:i, s:o, s:o, s:o}",
+        "{s:o, s:o, s:{s:b, s:b, s:b, s:b, s:b}, s:f, s:i, s:f, s:f, s:o, s:o, s:s, s:o, s:o, s:i, s:o, s:o, s:o, s:o}",
         "worker_id", json_str(worker_id), "hostname", json_str(hostname), "capabilities", "nbd", c->nbd, "lvm", c->lvm,
         "mount", c->mount, "selinux", c->selinux_tools, "qemu_img", c->qemu_img, "max_disk_size_tb",
         hundredths(c->max_disk_size_tb), "max_concurrent_jobs", slots, "memory_gb", hundredths(c->memory_gb),
         "disk_space_gb", hundredths(c->disk_space_gb), "os_info", json_str(c->os_info), "kernel_version",
         json_str(c->kernel_version), "last_heartbeat", hf_time_format(wall_ms, at), "execution_mode",
         json_str(c->execution_mode), "level", json_str(c->level), "cpus", c->cpus, "operations",
-        json_names(c->operations), "providers", json_names(c->providers), "endpoints", json_names(c->endpoints));
+        json_names(c->operations), "providers", json_names(c->providers), "endpoints", json_names(c->endpoints),
+        "guest_operations", json_guest(c));
 }
 
 hf_code hf_worker_id(const hf_config *config, char *text, hf_err *reterr) {

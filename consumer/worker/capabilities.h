@@ -2,9 +2,10 @@
  * it: devices, programs on PATH, effective capabilities and limits are looked at.
  *
  *   execution_mode  host; safe_container; privileged_container (one with CAP_SYS_ADMIN)
- *   level           full-offline-fixes (nbd, lvm and mount), nbd-inspection (nbd), userspace-only
+ *   level           full-offline-fixes (guest operations can run, or nbd, lvm and mount), nbd-inspection (nbd), userspace-only
  * Each capability is one an operation could act on now: nbd is a usable /dev/nbd0 with qemu-nbd, lvm and mount need
- * CAP_SYS_ADMIN besides their programs. Memory and CPUs are those the cgroup leaves; disk space is the most that is free
+ * CAP_SYS_ADMIN besides their programs, or libguestfs's appliance, which has them of its own ("guest_operations" tells by which; an
+ * external program's needs are met by the host alone). Memory and CPUs are those the cgroup leaves; disk space is the most that is free
  * below one of worker.roots (below the root directory where none are configured). */
 #pragma once
 #include <jansson.h>
@@ -14,8 +15,9 @@
 
 /* Where to look; NULL fields are the machine's own. Tests bring a directory tree. */
 typedef struct hf_probe_from {
-    const char *root; /* prefix of /proc, /dev, /etc, /run, /sys */
-    const char *path; /* of programs, as PATH */
+    const char *root;        /* prefix of /proc, /dev, /etc, /run, /sys */
+    const char *path;        /* of programs, as PATH */
+    const char *guestfs_why; /* why guest operations are not possible; "" if they are; NULL: looked up */
 } hf_probe_from;
 
 /* Strings and lists live in arena. Fails only without memory. */

@@ -19,21 +19,24 @@ void hf_intake_add(hf_intake_errors *list, hf_arena *arena, const char *format, 
     list->text[list->count - 1] = kept.p ? kept : HF_STR_NONE;
 }
 
+/* The second blank in front: no default, the result has the format of the source. */
+#define GUEST_FORMATS "  qcow2 raw vmdk vmdk-sparse vdi vhd vhdx ova ovf "
+
 static const hf_intake_operation operations[] = {
-    {"export", true, true, " ova ovf vmdk vmdk-sparse qcow2 raw vdi vhd vhdx "},
-    {"convert", true, true, " qcow2 raw vmdk vmdk-sparse vdi vhd vhdx ova ovf "},
-    {"inspect", true, false, NULL},
-    {"ova-create", true, true, " ova "},
-    {"ova-extract", true, true, " vmdk raw qcow2 vmdk-sparse vdi vhd vhdx "},
-    {"ova-validate", true, false, NULL},
-    {"offline_fix", true, false, NULL},
-    {"boot_repair", true, false, NULL},
-    {"selinux_prep", true, false, NULL},
-    {"lvm_repair", true, false, NULL},
-    {"fs_repair", true, false, NULL},
-    {"initramfs_regenerate", true, false, NULL},
-    {"discover", false, false, NULL},
-    {"sweep", false, false, NULL},
+    {"export", true, true, " ova ovf vmdk vmdk-sparse qcow2 raw vdi vhd vhdx ", false},
+    {"convert", true, true, " qcow2 raw vmdk vmdk-sparse vdi vhd vhdx ova ovf ", false},
+    {"inspect", true, false, NULL, false},
+    {"ova-create", true, true, " ova ", false},
+    {"ova-extract", true, true, " vmdk raw qcow2 vmdk-sparse vdi vhd vhdx ", false},
+    {"ova-validate", true, false, NULL, false},
+    {"offline_fix", true, false, GUEST_FORMATS, true},
+    {"boot_repair", true, false, GUEST_FORMATS, true},
+    {"selinux_prep", true, false, GUEST_FORMATS, true},
+    {"lvm_repair", true, false, GUEST_FORMATS, true},
+    {"fs_repair", true, false, GUEST_FORMATS, true},
+    {"initramfs_regenerate", true, false, GUEST_FORMATS, true},
+    {"discover", false, false, NULL, false},
+    {"sweep", false, false, NULL, false},
 };
 
 const hf_intake_operation *hf_intake_operation_find(hf_str name) {

@@ -9,7 +9,9 @@
 typedef struct hf_intake_operation {
     const char *name;
     bool needs_source, needs_output;
-    const char *formats; /* of the result: " ova ovf …", the default first; NULL: has none */
+    const char
+        *formats; /* of the result: " ova ovf …", the default first; NULL: has none; two blanks in front: no default */
+    bool guest;   /* of the repair family: output_dir unless in_place or dry_run is asked for */
 } hf_intake_operation;
 const hf_intake_operation *hf_intake_operation_find(hf_str name);
 

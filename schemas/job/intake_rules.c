@@ -1,4 +1,5 @@
 /* What a job must be to make sense: each rule names the field, the limit and the remedy. */
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -119,6 +120,33 @@ static void check_result(judge *j, const hf_intake_operation *operation) {
         hf_intake_add(j->warnings, j->arena, "options.create_ova: not acted on, since format says otherwise");
 }
 
+/* The repair family writes a new image, unless its parameters say that it works in place or only reports. */
+static void check_guest(judge *j, const hf_intake_operation *operation) {
+    const hf_spec *spec = j->spec;
+    if (!operation || !operation->guest)
+        return;
+    static const char *const flags[] = {"dry_run", "in_place"};
+    bool set[2] = {false, false};
+    json_t *parameters = spec->parameters.len ? json_loadb(spec->parameters.p, spec->parameters.len, 0, NULL) : NULL;
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *value = json_object_get(parameters, flags[i]);
+        set[i] = json_is_true(value);
+        if (value && !json_is_boolean(value))
+            SAY(j, "parameters.%s: must be true or false", flags[i]);
+    }
+    json_decref(parameters);
+    if (!set[0] && !set[1] && spec->output_dir.len == 0)
+        SAY(j,
+            "output_dir: required for operation %s, which writes a new image; give an absolute directory on the worker's "
+            "host, or \"in_place\": true or \"dry_run\": true in parameters",
+            operation->name);
+    if (set[1] && spec->output_dir.len)
+        SAY(j, "output_dir: in_place changes the image itself; leave out one of them");
+    if (spec->provider.len && !hf_str_eqz(spec->provider, "local"))
+        SAY(j, "provider: %s works on disk images; export the VM first, then give the path of its image",
+            operation->name);
+}
+
 static void check_options(judge *j) {
     const hf_options *o = &j->spec->options;
     check_range(j, "options.parallel_downloads", o->parallel_downloads, 0, 64);
@@ -149,6 +177,7 @@ void hf_intake_rules(const hf_spec *spec, hf_arena *arena, hf_intake_errors *err
     check_name_like(&j, "endpoint", spec->endpoint);
     check_source(&j, operation);
     check_result(&j, operation);
+    check_guest(&j, operation);
     check_options(&j);
     check_policy(&j);
 }

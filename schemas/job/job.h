@@ -273,13 +273,17 @@ typedef struct hf_progress { /* ProgressEvent */
 } hf_progress;
 
 typedef struct hf_capabilities {
-    bool nbd, lvm, mount, selinux_tools, qemu_img;
+    bool nbd, lvm, mount, selinux_tools, qemu_img; /* lvm, mount, selinux_tools: of the host, or of the appliance */
     hf_str execution_mode; /* host, safe_container, privileged_container */
     hf_str level;          /* userspace-only, nbd-inspection, full-offline-fixes */
     double memory_gb, disk_space_gb, max_disk_size_tb;
     int32_t cpus;
     hf_str os_info, kernel_version;
     hf_list operations, providers, endpoints; /* hf_str */
+    /* What the worker itself knows of it; not announced. */
+    bool host_lvm, host_mount, host_selinux_tools; /* the host has it, without the appliance */
+    bool guestfs;                                  /* guest operations can run */
+    hf_str guestfs_why;                            /* why they cannot; "" */
 } hf_capabilities;
 
 typedef struct hf_attempt_ref {

@@ -17,15 +17,14 @@ bool hf_guest_has_program(hf_guest_session *x, const char *name) {
 }
 
 /* One shell word. */
-static bool put_quoted(hf_buf *to, const char *word) {
+bool hf_guest_put_quoted(hf_buf *to, const char *word) {
     bool fine = hf_buf_puts(to, " '");
     for (const char *c = word; fine && *c; c++)
         fine = *c == '\'' ? hf_buf_puts(to, "'\\''") : hf_buf_put(to, c, 1);
     return fine && hf_buf_puts(to, "'");
 }
 
-/* What the program printed, cut from the front, printable; the status is on its last line. */
-static char *take_output(hf_guest_session *x, char *all, int *ret_status) {
+char *hf_guest_take_output(hf_guest_session *x, char *all, int *ret_status) {
     size_t len = strlen(all);
     while (len > 0 && isspace((unsigned char)all[len - 1]))
         all[--len] = 0;
@@ -58,9 +57,9 @@ hf_code hf_guest_command(hf_guest_session *x, const char *const *argv, char **re
     bool fine =
         hf_buf_puts(&line, "{ PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive");
     for (const char *const *a = argv; fine && *a; a++)
-        fine = put_quoted(&line, *a);
-    fine = fine &&
-           hf_buf_printf(&line, " </dev/null 2>&1; echo; echo hf-status $?; } | tail -c %d", HF_GUEST_OUTPUT_MAX + 64);
+        fine = hf_guest_put_quoted(&line, *a);
+    fine = fine && hf_buf_printf(&line, " </dev/null 2>&1; s=$?; echo; echo hf-status $s; } | tail -c %d",
+                                 HF_GUEST_OUTPUT_MAX + 64);
     hf_str command = hf_buf_str(&line);
     hf_auto_free char *text = fine ? hf_strndup(command.p, command.len) : NULL;
     hf_buf_done(&line);
@@ -70,7 +69,7 @@ hf_code hf_guest_command(hf_guest_session *x, const char *const *argv, char **re
     if (!all)
         return hf_guest_fail(x, reterr, "running the guest's %s", argv[0]);
     int status;
-    char *output = take_output(x, all, &status);
+    char *output = hf_guest_take_output(x, all, &status);
     if (!output)
         return hf_fail(reterr, HF_E_NO_MEMORY, "the output of %s", argv[0]);
     if (ret_output)

@@ -5,6 +5,7 @@
 
 #include "consumer/operation/export.h"
 #include "consumer/operation/guest/guest.h"
+#include "schemas/base/buf.h"
 
 /* A disk that is worked on. */
 typedef struct hf_guest_disk {
@@ -32,6 +33,8 @@ struct hf_guest_session {
     void *own;
     int step_seconds;
 
+    char own_names[HF_MAX_DISKS][32]; /* what the appliance itself calls the disks: "/dev/sdb"; "" not asked yet */
+
     guestfs_h *g;
     hf_guest_os os; /* root NULL: none */
     /* the watch */
@@ -48,6 +51,18 @@ hf_code hf_guest_start(hf_guest_session *guest, hf_err *reterr);
 hf_code hf_guest_stop(hf_guest_session *guest, hf_err *reterr);
 void hf_guest_kill(hf_guest_session *guest);               /* whatever state it is in; also frees */
 void hf_guest_allow(hf_guest_session *guest, int seconds); /* what is under way may take so long */
+
+/* ---- commands.c ---- */
+/* Appends a blank and the word as the shell's one word. */
+bool hf_guest_put_quoted(hf_buf *to, const char *word);
+/* What a program printed, cut from the front, printable, in the arena; its status is on the last line of `all`: "hf-status N". */
+char *hf_guest_take_output(hf_guest_session *guest, char *all, int *ret_status);
+
+/* ---- appliance.c ---- */
+enum { HF_GUEST_LABEL_BYTES = 8 };
+void hf_guest_label(uint32_t disk, char label[HF_GUEST_LABEL_BYTES]);
+/* Like hf_guest_put_quoted; a device is put as the appliance itself names it. */
+bool hf_guest_put_word(hf_guest_session *guest, hf_buf *to, const char *word);
 
 /* ---- report.c ---- */
 hf_code hf_guest_report_begin(hf_guest_session *guest, hf_err *reterr);

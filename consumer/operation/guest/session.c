@@ -97,11 +97,14 @@ static atomic_bool only_emulation;
 
 static hf_code add_disks(hf_guest_session *x, hf_err *reterr) {
     for (uint32_t i = 0; i < x->vm.disk_count; i++) {
-        char path[64];
+        char path[64], label[HF_GUEST_LABEL_BYTES];
         snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), x->disks[i].work_fd);
+        hf_guest_label(i, label);
         struct guestfs_add_drive_opts_argv o = {
             .bitmask = GUESTFS_ADD_DRIVE_OPTS_FORMAT_BITMASK | GUESTFS_ADD_DRIVE_OPTS_DISCARD_BITMASK |
-                       GUESTFS_ADD_DRIVE_OPTS_CACHEMODE_BITMASK | GUESTFS_ADD_DRIVE_OPTS_READONLY_BITMASK,
+                       GUESTFS_ADD_DRIVE_OPTS_CACHEMODE_BITMASK | GUESTFS_ADD_DRIVE_OPTS_READONLY_BITMASK |
+                       GUESTFS_ADD_DRIVE_OPTS_LABEL_BITMASK,
+            .label = label, /* by which the appliance itself finds the disk, whatever name it gave it */
             .format = hf_format_qemu(x->disks[i].format),
             .discard = "besteffort",
             .cachemode = x->in_place && !x->dry ? "writeback" : "unsafe", /* an overlay that is lost is begun anew */

@@ -64,6 +64,8 @@ static hf_code read_parameters(hf_guest_session *x, hf_err *reterr) {
         rc = hf_fail(reterr, HF_E_INVALID, "parameters.step_seconds must be a whole number from 10 to 7200");
     if (rc == HF_OK && root && !json_is_string(root))
         rc = hf_fail(reterr, HF_E_INVALID, "parameters.root must be the name of a device, such as /dev/sda1");
+    if (rc == HF_OK && x->in_place && x->plan->read_only)
+        rc = hf_fail(reterr, HF_E_INVALID, "%s changes nothing: leave in_place out", x->plan->operation);
     if (rc == HF_OK && x->in_place && x->run->spec->output_dir.len)
         rc = hf_fail(reterr, HF_E_INVALID, "in_place changes the image itself: leave output_dir out, or in_place");
     if (rc == HF_OK && !x->in_place && !x->dry && !x->plan->read_only && !x->run->spec->output_dir.len)
@@ -150,8 +152,14 @@ static hf_code open_in_place(hf_guest_session *x, uint32_t i, hf_err *reterr) {
 static hf_code prepare_disk(hf_guest_session *x, uint32_t i, hf_err *reterr) {
     if (!x->vm.disks[i].source)
         return hf_fail(reterr, HF_E_UNSUPPORTED, "%s works on disk images: export the VM first", x->plan->operation);
-    if (x->in_place)
-        return open_in_place(x, i, reterr);
+    if (x->in_place) {
+        hf_code rc = open_in_place(x, i, reterr);
+        if (rc == HF_OK) { /* its reader holds QEMU's lock on a qcow2, which the appliance needs to write */
+            hf_source_close(x->vm.disks[i].source);
+            x->vm.disks[i].source = NULL;
+        }
+        return rc;
+    }
     x->disks[i].format = HF_F_QCOW2;
     char name[32];
     snprintf(name, sizeof name, "overlay-%u.qcow2", (unsigned)i + 1);

@@ -16,6 +16,7 @@
 #include "schemas/base/host.h"
 
 static char root[64];
+static const char *guestfs_why;
 
 static void put(const char *name, const char *text, mode_t mode) {
     char path[512];
@@ -33,6 +34,7 @@ static void put(const char *name, const char *text, mode_t mode) {
 
 static int machine(void **state) {
     (void)state;
+    guestfs_why = "not on this machine";
     snprintf(root, sizeof root, "/tmp/hf-probe-XXXXXX");
     assert_non_null(mkdtemp(root));
     put("/proc/self/status", "Name:\tx\nCapEff:\t0000000000000000\n", 0644);
@@ -63,7 +65,8 @@ static void probe(probed *p, const char *setting) {
     hf_arena_init(&p->arena, 1u << 20);
     if (setting)
         assert_int_equal(hf_config_set(p->config, setting, &err), HF_OK);
-    assert_int_equal(hf_capabilities_probe(p->config, &(hf_probe_from){root, path}, &p->arena, &p->c, &err), HF_OK);
+    assert_int_equal(
+        hf_capabilities_probe(p->config, &(hf_probe_from){root, path, guestfs_why}, &p->arena, &p->c, &err), HF_OK);
 }
 
 static void done(probed *p) {
@@ -132,6 +135,31 @@ static void levels_follow_what_is_there(void **state) {
     done(&p);
 }
 
+static void the_appliance_meets_what_the_host_lacks(void **state) {
+    probed p;
+    (void)state;
+    probe(&p, NULL);
+    json_t *json = hf_capabilities_json(&p.c, HF_STR("w1"), HF_STR("host"), 3, 1768645800000);
+    const json_t *guest = json_object_get(json, "guest_operations");
+    assert_true(json_is_false(json_object_get(guest, "possible")) && !offers(&p, "fs_repair"));
+    assert_string_equal(json_string_value(json_object_get(guest, "why_not")), "not on this machine");
+    json_decref(json);
+    done(&p);
+    guestfs_why = "";
+    probe(&p, NULL);
+    assert_true(p.c.lvm && p.c.mount && p.c.selinux_tools && !p.c.nbd && !p.c.host_lvm && offers(&p, "fs_repair"));
+    assert_true(hf_str_eqz(p.c.level, "full-offline-fixes"));
+    json = hf_capabilities_json(&p.c, HF_STR("w1"), HF_STR("host"), 3, 1768645800000);
+    const json_t *by = json_object_get(json_object_get(json_object_get(json, "guest_operations"), "met_by"), "lvm");
+    assert_int_equal(json_array_size(by), 1);
+    assert_string_equal(json_string_value(json_array_get(by, 0)), "appliance");
+    json_decref(json);
+    done(&p);
+    probe(&p, "worker.operations={theirs: {command: [/bin/true], needs: [lvm]}}");
+    assert_false(offers(&p, "theirs")); /* a program on the host needs the host's LVM */
+    done(&p);
+}
+
 static void limits_of_the_cgroup_count(void **state) {
     probed p;
     (void)state;
@@ -169,7 +197,7 @@ static void json_has_the_shape_of_worker_capabilities(void **state) {
     static const char *const members[] = {
         "worker_id",     "hostname",   "capabilities",   "max_disk_size_tb", "max_concurrent_jobs", "memory_gb",
         "disk_space_gb", "os_info",    "kernel_version", "last_heartbeat",   "execution_mode",      "level",
-        "cpus",          "operations", "providers",      "endpoints"};
+        "cpus",          "operations", "providers",      "endpoints",        "guest_operations"};
     static const char *const can[] = {"nbd", "lvm", "mount", "selinux", "qemu_img"};
     probed p;
     (void)state;
@@ -207,6 +235,7 @@ int main(void) {
                                        TEST(levels_follow_what_is_there),
                                        TEST(limits_of_the_cgroup_count),
                                        TEST(external_operations_need_what_they_say),
+                                       TEST(the_appliance_meets_what_the_host_lacks),
                                        TEST(json_has_the_shape_of_worker_capabilities),
                                        TEST(a_worker_id_must_be_one)};
     return cmocka_run_group_tests(tests, NULL, NULL);
