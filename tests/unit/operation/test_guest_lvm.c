@@ -90,6 +90,7 @@ static void make(rig *r) {
     must_be(g, guestfs_mkfs(g, "ext4", "/dev/sda5"));
     must_be(g, guestfs_mount(g, "/dev/sda5", "/"));
     must_be(g, guestfs_mkdir_p(g, "/etc/lvm/backup"));
+    must_be(g, guestfs_touch(g, "/etc/lvm/backup/gigantic"));
     must_be(g, guestfs_truncate_size(g, "/etc/lvm/backup/gigantic", (int64_t)1 << 33));
     must_be(g, guestfs_ln_s(g, "/../../../../etc/passwd", "/etc/lvm/backup/elsewhere"));
     char line[] = "lvm vgcfgbackup -f /sysroot/etc/lvm/backup/three three";
