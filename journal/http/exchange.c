@@ -63,6 +63,7 @@ void hf_exchange_end(void *cls, struct MHD_Connection *connection, void **con_cl
     count_request(r);
     hf_watched_phase(r->watched, HF_WATCH_HEAD);
     hf_write_free(r->write);
+    hf_answer_drop(r->kept);
     hf_buf_done(&r->body);
     hf_buf_done(&r->reply);
     free(r->raw_path);

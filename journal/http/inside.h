@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "journal/http/access.h"
+#include "journal/http/answers.h"
 #include "journal/http/request.h"
 #include "journal/http/tls.h"
 #include "journal/http/watch.h"
@@ -33,6 +34,7 @@ struct hf_http {
     hf_tls *tls;                /* NULL: plain HTTP */
     char address[128];
     hf_watch *watch;
+    hf_answers *answers;
     atomic_int connections; /* open now, those answered 503 for being too many included */
     size_t body_max;
     int64_t write_wait_ms;

@@ -10,7 +10,7 @@
 #include "journal/http/inside.h"
 #include "schemas/base/mem.h"
 
-enum { COMPRESS_FROM = 1024, ETAG_BYTES = 40 };
+enum { COMPRESS_FROM = 1024, ETAG_BYTES = HF_ANSWER_ETAG };
 
 /* ---- what the client asks for ---------------------------------------------------------------------------- */
 /* Calls each(ctx, name, length, q * 1000) for the items of a list such as "text/html, application/json;q=0.5". */
@@ -110,6 +110,56 @@ static bool compress_reply(hf_request *r) {
     return true;
 }
 
+static bool wants_gzip(const hf_request *r) { return wants(hf_request_header(r, "Accept-Encoding"), "gzip", false); }
+
+/* ---- answers that are kept (answers.h) ----------------------------------------------------------------------------- */
+/* Route, representation, and the query as it was understood. False: not one to keep. */
+static bool key_of(const hf_request *r, char key[HF_ANSWER_KEY_MAX], hf_str *ret) {
+    size_t used = (size_t)snprintf(key, HF_ANSWER_KEY_MAX, "%d %d", (int)r->route, wants_gzip(r));
+    if (r->query[HF_P_SINCE].text || r->query[HF_P_UNTIL].text) /* may be counted from now */
+        return false;
+    for (int p = 0; p < HF_PARAM_COUNT; p++) {
+        if (!r->query[p].text)
+            continue;
+        used += (size_t)snprintf(key + used, HF_ANSWER_KEY_MAX - used, "\n%d=%s", p, r->query[p].text);
+        if (used >= HF_ANSWER_KEY_MAX)
+            return false;
+    }
+    *ret = (hf_str){key, (uint32_t)used};
+    return true;
+}
+
+bool hf_reply_kept(hf_request *r, uint64_t txn) {
+    char bytes[HF_ANSWER_KEY_MAX];
+    hf_str key;
+    if (!key_of(r, bytes, &key))
+        return false;
+    r->kept = hf_answers_find(r->http->answers, key, txn);
+    if (!r->kept) {
+        r->keep_txn = txn;
+        return false;
+    }
+    r->status = 200;
+    r->content_type = "application/json";
+    return true;
+}
+
+static void keep(const hf_request *r, const char *etag, bool compressed) {
+    char bytes[HF_ANSWER_KEY_MAX];
+    hf_str key;
+    if (r->keep_txn && r->status == 200 && key_of(r, bytes, &key))
+        hf_answers_keep(r->http->answers, key, r->keep_txn, etag, compressed, r->reply.data, r->reply.len);
+}
+
+static struct MHD_Response *response_of_kept(hf_request *r) {
+    hf_answer *a = r->kept;
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer_with_free_callback_cls(a->len, a->bytes, hf_answer_drop, a);
+    if (response)
+        r->kept = NULL; /* it is the response's now */
+    return response;
+}
+
 /* ---- CORS (the Fetch standard, section "CORS protocol") --------------------------------------------------------- */
 static const char *allowed_origin(const hf_request *r) {
     const char *origin = hf_request_header(r, "Origin");
@@ -173,16 +223,25 @@ static void add_headers(hf_request *r, struct MHD_Response *response, const char
 
 enum MHD_Result hf_reply_send(hf_request *r) {
     char etag[ETAG_BYTES];
-    bool tagged = etag_of(r, etag), compressed = false;
+    bool compressed = r->kept && r->kept->compressed;
+    if (r->kept)
+        memcpy(etag, r->kept->etag, sizeof etag);
+    bool tagged = r->kept || etag_of(r, etag);
     struct MHD_Response *response = r->stream;
     if (tagged && none_match(hf_request_header(r, "If-None-Match"), etag)) {
         r->status = 304;
+        compressed = false;
         hf_buf_clear(&r->reply);
+        hf_answer_drop(r->kept);
+        r->kept = NULL;
     }
+    if (r->kept && !(response = response_of_kept(r)))
+        return MHD_NO;
     if (!response) {
-        if (r->reply.len >= COMPRESS_FROM && !r->encoded &&
-            wants(hf_request_header(r, "Accept-Encoding"), "gzip", false))
+        if (r->reply.len >= COMPRESS_FROM && !r->encoded && wants_gzip(r))
             compressed = compress_reply(r);
+        if (tagged)
+            keep(r, etag, compressed);
         response = MHD_create_response_from_buffer(r->reply.len, r->reply.data, MHD_RESPMEM_MUST_FREE);
         if (!response)
             return MHD_NO;

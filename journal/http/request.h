@@ -43,6 +43,8 @@ typedef struct hf_request {
     int status;
     const char *content_type; /* default application/json */
     hf_buf reply;
+    struct hf_answer *kept;      /* instead of `reply`: one rendered before */
+    uint64_t keep_txn;           /* the reply may be kept for this transaction; 0: it may not */
     bool encoded;                /* the reply is compressed already */
     bool page;                   /* it is a file of the page */
     struct MHD_Response *stream; /* instead of `reply` */

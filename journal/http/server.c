@@ -200,8 +200,10 @@ hf_code hf_http_start(const hf_http_options *options, hf_http **ret, hf_err *ret
     http->exemplars = hf_exemplars_new();
     http->guards = hf_guards_new();
     http->watch = hf_watch_new(options->config);
+    http->answers = hf_answers_new();
     http->writes = hf_queue_new(sizeof(hf_write *), HF_HTTP_WRITES_MAX);
-    bool made = http->writes && http->watch && http->samples && http->merkle && http->exemplars && http->guards;
+    bool made = http->writes && http->watch && http->answers && http->samples && http->merkle && http->exemplars &&
+                http->guards;
     hf_code code = made ? hf_streams_new(http, &http->streams, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "HTTP");
     if (code == HF_OK)
         code = hf_tables_open(hf_http_store(http), HF_PROFILE_FULL, &http->tables, reterr);
@@ -246,6 +248,7 @@ void hf_http_stop(hf_http *http) {
     hf_tls_close(http->tls);
     hf_access_close(http->access);
     hf_watch_free(http->watch);
+    hf_answers_free(http->answers);
     hf_queue_free(http->writes);
     free(http);
 }

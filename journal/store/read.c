@@ -61,6 +61,8 @@ void hf_read_end(hf_read *read) {
     free(read);
 }
 
+uint64_t hf_read_txn(const hf_read *read) { return mdb_txn_id(read->txn); }
+
 hf_code hf_read_get(hf_read *read, hf_table table, hf_str key, hf_str *ret, hf_err *reterr) {
     const hf_table_row *row = &read->store->tables[table];
     MDB_val k = val(key), v;

@@ -82,6 +82,8 @@ hf_code hf_read_begin(hf_store *store, hf_read **ret, hf_err *reterr);
 /* The same, with every table that the store has opened before it (hf_store_table_as_is finds them then). */
 hf_code hf_read_begin_all(hf_store *store, hf_read **ret, hf_err *reterr);
 void hf_read_end(hf_read *read); /* NULL is fine */
+/* The last transaction that the snapshot holds: two snapshots of the same number are the same. */
+uint64_t hf_read_txn(const hf_read *read);
 /* Values borrow from the map until hf_read_end. NOT_FOUND leaves *ret alone and is not worth an error text. */
 hf_code hf_read_get(hf_read *read, hf_table table, hf_str key, hf_str *ret, hf_err *reterr);
 hf_code hf_read_get_u64(hf_read *read, hf_table table, uint64_t key, hf_str *ret, hf_err *reterr);

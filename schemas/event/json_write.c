@@ -16,8 +16,24 @@ static bool put_value(hf_buf *out, json_t *value) {
     return ok;
 }
 
+#define EACH_BYTE(b) (0x0101010101010101u * (b))
+
+/* Whether none of eight bytes is a control character, '"', '\\', DEL or not ASCII: the top bit of a byte shows it (Warren,
+ * Hacker's Delight, "Find first 0-byte"; a borrow may only find one too many, behind one that is there). */
+static bool are_plain(uint64_t w) {
+    uint64_t quote = w ^ EACH_BYTE('"'), slash = w ^ EACH_BYTE('\\');
+    uint64_t odd = w | (w - EACH_BYTE(0x20u)) | (quote - EACH_BYTE(1u)) | (slash - EACH_BYTE(1u)) | (w + EACH_BYTE(1u));
+    return !(odd & EACH_BYTE(0x80u));
+}
+
 static bool is_plain(hf_str s) {
-    for (uint32_t i = 0; i < s.len; i++) {
+    uint32_t i = 0;
+    for (uint64_t word; s.len - i >= sizeof word; i += (uint32_t)sizeof word) {
+        memcpy(&word, s.p + i, sizeof word);
+        if (!are_plain(word))
+            break;
+    }
+    for (; i < s.len; i++) {
         unsigned char c = (unsigned char)s.p[i];
         if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
             return false;
@@ -58,10 +74,19 @@ static void put_int(hf_buf *out, int64_t n) {
     hf_buf_put(out, at, (size_t)(text + sizeof text - at));
 }
 
+/* Whole numbers, and most are, without printf: digits and ".0", as jansson writes them. */
+static void put_real(hf_buf *out, double n) {
+    if (!(fabs(n) < 1e15) || n != trunc(n) || (n == 0 && signbit(n))) {
+        put_value(out, isfinite(n) ? json_real(n) : json_null());
+        return;
+    }
+    put_int(out, (int64_t)n);
+    hf_buf_put(out, ".0", 2);
+}
+
 static void put_time(hf_buf *out, int64_t wall_ms) {
     char text[HF_RFC3339_BYTES];
-    hf_str at = hf_str_of(hf_time_format(wall_ms, text));
-    put_text(out, at);
+    put_text(out, hf_str_of(hf_time_format(wall_ms, text)));
 }
 
 static void put_enum(hf_buf *out, const hf_field *f, int32_t index) {
@@ -110,7 +135,7 @@ static void put_field(hf_buf *out, const hf_field *f, const void *at) {
     case HF_K_I32: put_int(out, *(const int32_t *)at); break;
     case HF_K_I64: put_int(out, *(const int64_t *)at); break;
     case HF_K_TIME: put_time(out, *(const int64_t *)at); break;
-    case HF_K_F64: put_value(out, isfinite(*(const double *)at) ? json_real(*(const double *)at) : json_null()); break;
+    case HF_K_F64: put_real(out, *(const double *)at); break;
     case HF_K_ENUM: put_enum(out, f, *(const int32_t *)at); break;
     case HF_K_RECORD: hf_json_put(out, f->sub, at); break;
     case HF_K_OPTION: hf_json_put(out, f->sub, *(const void *const *)at); break;
@@ -121,6 +146,20 @@ static void put_field(hf_buf *out, const hf_field *f, const void *at) {
     }
 }
 
+/* Names are identifiers of the tables: nothing in them needs a second look. */
+static void put_name(hf_buf *out, char before, const char *name) {
+    size_t len = strlen(name);
+    char *to = (char *)hf_buf_reserve(out, len + 4);
+    if (!to)
+        return;
+    to[0] = before;
+    to[1] = '"';
+    memcpy(to + 2, name, len);
+    to[len + 2] = '"';
+    to[len + 3] = ':';
+    out->len += len + 4;
+}
+
 bool hf_json_put(hf_buf *out, const hf_type *type, const void *record) {
     const char *before = "{";
     for (uint32_t i = 0; i < type->field_count; i++) {
@@ -128,9 +167,7 @@ bool hf_json_put(hf_buf *out, const hf_type *type, const void *record) {
         const void *at = (const char *)record + f->offset;
         if (is_absent(f, at))
             continue;
-        hf_buf_puts(out, before);
-        put_text(out, hf_str_of(f->name));
-        hf_buf_puts(out, ":");
+        put_name(out, *before, f->name);
         put_field(out, f, at);
         before = ",";
     }

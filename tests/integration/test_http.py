@@ -1,5 +1,5 @@
 """The sidecar on a real fleet: shapes that users' scripts rely on, read-your-own-writes, live events, and hostile requests."""
-import json, os, socket, threading, time, urllib.request
+import json, os, socket, threading, time, urllib.error, urllib.request
 
 from fleet import Fleet, main, sleep_job, wait_for
 
@@ -110,6 +110,44 @@ def hostile_requests_are_refused_and_others_still_served():
             s.close()
 
 
+def what_is_kept_is_what_would_be_rendered():
+    """Answers of lists are kept until the journal changes: the same bytes and ETag as one that never is, and never an old one."""
+    import gzip
+
+    def get(f, query, **headers):
+        request = urllib.request.Request(f.http + "/api/v1/jobs?" + query, headers={k.replace("_", "-"): v for k, v in headers.items()})
+        try:
+            with urllib.request.urlopen(request) as answer:
+                body = answer.read()
+                return answer.status, gzip.decompress(body) if answer.headers["Content-Encoding"] == "gzip" else body, answer.headers["ETag"]
+        except urllib.error.HTTPError as e:
+            return e.code, e.read(), e.headers["ETag"]
+    with Fleet() as f:
+        f.journal()
+        answer = f.submit(*[dict(sleep_job(1, "kept-%04d" % i), name="n\u00e4me \"%d\" \\" % i, tags=["t%d" % (i % 3)]) for i in range(1000)])
+        assert answer["accepted"] == 1000, str(answer)[:500]
+        for query in ("limit=1000", "state=queued&limit=100", "sort=created&limit=300", "tag=t1&limit=500", "sort=-updated&limit=7"):
+            fresh = get(f, query + "&since=1970-01-02T00:00:00Z")  # with a time it is not kept
+            for _ in range(3):
+                assert get(f, query) == fresh, query
+                assert get(f, query, Accept_Encoding="gzip") == fresh, query
+                assert get(f, query, If_None_Match=fresh[2])[0] == 304
+            assert len(json.loads(fresh[1])["items"]) > 0, (query, fresh)
+        seen = []
+        for i in range(40):  # each write is in the list that is asked for next
+            f.submit(sleep_job(1, "more-%02d" % i))
+            answer = get(f, "sort=-created&limit=1")
+            assert json.loads(answer[1])["items"][0]["job_id"] == "more-%02d" % i and answer[2] not in seen, answer
+            assert get(f, "sort=-created&limit=1") == answer
+            seen.append(answer[2])
+        queries = ["limit=%d" % (1 + n % 150) for n in range(600)]  # more than are kept, from several clients at once
+        wanted = {q: get(f, q) for q in set(queries)}
+        wrong = []
+        threads = [threading.Thread(target=lambda n=n: wrong.extend(q for q in queries[n::4] if get(f, q) != wanted[q])) for n in range(4)]
+        [t.start() for t in threads], [t.join() for t in threads]
+        assert not wrong, wrong[:5]
+
+
 def live_events_resume_without_a_gap():
     with Fleet() as f:
         f.journal(), f.dispatch()
@@ -174,4 +212,4 @@ def metrics_are_prometheus_text():
 
 if __name__ == "__main__":
     main(the_older_shapes_are_kept, yaml_is_taken_where_the_content_type_says_so, hostile_requests_are_refused_and_others_still_served,
-         live_events_resume_without_a_gap, metrics_are_prometheus_text)
+         live_events_resume_without_a_gap, what_is_kept_is_what_would_be_rendered, metrics_are_prometheus_text)

@@ -1,4 +1,5 @@
 /* GET /api/v1/jobs, one job, its events and its log. */
+#include "journal/http/reply.h"
 #include "journal/http/shapes.h"
 #include "journal/http/stream.h"
 #include "journal/http/v1/v1.h"
@@ -39,7 +40,7 @@ void hf_handle_v1_jobs(hf_request *r) {
         return;
     }
     hf_v1_filter_of_query(r, &filter);
-    if (hf_look_at_jobs(r, &l))
+    if (hf_look_at_jobs(r, &l) && !hf_reply_kept(r, hf_read_txn(l.read)))
         put_page(r, &l, &filter, &page);
     hf_look_end(&l);
 }

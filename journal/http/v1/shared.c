@@ -40,7 +40,9 @@ void hf_v1_put_job(hf_buf *out, const hf_job *job, const hf_progress *progress) 
     if (out->failed || out->len == 0)
         return;
     out->len--; /* its closing brace */
-    hf_buf_printf(out, ",\"status\":\"%s\"", hf_state_status((hf_state)job->state));
+    hf_buf_puts(out, ",\"status\":\"");
+    hf_buf_puts(out, hf_state_status((hf_state)job->state));
+    hf_buf_puts(out, "\"");
     if (progress) {
         hf_buf_puts(out, ",\"progress\":");
         hf_json_put(out, &HF_TYPE_PROGRESS, progress);

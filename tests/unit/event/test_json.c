@@ -136,6 +136,55 @@ static void the_short_way_writes_the_same_text(void **state) {
     hf_buf_done(&text);
 }
 
+static void same_text(const hf_type *type, const void *record) {
+    hf_buf text;
+    hf_buf_init(&text, 1 << 20);
+    json_t *json = hf_json_of(type, record, 0);
+    char *wanted = json_dumps(json, JSON_COMPACT);
+    assert_true(hf_json_put(&text, type, record) && hf_buf_put(&text, "", 1));
+    assert_string_equal((const char *)text.data, wanted);
+    free(wanted);
+    json_decref(json);
+    hf_buf_done(&text);
+}
+
+/* Eight bytes are looked at together: what has to be escaped may stand at any place among them. */
+static void every_byte_at_every_place_is_written_the_same(void **state) {
+    (void)state;
+    char bytes[19];
+    for (int c = 0; c < 256; c++)
+        for (uint32_t at = 0; at < sizeof bytes; at++) {
+            memset(bytes, at % 2 ? 'a' : ' ', sizeof bytes);
+            bytes[at] = (char)c;
+            hf_progress p = {.phase = {bytes, sizeof bytes}};
+            same_text(&HF_TYPE_PROGRESS, &p);
+        }
+}
+
+static void times_and_numbers_are_written_the_same(void **state) {
+    (void)state;
+    const double reals[] = {0.0,
+                            -0.0,
+                            1,
+                            -1,
+                            0.5,
+                            1e14,
+                            1e15,
+                            -999999999999999.0,
+                            1e300,
+                            5e-324,
+                            100.25,
+                            __builtin_nan(""),
+                            __builtin_inf()};
+    const int64_t times[] = {1,        999, 1000, 86399999, 951782400000, 1700000000007, 1700000000070, 4102444799999,
+                             INT64_MAX};
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
+        for (size_t n = 0; n < sizeof times / sizeof *times; n++) {
+            hf_progress p = {.at = times[n], .percent = reals[i]};
+            same_text(&HF_TYPE_PROGRESS, &p);
+        }
+}
+
 static void empty_things_are_left_out_unless_full(void **state) {
     (void)state;
     hf_job job;
@@ -276,6 +325,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(there_and_back_is_the_same),
         TEST(the_short_way_writes_the_same_text),
+        cmocka_unit_test(every_byte_at_every_place_is_written_the_same),
+        cmocka_unit_test(times_and_numbers_are_written_the_same),
         TEST(empty_things_are_left_out_unless_full),
         TEST(shapes_people_see),
         TEST(errors_name_the_path),
