@@ -136,6 +136,11 @@ static void each_rule_has_its_error(void **state) {
     WITH((s.operation = S("ova-extract"), s.output_dir = HF_STR_NONE),
          "output_dir: required for operation ova-extract");
     WITH((s.operation = S("ova-validate"), s.vm_path = HF_STR_NONE), "vm_path: required for operation ova-validate");
+    WITH((s.operation = S("fs_repair"), s.output_dir = HF_STR_NONE), "output_dir: required for operation fs_repair");
+    WITH((s.operation = S("fs_repair"), s.parameters = S("{\"in_place\":true}")), "output_dir: in_place changes");
+    WITH((s.operation = S("lvm_repair"), s.parameters = S("{\"dry_run\":1}")), "parameters.dry_run: must be true");
+    WITH((s.operation = S("lvm_repair"), s.provider = S("vsphere")), "provider: lvm_repair works on disk images");
+    WITH((s.operation = S("fs_repair"), s.format = S("iso")), "format: \"iso\" is not one of:");
     WITH(s.provider = S("my cloud"), "provider: \"my cloud\"");
     WITH(s.endpoint = S("../x"), "endpoint: ");
     WITH(s.policy.retry_count = 6, "execution_policy.retry_count: 6 is out of range; give 0 to 5");
@@ -164,6 +169,12 @@ static void each_rule_has_its_error(void **state) {
     WITH(s.name = S("\xed\xa0\x80"), "name: is not UTF-8");
     WITH(s.name = S("\xe2\x82"), "name: is not UTF-8");
     WITH(s.name = S("\xf4\x90\x80\x80"), "name: is not UTF-8");
+    s = spec_of("/i/a.raw", "/out");
+    s.operation = S("fs_repair");
+    s.output_dir = HF_STR_NONE;
+    s.parameters = S("{\"dry_run\":true}");
+    expect_good(&s);
+    assert_int_equal(s.format.len, 0); /* the source's */
     s = spec_of("/i/a.raw", "/out");
     s.name = S("Büro ☃ 𝄞");
     expect_good(&s);
