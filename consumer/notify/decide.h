@@ -11,7 +11,8 @@
  *   retries   1, 2, 4, 8 … s (each a fifth more or less) to backoff_max_ms; as many as the webhook says, then failed and kept
  *   Retry-After of 429 and 503: nothing more to that endpoint until then, clamped to retry_after_max_ms
  *   breaker   after breaker_failures failures in a row nothing but one probe at a time, 1 s … breaker_max_ms apart
- *   queues    queue_max deliveries of an endpoint wait in memory; the rest waits in the outbox. An endpoint that is blocked takes none
+ *   queues    queue_max deliveries of an endpoint wait in memory (fewer where there are very many endpoints); the rest waits in the
+ *             outbox. An endpoint that is blocked takes none
  *   ordered   of a job's events to an endpoint one at a time, in log order
  *   age       older than max_age_ms is not sent but failed, with a record; a replay is sent whatever its age
  *   switched off: its events wait, up to max_age_ms

@@ -28,6 +28,7 @@ typedef struct item {
     uint32_t generation;
     uint8_t state;
     bool replay, orphan; /* orphan: not this hook's any more once it is through */
+    bool expired;        /* too old, or its entry is gone: not to be sent */
 } item;
 
 typedef struct chain { /* ordered: the last of a job's deliveries in memory */

@@ -72,6 +72,7 @@ uint32_t hf_item_pop(hf_decide *d, endpoint *e) {
 
 void hf_item_expired(hf_decide *d, uint32_t i) {
     d->items[i].state = ITEM_EXPIRED;
+    d->items[i].expired = true;
     d->items[i].next = NONE;
     if (d->expired == NONE)
         d->expired = i;

@@ -50,8 +50,8 @@ void hf_decide_tidy(hf_decide *d, int64_t wall_ms, int64_t mono_ms) {
             forgetting f = {d, p};
             if (p < e->lane_count && hf_lane_forget(&e->lanes[p], wall_ms - d->options.keep_ms, forgotten, &f))
                 e->dirty = true;
-            if (p < e->lane_count && e->lanes[p].done < least)
-                least = e->lanes[p].done;
+            hf_place done = p < e->lane_count ? e->lanes[p].done : 0; /* without a lane (no memory): nothing is */
+            least = done < least ? done : least;
         }
         hf_outbox_trim(d->outbox, p, least, mono_ms - d->options.grace_ms, held, d);
     }

@@ -13,8 +13,11 @@ static bool too_old(const hf_decide *d, const hf_outbox_entry *entry, int64_t wa
     return wall_ms - entry->at > d->options.max_age_ms;
 }
 
+/* Of half the pool each has its share, so that many that are slow leave room for the others. */
 static bool has_room(const hf_decide *d, const endpoint *e) {
-    return e->queued < d->options.queue_max && e->reporting < REPORTING_MAX;
+    uint32_t share = POOL_MAX / 2 / (HASH_COUNT(d->endpoints) + 1);
+    uint32_t most = share > BLOCKED_QUEUE ? share : BLOCKED_QUEUE;
+    return e->queued < (most < d->options.queue_max ? most : d->options.queue_max) && e->reporting < REPORTING_MAX;
 }
 
 static bool is_shut(const endpoint *e) { return !e->webhook->enabled || (e->opens && e->queued >= BLOCKED_QUEUE); }
@@ -142,14 +145,15 @@ static bool may_send(const hf_decide *d, const endpoint *e, int64_t mono_ms) {
            e->in_flight < (e->opens ? 1 : d->options.endpoint_in_flight);
 }
 
-static void start(hf_decide *d, uint32_t i, bool expired, hf_decide_send *ret) {
+static void start(hf_decide *d, uint32_t i, int64_t wall_ms, hf_decide_send *ret) {
     item *it = &d->items[i];
     endpoint *e = it->endpoint;
     const hf_outbox_entry *entry = hf_outbox_seek(d->outbox, it->partition, it->place);
     if (entry && entry->place != it->place)
         entry = NULL;
+    it->expired |= !entry || (!it->replay && too_old(d, entry, wall_ms));
     it->state = ITEM_SENDING;
-    it->attempt += !expired && entry;
+    it->attempt += !it->expired;
     e->queued--;
     e->in_flight++;
     d->in_flight++;
@@ -160,15 +164,14 @@ static void start(hf_decide *d, uint32_t i, bool expired, hf_decide_send *ret) {
                             .place = it->place,
                             .partition = it->partition,
                             .attempt = it->attempt,
-                            .expired = expired || !entry};
+                            .expired = it->expired};
 }
 
 bool hf_decide_next(hf_decide *d, int64_t wall_ms, int64_t mono_ms, hf_decide_send *ret) {
-    (void)wall_ms;
     if (d->expired != NONE) {
         uint32_t i = d->expired;
         d->expired = d->items[i].next;
-        start(d, i, true, ret);
+        start(d, i, wall_ms, ret);
         return true;
     }
     endpoint *e, *next;
@@ -182,7 +185,7 @@ bool hf_decide_next(hf_decide *d, int64_t wall_ms, int64_t mono_ms, hf_decide_se
         }
         if (!may_send(d, e, mono_ms))
             continue;
-        start(d, hf_item_pop(d, e), false, ret);
+        start(d, hf_item_pop(d, e), wall_ms, ret);
         DL_DELETE(d->active, e); /* the others first, before it has its next turn */
         DL_APPEND(d->active, e);
         return true;
@@ -219,10 +222,13 @@ void hf_decide_unsent(hf_decide *d, uint64_t tag) {
         let_go(d, (uint32_t)tag);
         return;
     }
-    it->attempt--;
+    it->attempt -= !it->expired;
     it->endpoint->queued++;
     d->under_way[it->partition]--;
-    hf_item_ready(d, (uint32_t)tag, true);
+    if (it->expired)
+        hf_item_expired(d, (uint32_t)tag);
+    else
+        hf_item_ready(d, (uint32_t)tag, true);
 }
 
 /* ---- outcomes -------------------------------------------------------------------------------------------------------------------- */
@@ -251,6 +257,8 @@ static void note_answer(hf_decide *d, endpoint *e, const hf_post_outcome *o, int
         e->failures = e->opens = 0;
     } else
         note_failure(d, e, mono_ms);
+    if (o->class == HF_POST_GONE) /* nothing more, while the record that switches it off is on its way */
+        e->blocked_until = mono_ms + d->options.breaker_max_ms;
     if (o->retry_after_ms > 0) {
         int64_t most = d->options.retry_after_max_ms;
         int64_t until = mono_ms + (o->retry_after_ms < most ? o->retry_after_ms : most);
