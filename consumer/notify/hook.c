@@ -179,11 +179,10 @@ static hf_code loop(hook *h, const volatile sig_atomic_t *stop, hf_err *reterr) 
     while (!*stop) {
         bool more = false;
         hf_code code = turn(h, &more, reterr);
-        if (code != HF_OK && hf_code_policy(code) != HF_POLICY_RETRY)
-            return code;
+        if (code != HF_OK && (h->failed || hf_code_policy(code) != HF_POLICY_RETRY))
+            return code; /* a record that could not be taken in is read again at the next start, and only then */
         if (code != HF_OK)
             HF_LOG_ERR(WARN, "turn", reterr, {"policy", HF_V_Z("retry")});
-        h->failed = HF_OK;
         sleep_until_news(h, code != HF_OK ? 100 : more ? 0 : wait_ms(h));
     }
     return HF_OK;

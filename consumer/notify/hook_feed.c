@@ -84,6 +84,8 @@ void hook_on_record(void *ctx, const hf_log_record *r) {
 /* ---- the store ------------------------------------------------------------------------------------------------------------ */
 bool hook_on_seal(void *ctx, hf_changes *changes) {
     hook *h = ctx;
+    if (h->failed)
+        return false; /* what could not be taken in must not count as read */
     hf_decide_tidy(h->core, hook_wall(h), hook_mono(h));
     return hf_decide_seal(h->core, changes, h->deliveries_table) && hf_outbox_seal(h->outbox, changes, h->outbox_table);
 }
