@@ -23,6 +23,17 @@ include-operation-id = ["v1_submit", "jobs_submit", "job_create"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 413, 414, 429]
 checks.negative_data_rejection.enabled = false
 
+# A webhook's times and secrets have bounds that its schema leaves to the answer, and a secret needs a place to be kept (422); a trial needs
+# hyperhook beside the sidecar (501).
+[[operations]]
+include-operation-id = ["webhook_create", "v1_webhook_create", "v1_webhook_replace", "v1_webhook_merge"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 414, 422, 429]
+
+[[operations]]
+include-operation-id = ["webhook_test"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 414, 422, 429, 501]
+checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", 501]
+
 # The older paths ignore what they do not know, as they always did; and 1.0 is an integer for a schema, not for them.
 [[operations]]
 include-operation-id = ["jobs_query", "jobs_list", "jobs_cancel", "schedule_create", "schedule_update"]
@@ -38,6 +49,8 @@ def judged(telling=frozenset(("cursor", "as_of", "from", "to", "tree_size", "exp
     found = [o["operationId"] for methods in paths.values() for o in methods.values() if telling & {p["name"] for p in o["parameters"]}]
     # What a schedule's members mean, and those of its job, no schema can say either.
     found += ["v1_schedule_create", "v1_schedule_replace", "v1_schedule_merge"]
+    # Nor which actions go with which target, and which kinds of limits there are.
+    found += ["v1_control", "v1_limit", "v1_limit_set", "v1_limit_remove"]
     return found + ["v1_download_jobs", "v1_job_cancel", "v1_job_retry", "worker_create", "v1_jobs_cancel", "v1_jobs_retry", "v1_jobs_delete"]
 
 

@@ -5,10 +5,20 @@
 #include "schemas/event/json_submission.h"
 #include "schemas/job/propose.h"
 
+/* For JSON Schema 7.0 is an integer, and some clients write it so. */
+static bool read_whole(const json_t *value, json_int_t *ret) {
+    double n = json_number_value(value);
+    if (!json_is_number(value) || n < -1e15 || n > 1e15 || n != (double)(json_int_t)n)
+        return false;
+    *ret = (json_int_t)n;
+    return true;
+}
+
 /* Bytes a second: a number, or a text such as "50MiB/s". */
 static bool read_bandwidth(const json_t *value, int64_t *ret) {
-    if (json_is_integer(value)) {
-        *ret = json_integer_value(value);
+    json_int_t number;
+    if (json_is_integer(value) || read_whole(value, &number)) {
+        *ret = json_is_integer(value) ? json_integer_value(value) : number;
         return *ret >= 0;
     }
     return json_is_string(value) &&
@@ -23,8 +33,8 @@ static hf_code read_body(const json_t *body, hf_ev_adjusted *ret, hf_err *reterr
     if (!json_is_object(body) || (!priority && !limit) || json_object_size(body) > known)
         return hf_fail(reterr, HF_E_INVALID,
                        "the body must have priority, bandwidth_limit or both, may have reason, and nothing else");
-    json_int_t number = priority ? json_integer_value(priority) : HF_PRIORITY_DEFAULT;
-    if ((priority && !json_is_integer(priority)) || number < HF_PRIORITY_HIGHEST || number > HF_PRIORITY_LOWEST)
+    json_int_t number = HF_PRIORITY_DEFAULT;
+    if ((priority && !read_whole(priority, &number)) || number < HF_PRIORITY_HIGHEST || number > HF_PRIORITY_LOWEST)
         return hf_fail(reterr, HF_E_INVALID, "priority must be %d (highest) to %d", HF_PRIORITY_HIGHEST,
                        HF_PRIORITY_LOWEST);
     if (limit && !read_bandwidth(limit, &ret->bandwidth_limit))
