@@ -9,6 +9,7 @@
 #include "producer/dispatch/decide.h"
 #include "producer/dispatch/grants.h"
 #include "producer/dispatch/intake_stage.h"
+#include "producer/dispatch/limit_list.h"
 #include "producer/dispatch/states.h"
 #include "producer/dispatch/states_catchup.h"
 #include "producer/schedule/keeper.h"
@@ -28,9 +29,12 @@ enum {
     IDLE_MS = 1000,
     CATCHUP_MS = 10, /* between steps of catching up with job-states */
     STOP_MS = 5000,
+    SETTLE_AGAIN_MS = 5000, /* after limits of the configuration were not acknowledged */
     OWNED_WORDS = 16,
     FOLD_VERSION_LAYOUT = 2,
 };
+
+#define TAG_LIMITS (UINT64_C(1) << 60)
 
 typedef struct dispatcher {
     const hf_config *config;
@@ -40,8 +44,10 @@ typedef struct dispatcher {
     hf_codec *codec;
     hf_follow *follow;
     hf_dispatch *core;
-    hf_freer *freer;    /* of grants of limits */
-    int32_t partitions; /* of limits */
+    hf_freer *freer;       /* of grants of limits */
+    int32_t partitions;    /* of limits */
+    hf_limit_list *limits; /* of the configuration; NULL: it says nothing of them */
+    int64_t settle_ms;     /* monotonic: when to make the topic agree with them; INT64_MAX: it does */
     hf_intake_stage *intake;
     hf_keeper *keeper;   /* schedules */
     hf_states *states;   /* NULL: not published */
@@ -113,6 +119,9 @@ static void on_control(dispatcher *d, const hf_log_record *r) {
 
 static void on_limit(void *ctx, const hf_limit_change *c) {
     dispatcher *d = ctx;
+    if (d->ready && c->verdict != HF_LV_ACCEPTED && c->event->kind == HF_LIMIT_SET)
+        HF_LOG(WARN, "limit-refused", {"limit", HF_V_STR(c->event->key)}, {"by", HF_V_STR(c->event->by)},
+               {"why", HF_V_Z(hf_limit_verdict_sentence(c->verdict))});
     if (!hf_freer_change(d->freer, c, mono(d)))
         fail_later(d, hf_fail(&d->err, HF_E_NO_MEMORY, "watching limit %.*s", HF_STR_ARG(c->event->key)));
 }
@@ -164,6 +173,14 @@ static bool watch_live(void *ctx, const hf_job *job) {
     return d->failed == HF_OK;
 }
 
+static void limit_reported(dispatcher *d, const hf_report *report) {
+    if (report->error == HF_OK)
+        return;
+    HF_LOG(WARN, "limit-not-acknowledged", {"error", HF_V_Z(hf_code_name(report->error))},
+           {"detail", HF_V_Z(report->detail)});
+    d->settle_ms = mono(d) + SETTLE_AGAIN_MS;
+}
+
 static void on_report(void *ctx, uint64_t tag, const hf_report *report) {
     dispatcher *d = ctx;
     if (hf_intake_stage_tag(tag))
@@ -172,6 +189,8 @@ static void on_report(void *ctx, uint64_t tag, const hf_report *report) {
         hf_states_report(d->states, tag, report);
     else if (hf_keeper_tag(tag))
         hf_keeper_report(d->keeper, tag, report);
+    else if (tag == TAG_LIMITS)
+        limit_reported(d, report);
     else if (report->error != HF_OK) /* a decision: decide.h repeats it while it is still due */
         HF_LOG(WARN, "decision-not-acknowledged", {"error", HF_V_Z(hf_code_name(report->error))},
                {"detail", HF_V_Z(report->detail)});
@@ -217,6 +236,45 @@ static hf_code free_grants(dispatcher *d, hf_err *reterr) {
                {"attempt", HF_V_INT(due[i].attempt)}, {"reason", HF_V_STR(due[i].reason)});
     }
     return HF_OK;
+}
+
+/* ---- limits of the configuration ----------------------------------------------------------------------- */
+static hf_code publish_limit(void *ctx, hf_limit_event *set, hf_err *reterr) {
+    dispatcher *d = ctx;
+    set->at = hf_wall_ms(d->clock);
+    hf_buf_clear(&d->out);
+    hf_code code = hf_encode(d->codec, HF_SCHEMA_LIMIT, set, &d->out, reterr);
+    if (code == HF_OK)
+        code = hf_klog_produce(d->log, HF_TOPIC_LIMITS, -1, set->key, hf_buf_str(&d->out), "LimitEvent", NULL, 0,
+                               TAG_LIMITS, reterr);
+    if (code == HF_OK)
+        HF_LOG(INFO, "limit-of-configuration", {"limit", HF_V_STR(set->key)}, {"max", HF_V_INT(set->max)});
+    return code;
+}
+
+typedef struct settling {
+    dispatcher *d;
+    hf_code code;
+    hf_err *err;
+} settling;
+
+static bool settle_limit(void *ctx, const hf_limit *limit) {
+    settling *s = ctx;
+    s->code = hf_limit_list_seen(s->d->limits, limit, publish_limit, s->d, s->err);
+    return s->code == HF_OK;
+}
+
+/* What could not be produced now, or is not acknowledged, differs still when it is looked at again. */
+static hf_code settle_limits(dispatcher *d, hf_err *reterr) {
+    settling s = {d, HF_OK, reterr};
+    d->settle_ms = INT64_MAX;
+    hf_limit_list_begin(d->limits);
+    hf_replica_each_limit(hf_follow_replica(d->follow), settle_limit, &s);
+    if (s.code == HF_OK)
+        s.code = hf_limit_list_rest(d->limits, publish_limit, d, reterr);
+    if (s.code != HF_OK)
+        d->settle_ms = mono(d) + SETTLE_AGAIN_MS;
+    return s.code == HF_E_LOG_QUEUE_FULL ? HF_OK : s.code;
 }
 
 static void take_ownership(dispatcher *d) {
@@ -270,6 +328,8 @@ static hf_code turn(dispatcher *d, bool *ret_more, hf_err *reterr) {
         code = propose_due(d, reterr);
     if (code == HF_OK && d->ready && fed < FEED_MAX && hf_freer_next_ms(d->freer) <= mono(d))
         code = free_grants(d, reterr);
+    if (code == HF_OK && d->ready && fed < FEED_MAX && d->settle_ms <= mono(d))
+        code = settle_limits(d, reterr);
     if (code == HF_OK && may_tick(d) && fed < FEED_MAX && hf_keeper_idle_ms(d->keeper) == 0)
         code = hf_keeper_step(d->keeper, &ticks_more, reterr);
     bool catching_up = d->ready && d->catchup && hf_catchup_step(d->catchup);
@@ -290,6 +350,8 @@ static int wait_ms(const dispatcher *d) {
         until = hf_dispatch_next_ms(d->core);
     if (d->ready && hf_freer_next_ms(d->freer) < until)
         until = hf_freer_next_ms(d->freer);
+    if (d->ready && d->settle_ms < until)
+        until = d->settle_ms;
     if (d->states && hf_states_next_ms(d->states) < until)
         until = hf_states_next_ms(d->states);
     if (may_tick(d) && hf_keeper_idle_ms(d->keeper) < until - now)
@@ -362,7 +424,10 @@ static hf_code open_all(dispatcher *d, const char *id, hf_err *reterr) {
     d->freer = hf_freer_new(&freer);
     if (!d->core || !d->freer)
         return hf_fail(reterr, HF_E_NO_MEMORY, "starting");
-    hf_code code = hf_registry_codec(d->config, HF_REGISTRY_WRITES_ALL, NULL, &d->registry, &d->codec, reterr);
+    hf_code code = hf_limit_list_read(d->config, &d->limits, reterr);
+    d->settle_ms = d->limits ? 0 : INT64_MAX;
+    if (code == HF_OK)
+        code = hf_registry_codec(d->config, HF_REGISTRY_WRITES_ALL, NULL, &d->registry, &d->codec, reterr);
     if (code == HF_OK)
         code = hf_klog_open(d->config, d->me, true, 30000, &d->log, reterr);
     if (code != HF_OK)
@@ -399,6 +464,7 @@ static void close_all(dispatcher *d) {
     hf_keeper_free(d->keeper);
     hf_dispatch_free(d->core);
     hf_freer_free(d->freer);
+    hf_limit_list_free(d->limits);
     hf_codec_free(d->codec);
     hf_registry_link_free(d->registry);
     hf_arena_done(&d->arena);

@@ -94,5 +94,23 @@ def a_limit_is_changed_while_it_works():
         assert most_at_once(f, ["l%d" % i for i in range(4)]) == 3
 
 
+def the_configurations_limits_are_what_counts():
+    with Fleet() as f:
+        f.journal()
+        put(f, "tag/asked", 5)
+        first = f.dispatch("d1", limits=json.dumps({"tag/lab": 2, "endpoint/vc1": 3}))
+        kept = lambda: {l["key"]: l["max"] for l in f.request("GET", "/api/v1/limits")[1]["items"]}
+        wait_for("both to be set", lambda: kept() == {"tag/lab": 2, "endpoint/vc1": 3, "tag/asked": 5}, 20)
+        put(f, "tag/lab", 9, 409)
+        first.stop()
+        second = f.dispatch("d1", limits=json.dumps({"tag/lab": 4}))
+        wait_for("one changed, one gone", lambda: kept() == {"tag/lab": 4, "tag/asked": 5}, 20)
+        second.stop()
+        bad = f.dispatch("d1", wait=False, limits=json.dumps({"worker/w1": 1, "tag/lab": -1}))
+        bad.process.wait(20)
+        assert bad.process.returncode == 78 and "limits.worker/w1" in bad.tail() and "limits.tag/lab" in bad.tail(), bad.tail()
+
+
 if __name__ == "__main__":
-    main(never_more_at_once_whatever_the_number_of_workers, grants_of_a_killed_worker_come_back, a_limit_is_changed_while_it_works)
+    main(never_more_at_once_whatever_the_number_of_workers, grants_of_a_killed_worker_come_back, a_limit_is_changed_while_it_works,
+         the_configurations_limits_are_what_counts)
