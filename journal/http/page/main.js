@@ -11,10 +11,11 @@ import { log } from "./log.js";
 import { overview } from "./overview.js";
 import { schedules } from "./schedules.js";
 import { submit } from "./submit.js";
+import { webhooks } from "./webhooks.js";
 import { workers } from "./workers.js";
 
-const views = { overview, jobs, job, submit, schedules, workers, dead, log, audit };
-const sections = [["overview", "Overview"], ["jobs", "Jobs"], ["submit", "Submit"], ["schedules", "Schedules"], ["workers", "Workers"], ["dead", "Dead letters"], ["log", "Log"], ["audit", "Audit"]];
+const views = { overview, jobs, job, submit, schedules, workers, webhooks, dead, log, audit };
+const sections = [["overview", "Overview"], ["jobs", "Jobs"], ["submit", "Submit"], ["schedules", "Schedules"], ["workers", "Workers"], ["webhooks", "Webhooks"], ["dead", "Dead letters"], ["log", "Log"], ["audit", "Audit"]];
 const main = document.getElementById("main");
 let leave = null, turn = 0;
 
