@@ -69,7 +69,7 @@ async function all(main, live) {
       ["Last", (w) => w.last_delivery ? [badge(w.last_delivery.outcome), " ", when(w.last_delivery.at)] : "never"],
       ["Delivered", (w) => count(w.deliveries.delivered), "num"],
       ["Failed, waiting", (w) => count(w.failed_waiting), "num"],
-      ["", (w) => buttons(w, load)],
+      ["Actions", (w) => buttons(w, load)],
     ], items) : h("p", {}, "No webhook is told of anything yet."));
   }
   main.replaceChildren(h("h1", {}, "Webhooks"), list, h("h2", {}, "Add"), form(load));

@@ -146,6 +146,29 @@ async function adjust() {
   await p.click("Cancel");
 }
 
+// A webhook by the form; a trial that is refused, as it really was; switched off by keyboard and on again; its deliveries.
+async function webhooks() {
+  const row = async (what, seconds) => until("the list to say " + what, async () => (await p.text("main tbody").catch(() => "")).includes(what), seconds);
+  await p.turn("#/webhooks");
+  await p.page.type("[name=url]", "http://127.0.0.1:9/hook");
+  await p.page.type("[name=id]", "billing");
+  await p.page.click('[name="job.completed"]');
+  await p.click("Add", "main");
+  await row("billing", 10);
+  must((await p.text("main tbody")).includes("job.completed"), "the list does not say which events");
+  await p.page.click('[aria-label="Test billing"]');
+  await until("the trial's outcome", async () => (await p.text("body")).includes("billing: not delivered"), 20);
+  await p.page.focus('[aria-label="Disable billing"]');
+  await p.page.keyboard.press("Enter");
+  await row("disabled", 10);
+  await p.page.click('[aria-label="Enable billing"]');
+  await until("it to be on again", async () => (await p.count('[aria-label="Disable billing"]')) === 1, 10);
+  await p.turn("#/webhooks/billing");
+  await p.says("No deliveries");
+  await p.click("Replay what failed", "main");
+  await until("that nothing failed", async () => (await p.text("body")).includes("Nothing failed"), 10);
+}
+
 // What test_page.py put onto the topic that nobody can read: one that is no text, one that is no whole JSON.
 async function deadLetters() {
   await until("the count in the navigation", async () => (await p.text("nav")).includes("Dead letters (2)"), 20);
@@ -193,7 +216,7 @@ async function look(name) {
 }
 
 async function lookAtAll(id) {
-  const views = { overview: "#/overview", jobs: "#/jobs", job: "#/job/" + id, submit: "#/submit", schedules: "#/schedules", schedule: "#/schedules/nightly", workers: "#/workers", log: "#/log", audit: "#/audit", "audit-job": "#/audit?job=" + id };
+  const views = { overview: "#/overview", jobs: "#/jobs", job: "#/job/" + id, submit: "#/submit", schedules: "#/schedules", schedule: "#/schedules/nightly", workers: "#/workers", webhooks: "#/webhooks", webhook: "#/webhooks/billing", log: "#/log", audit: "#/audit", "audit-job": "#/audit?job=" + id };
   for (const [name, hash] of Object.entries(views)) {
     await p.turn(hash);
     await look(name);
@@ -225,11 +248,15 @@ try {
   await schedule();
   await controls();
   await adjust();
+  await webhooks();
   await deadLetters();
   await lookAtAll(id);
   await p.turn("#/schedules/nightly");
   await p.click("Delete", "main");
   await until("it to be gone", async () => (await p.text()).includes("There are no schedules yet"));
+  await p.turn("#/webhooks");
+  await p.click("Delete", "main tbody");
+  await until("no webhook", async () => (await p.text()).includes("No webhook is told"), 10);
   await keyboard();
   (await p.policyRefused()).forEach((r) => p.wrong.push("refused by the policy: " + r));
   must(p.wrong.length === 0, "wrong on the page:\n  " + [...new Set(p.wrong)].join("\n  "));
