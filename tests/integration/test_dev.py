@@ -2,9 +2,10 @@
 
 Ports are 0 everywhere, state directories are our own, every process is ended by its pid.
 """
-import json, os, shutil, signal, socket, subprocess, tempfile, time
+import base64, hashlib, hmac, json, os, shutil, signal, socket, subprocess, tempfile, time
 
 from fleet import BIN, main, skip, wait_for
+from webhook_receiver import Receiver
 
 CTL = os.path.join(BIN, "hyperctl")
 
@@ -13,7 +14,7 @@ class Dev:
     """A running `hyperctl dev`; its ready file is in .ready."""
 
     def __init__(self, *args, state=None, workers=1, wait=True, ctl=CTL):
-        for name in ("hyperjournal", "hyperdispatch", "hyperworker") if ctl == CTL else ():
+        for name in ("hyperjournal", "hyperdispatch", "hyperhook", "hyperworker") if ctl == CTL else ():
             if not os.path.exists(os.path.join(BIN, name)):
                 skip(name + " is not built")
         self.dir = tempfile.mkdtemp(prefix="hf-dev-")
@@ -53,7 +54,7 @@ class Dev:
     @staticmethod
     def all_pids(ready):
         p = ready["pids"]
-        return [p["hyperjournal"], p["hyperdispatch"]] + p["hyperworker"]
+        return [p["hyperjournal"], p["hyperdispatch"], p["hyperhook"]] + p["hyperworker"]
 
     def ctl(self, *args, check=True, input=None):
         run = subprocess.run([CTL, *args], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, input=input or "", timeout=120)
@@ -108,7 +109,7 @@ while :; do sleep 0.1; done
         self.dir = tempfile.mkdtemp(prefix="hf-dev-actors-")
         self.ctl = os.path.join(self.dir, "hyperctl")
         shutil.copy(CTL, self.ctl)
-        for name in ("hyperjournal", "hyperdispatch", "hyperworker"):
+        for name in ("hyperjournal", "hyperdispatch", "hyperhook", "hyperworker"):
             path = os.path.join(self.dir, name)
             with open(path, "w") as f:
                 f.write(self.BODY % before.get(name, ""))
@@ -255,6 +256,49 @@ def ctrl_c_leaves_nothing():
         assert all(gone(p) for p in everybody)
 
 
+def told(receiver, event):
+    """(job's name, webhook-id) of each delivery of that event, in order."""
+    bodies = [(json.loads(r.body), r.headers) for r in list(receiver.requests)]
+    return [(b["data"]["job_name"], h["webhook-id"]) for b, h in bodies if b["event"] == event]
+
+
+def a_webhook_is_told_with_a_signature_and_its_secret_stays_here():
+    state = tempfile.mkdtemp(prefix="hf-dev-state-")
+    receiver = Receiver()
+    try:
+        with Dev(state=state) as d:
+            secret = os.path.join(d.dir, "ops.secret")
+            with open(secret, "w") as f:
+                f.write("whsec_" + base64.b64encode(b"k" * 32).decode() + "\n")
+            os.chmod(secret, 0o600)
+            d.ctl("webhook", "add", receiver.url + "/status/200", "--id", "ops", "--event", "job.completed", "--secret-file", secret)
+            kept = os.path.join(state, "webhook-secrets.json")
+            assert os.stat(kept).st_mode & 0o777 == 0o600 and "whsec_" in open(kept).read()
+            assert d.ctl("webhook", "test", "ops").returncode == 0
+            d.ctl("submit", "-", "--wait", input='{"name":"first","operation":"sleep","parameters":{"ms":1}}')
+            wait_for("the first delivery", lambda: told(receiver, "job.completed"), 30)
+            request = receiver.requests[-1]
+            signed = "%s.%s." % (request.headers["webhook-id"], request.headers["webhook-timestamp"])
+            proper = hmac.new(b"k" * 32, signed.encode() + request.body, hashlib.sha256).digest()
+            assert request.headers["webhook-signature"] == "v1," + base64.b64encode(proper).decode(), request.headers
+
+            os.kill(d.ready["pids"]["hyperhook"], signal.SIGKILL)
+            d.ctl("submit", "-", "--wait", input='{"name":"second","operation":"sleep","parameters":{"ms":1}}')
+            wait_for("another hook", lambda: d.read_ready()["pids"]["hyperhook"] != d.ready["pids"]["hyperhook"], 30)
+            wait_for("the second delivery", lambda: "second" in dict(told(receiver, "job.completed")), 60)
+            assert d.stop() == 0, d.said()
+        with Dev(state=state) as d:  # webhooks, secrets and what was delivered are still known
+            d.ctl("submit", "-", "--wait", input='{"name":"third","operation":"sleep","parameters":{"ms":1}}')
+            wait_for("the third delivery", lambda: "third" in dict(told(receiver, "job.completed")), 60)
+            deliveries = told(receiver, "job.completed")
+            assert len(set(deliveries)) == 3 and len(set(id for _, id in deliveries)) == 3, deliveries
+            assert deliveries.count(deliveries[0]) == 1, "told again, though it was settled: %s" % deliveries
+            assert d.stop() == 0
+    finally:
+        receiver.close()
+        shutil.rmtree(state, ignore_errors=True)
+
+
 def state_survives(how):
     state = tempfile.mkdtemp(prefix="hf-dev-state-")
     try:
@@ -385,6 +429,7 @@ def a_child_that_cannot_start_is_told_with_its_words():
 if __name__ == "__main__":
     main(the_ready_file_says_where_everything_is, jobs_come_in_by_kafka_and_by_http_and_an_image_is_exported, statuses_tell_what_happened,
          a_killed_child_is_started_again_and_watch_outlives_the_sidecar, nothing_is_left_after_kill_9_of_hyperctl, ctrl_c_leaves_nothing,
+         a_webhook_is_told_with_a_signature_and_its_secret_stays_here,
          a_state_directory_is_gone_on_with_and_offsets_agree, a_state_directory_survives_kill_9_of_everything,
          a_replica_that_saw_more_than_the_journal_kept_is_folded_anew, a_program_that_is_not_there_is_named, a_program_that_keeps_dying_at_the_start_ends_the_fleet, a_second_signal_kills_who_does_not_end,
          a_flood_of_output_reaches_the_log_and_not_the_terminal, two_fleets_run_at_once_and_a_taken_place_is_refused_by_name, a_child_that_cannot_start_is_told_with_its_words)

@@ -167,6 +167,8 @@ static hf_code open_all(hf_dev *dev, hf_err *reterr) {
     if (code)
         return code;
     snprintf(dev->journal_dir, sizeof dev->journal_dir, "%s/journal", dev->state.dir);
+    if (!*hf_config_str(dev->ctl->config, HF_C_WEBHOOK_SECRETS))
+        snprintf(dev->secrets_file, sizeof dev->secrets_file, "%s/webhook-secrets.json", dev->state.dir);
     code = catch_signals(dev, reterr);
     if (!code)
         code = start_broker(dev, reterr);

@@ -52,7 +52,8 @@ static hf_code add_settings(hf_dev *dev, hf_child *child, hf_err *reterr) {
     static const char *const soft[][2] = {{"dev", "true"},
                                           {"worker.sleep_operation", "true"},
                                           {"kafka.fetch.wait.max.ms", "10"},
-                                          {"worker.drain_timeout", "5s"}};
+                                          {"worker.drain_timeout", "5s"},
+                                          {"webhook.allow_private", "true"}}; /* receivers are on this machine, too */
     const char *const hard[][2] = {
         {"fleet", "dev"}, {"kafka.bootstrap.servers", dev->kafka}, {"state_dir", dev->state.dir}};
     const char *config = hf_args_get(&dev->ctl->args, HF_OPT_CONFIG);
@@ -61,6 +62,8 @@ static hf_code add_settings(hf_dev *dev, hf_child *child, hf_err *reterr) {
         code = hf_child_arg(child, reterr, "%s", config);
     for (size_t i = 0; !code && i < HF_ARRAY_LEN(soft); i++)
         code = set(child, soft[i][0], soft[i][1], reterr);
+    if (!code && *dev->secrets_file)
+        code = set(child, "webhook.secrets_file", dev->secrets_file, reterr);
     size_t cursor = 0;
     for (const char *given; !code && (given = hf_args_next(&dev->ctl->args, HF_OPT_SET, &cursor));)
         if (!(code = hf_child_arg(child, reterr, "--set")))
@@ -86,6 +89,8 @@ hf_code hf_dev_make_children(hf_dev *dev, long workers, hf_err *reterr) {
     hf_code code = make_child(dev, "hyperjournal", "hyperjournal", reterr);
     if (!code)
         code = set(&dev->children[HF_DEV_JOURNAL], "http.listen", dev->http, reterr);
+    if (!code)
+        code = make_child(dev, "hyperhook", "hyperhook", reterr);
     if (!code)
         code = make_child(dev, "hyperdispatch", "hyperdispatch", reterr);
     for (long i = 1; !code && i <= workers; i++) {
@@ -283,7 +288,7 @@ void hf_dev_stop(hf_dev *dev) {
     int64_t drain = hf_config_int(dev->ctl->config, HF_C_WORKER_DRAIN);
     if (dev->child_count == 0)
         return;
-    end_some(dev, HF_DEV_DISPATCH, dev->child_count, drain + STOP_MS);
+    end_some(dev, HF_DEV_HOOK, dev->child_count, drain + STOP_MS);
     settle(dev);
     end_some(dev, HF_DEV_JOURNAL, HF_DEV_JOURNAL + 1, STOP_MS);
 }

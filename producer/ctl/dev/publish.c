@@ -9,9 +9,9 @@ static json_t *pids(const hf_dev *dev) {
     json_t *workers = json_array();
     for (size_t i = HF_DEV_WORKER; workers && i < dev->child_count; i++)
         json_array_append_new(workers, json_integer(dev->children[i].pid));
-    return json_pack("{s:i,s:i,s:i,s:o}", "hyperctl", (int)getpid(), "hyperjournal",
+    return json_pack("{s:i,s:i,s:i,s:i,s:o}", "hyperctl", (int)getpid(), "hyperjournal",
                      (int)dev->children[HF_DEV_JOURNAL].pid, "hyperdispatch", (int)dev->children[HF_DEV_DISPATCH].pid,
-                     "hyperworker", workers);
+                     "hyperhook", (int)dev->children[HF_DEV_HOOK].pid, "hyperworker", workers);
 }
 
 hf_code hf_dev_publish(hf_dev *dev, hf_err *reterr) {
@@ -58,7 +58,7 @@ void hf_dev_unpublish(hf_dev *dev) {
 void hf_dev_banner(const hf_dev *dev) {
     FILE *out = dev->ctl->out;
     size_t workers = dev->child_count - HF_DEV_WORKER;
-    fprintf(out, "Hyperfleet %s, fleet `dev`: journal, dispatcher and %zu worker%s are ready after %.1f s.\n",
+    fprintf(out, "Hyperfleet %s, fleet `dev`: journal, dispatcher, hook and %zu worker%s are ready after %.1f s.\n",
             HF_VERSION, workers, workers == 1 ? "" : "s",
             (double)(hf_mono_ms(hf_clock_system()) - dev->began_ms) / 1000);
     fprintf(out, "  HTTP   http://%s\n", dev->http);
@@ -70,6 +70,9 @@ void hf_dev_banner(const hf_dev *dev) {
         out,
         "The embedded broker is for trials on this machine: it keeps the newest 5 MB or 100,000 records of a partition in memory\n"
         "(the journal keeps all on disk), has no authentication, and its transactions are not real.\n");
-    fprintf(out, "Try:  hyperctl submit disk.qcow2 --output-dir /tmp/exports --wait\nCtrl-C stops it.\n");
+    fprintf(
+        out,
+        "Try:  hyperctl submit disk.qcow2 --output-dir /tmp/exports --wait\n"
+        "      hyperctl webhook add http://127.0.0.1:PORT/   (receivers on this machine may be called)\nCtrl-C stops it.\n");
     fflush(out);
 }
