@@ -153,6 +153,9 @@ typedef struct envelope {
 static hf_code address(hook *h, const hf_webhook *w, envelope *e, hf_err *reterr) {
     e->webhook = w;
     e->secret = hf_configured_secret(h->configured, w->endpoint_id);
+    hf_err unread; /* hook.c looks at the file from time to time, and logs that it cannot be read */
+    if (!e->secret && h->secrets)
+        hf_secrets_refresh(h->secrets, NULL, &unread); /* a stat: who added the webhook wrote its secrets just before */
     if (!e->secret && hf_secrets_find(h->secrets, w->endpoint_id, &h->side, &e->found))
         e->secret = &e->found;
     e->url = hf_webhook_target(w, e->secret);
