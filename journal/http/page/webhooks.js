@@ -52,7 +52,7 @@ function form(load) {
     field("url", "URL", { required: true, type: "url" }), field("id", "Id (made if left out)"),
     h("label", {}, "Format", h("select", { name: "format" }, ["standard", "cloudevents", "slack"].map((o) => h("option", {}, o)))),
     field("secret", "Signing secret (whsec_…)", { type: "password" }), field("header", "Header"), field("value", "Its value", { type: "password" })),
-  h("fieldset", {}, h("legend", {}, "Events (none: all)"), events.map((name) => h("label", {}, h("input", { type: "checkbox", name }), " " + name + " "))),
+  h("fieldset", {}, h("legend", {}, "Events (none: all)"), events.map((name) => h("label", { class: "check" }, h("input", { type: "checkbox", name }), name))),
   h("div", { class: "row" }, h("button", { class: "first" }, "Add")));
   return f;
 }

@@ -1,7 +1,7 @@
 // Who works: slots, what each can do, what it runs now.
-import { get } from "./api.js";
+import { ask, get } from "./api.js";
 import { give, inForce, why } from "./controls.js";
-import { h, table } from "./dom.js";
+import { h, note, table } from "./dom.js";
 import { when } from "./format.js";
 
 function abilities(c) {
@@ -36,6 +36,40 @@ function switches(load) {
     } }, text)));
 }
 
+// How many jobs at once may use an endpoint, a provider, or carry a tag; who does.
+function limits() {
+  const list = h("div", { class: "panel" });
+  const place = (l) => "/api/v1/limits/" + l.kind + "/" + encodeURIComponent(l.name);
+  async function load() {
+    const { items } = await get("/api/v1/limits");
+    list.replaceChildren(items.length ? table(null, [
+      ["Limit", (l) => l.key, "id"],
+      ["In use", (l) => l.in_use + " of " + (l.max === null ? "none (taken away)" : l.max), "num"],
+      ["Held by", (l) => (l.holders || []).slice(0, 5).map((r) => [h("a", { href: "#/job/" + r.job_id }, r.job_id), " "])],
+      ["Set by", (l) => l.by], ["Why", (l) => l.reason || ""],
+      ["Actions", (l) => l.origin === "config" || l.max === null ? "" : h("button", { type: "button", "aria-label": "Remove limit " + l.key, onclick: async () => {
+        if (!confirm("Remove the limit " + l.key + "?")) return;
+        try { await ask("DELETE", place(l)); await load(); } catch (e) { note(e.message); }
+      } }, "Remove")],
+    ], items) : h("p", {}, "No limit is set: workers run as many jobs as they have slots."));
+  }
+  const f = h("form", { class: "panel", onsubmit: async (e) => {
+    e.preventDefault();
+    const v = Object.fromEntries(new FormData(f));
+    try {
+      await ask("PUT", place(v), { max: Number(v.max), ...(v.why ? { reason: v.why } : {}) });
+      f.reset();
+      await load();
+    } catch (problem) { note(problem.message); }
+  } }, h("div", { class: "filters" },
+    h("label", {}, "At most", h("input", { name: "max", type: "number", min: 0, max: 10000, required: true })),
+    h("label", {}, "jobs at once per", h("select", { name: "kind" }, ["endpoint", "provider", "tag"].map((o) => h("option", {}, o)))),
+    h("label", {}, "Its name", h("input", { name: "name", required: true, autocomplete: "off" })),
+    h("label", {}, "Why", h("input", { name: "why", autocomplete: "off" }))),
+  h("div", { class: "row" }, h("button", {}, "Set limit")));
+  return { parts: [h("h2", {}, "Limits"), list, f], load };
+}
+
 export async function workers(main, live) {
   const list = h("div", { class: "panel" });
   async function load() {
@@ -54,8 +88,9 @@ export async function workers(main, live) {
       ["Tell it", (w) => buttons(w, load)],
     ], items) : h("p", {}, "No worker has reported yet."));
   }
-  main.replaceChildren(h("h1", {}, "Workers"), switches(load), list);
-  await load();
-  const timer = setInterval(() => load().catch(() => {}), 5000);
+  const most = limits();
+  main.replaceChildren(h("h1", {}, "Workers"), switches(load), list, ...most.parts);
+  await Promise.all([load(), most.load()]);
+  const timer = setInterval(() => { load().catch(() => {}); most.load().catch(() => {}); }, 5000);
   return () => clearInterval(timer);
 }

@@ -169,6 +169,21 @@ async function webhooks() {
   await until("that nothing failed", async () => (await p.text("body")).includes("Nothing failed"), 10);
 }
 
+// A limit is set, is there with what it says, and is taken away.
+async function limits() {
+  await p.turn("#/workers");
+  await p.page.type("[name=max]", "2");
+  await p.page.select("[name=kind]", "tag");
+  await p.page.type("[name=name]", "gold");
+  await p.page.type("[name=why]", "one array");
+  await p.click("Set limit", "main");
+  await until("the limit", async () => (await p.text()).includes("tag/gold") && (await p.text()).includes("0 of 2"), 10);
+  await look("limits");
+  await p.page.focus('[aria-label="Remove limit tag/gold"]');
+  await p.page.keyboard.press("Enter");
+  await until("no limit", async () => (await p.text()).includes("No limit is set"), 10);
+}
+
 // What test_page.py put onto the topic that nobody can read: one that is no text, one that is no whole JSON.
 async function deadLetters() {
   await until("the count in the navigation", async () => (await p.text("nav")).includes("Dead letters (2)"), 20);
@@ -249,6 +264,7 @@ try {
   await controls();
   await adjust();
   await webhooks();
+  await limits();
   await deadLetters();
   await lookAtAll(id);
   await p.turn("#/schedules/nightly");
