@@ -5,6 +5,7 @@
  *   metrics.c            the handler, the format that Accept asks for, folded families
  *   metrics_text.c       text 0.0.4 and OpenMetrics 1.0: names, numbers, samples
  *   metrics_fleet.c      queue, workers, partitions
+ *   metrics_limits.c     limits of concurrency
  *   metrics_process.c    the store, HTTP, this process
  *   metrics_exemplars.c  the last job of each bucket of durations */
 #pragma once
@@ -26,6 +27,12 @@ typedef struct hf_metrics_worker {
     int64_t restarts, jobs;
 } hf_metrics_worker;
 
+enum { HF_METRICS_LIMITS = 100 };
+typedef struct hf_metrics_limit {
+    char key[2 * HF_LIMIT_KEY_MAX + 1]; /* as a label's value: escaped */
+    int64_t max, held;
+} hf_metrics_limit;
+
 typedef struct hf_exemplar {
     int64_t at_ms; /* 0: none */
     double value;
@@ -41,6 +48,8 @@ typedef struct hf_metrics_facts {
     int64_t offering[HF_OPERATIONS], with[HF_REQUIREMENTS];
     hf_metrics_worker worker[HF_METRICS_WORKERS + 1]; /* the last: others */
     size_t worker_count;
+    hf_metrics_limit limit[HF_METRICS_LIMITS + 1]; /* the last: others */
+    size_t limit_count;
     hf_lag lags[HF_SAMPLES_PARTITIONS];
     size_t lag_count;
     hf_store_stat store;
@@ -53,6 +62,9 @@ typedef struct hf_metrics_page {
     const hf_metrics_facts *facts;
     bool open; /* OpenMetrics */
 } hf_metrics_page;
+
+/* ---- metrics_limits.c ---- */
+hf_code hf_metrics_read_limits(hf_http *http, hf_read *read, hf_metrics_facts *to, hf_err *reterr);
 
 /* ---- metrics_text.c ---- */
 enum { HF_METRICS_NUMBER = 40 };

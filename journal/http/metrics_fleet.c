@@ -163,6 +163,8 @@ hf_code hf_metrics_read_fleet(hf_http *http, hf_read *read, hf_metrics_facts *to
     hf_code rc = read_waits(http, read, to, reterr);
     if (rc == HF_OK)
         rc = read_controls(http, read, to, reterr);
+    if (rc == HF_OK)
+        rc = hf_metrics_read_limits(http, read, to, reterr);
     return rc == HF_OK ? read_workers(http, read, to, reterr) : rc;
 }
 

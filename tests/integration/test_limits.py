@@ -1,6 +1,6 @@
 """Limits of concurrency on a real fleet: never more at once than was said, whatever the workers; what a killed worker held comes back;
 a limit that is changed while it works; jobs that match none go on."""
-import json, time
+import json, urllib.request, time
 
 from fleet import Fleet, main, sleep_job, wait_for
 
@@ -52,9 +52,13 @@ def never_more_at_once_whatever_the_number_of_workers():
             assert in_use(f, "tag/lab") <= 2
         assert most_at_once(f, ids) == 2, most_at_once(f, ids)
         wait_for("all grants to be freed", lambda: in_use(f, "tag/lab") == 0, 10)
+        page = urllib.request.urlopen(f.http + "/metrics", timeout=10).read().decode()
+        assert 'hyperfleet_limit_max{limit="tag/lab"} 2' in page and 'hyperfleet_limit_in_use{limit="tag/lab"} 0' in page, page
         assert {l["key"]: l["max"] for l in json.loads(f.ctl("limit", "list", "--output", "json").stdout)["items"]} == {"tag/lab": 2}
         f.ctl("limit", "remove", "tag/lab")
         assert f.request("GET", "/api/v1/limits/tag/lab")[0] == 404
+        told = f.request("GET", "/api/v1/audit/records?topic=limits&key=tag/lab")[1]["items"]
+        assert [(t["change"], t["record"]["reason"] if t["change"] == "set" else None) for t in told] == [("deleted", None), ("set", "by test")], told
         assert f.request("DELETE", "/api/v1/limits/tag/lab")[0] == 404
         put(f, "worker/w1", 2, 400)
         put(f, "tag/lab", -2, 400)

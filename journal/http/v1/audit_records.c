@@ -19,9 +19,11 @@ static const struct audited {
     {HF_TOPIC_SCHEDULES, HF_SCHEMA_SCHEDULE, &HF_TYPE_SCHEDULE, sizeof(hf_schedule)},
     {HF_TOPIC_CONTROLS, HF_SCHEMA_CONTROL, &HF_TYPE_CONTROL, sizeof(hf_control)},
     {HF_TOPIC_WEBHOOKS, HF_SCHEMA_WEBHOOK, &HF_TYPE_WEBHOOK, sizeof(hf_webhook)},
+    {HF_TOPIC_LIMITS, HF_SCHEMA_LIMIT, &HF_TYPE_LIMIT_EVENT, sizeof(hf_limit_event)},
 };
 
 typedef struct listing {
+    int32_t partitions;
     hf_request *r;
     hf_look look;
     const struct audited *of;
@@ -58,16 +60,33 @@ static json_t *record_of(listing *l, const hf_log_record *source) {
     return hf_json_of(l->of->type, record, 0);
 }
 
+/* Of limits only what was wanted: grants come and go with the jobs. */
+static bool left_out(const listing *l, const json_t *record) {
+    const char *kind = json_string_value(json_object_get(record, "kind"));
+    return l->of->topic == HF_TOPIC_LIMITS && kind && strcmp(kind, "set") != 0;
+}
+
+static bool deleted(const listing *l, const hf_log_record *source, const json_t *record) {
+    return !source->value.p ||
+           (l->of->topic == HF_TOPIC_LIMITS && record && json_integer_value(json_object_get(record, "max")) < 0);
+}
+
 static void add(listing *l, const hf_log_record *source) {
     char at[HF_RFC3339_BYTES];
-    json_t *record = record_of(l, source), *key = hf_json_text(source->key), *by = hf_json_text(by_of(record, source));
+    json_t *record = record_of(l, source);
+    if (left_out(l, record)) {
+        json_decref(record);
+        hf_arena_reset(&l->look.arena);
+        return;
+    }
+    json_t *key = hf_json_text(source->key), *by = hf_json_text(by_of(record, source));
     json_t *o = json_pack("{s:s, s:i, s:I, s:s, s:o, s:o, s:s}", "topic", hf_topic_suffix(l->of->topic), "partition",
                           (int)source->partition, "offset", (json_int_t)source->offset, "at",
                           hf_time_format(source->timestamp_ms, at), "key", key ? key : json_string(""), "by",
                           by ? by : json_string(""), "change",
-                          !source->value.p ? "deleted"
-                          : record         ? "set"
-                                           : "unreadable");
+                          deleted(l, source, record) ? "deleted"
+                          : record                   ? "set"
+                                                     : "unreadable");
     if (record)
         json_object_set_new(o, "record", record);
     json_array_append_new(l->items, o);
@@ -103,17 +122,27 @@ static hf_code list_partition(listing *l, hf_table table, int32_t partition, int
     return code == HF_E_NOT_FOUND ? HF_OK : code;
 }
 
-/* Partition after partition: such a topic has one, as a rule. */
+/* One more than the last partition of which something was read. */
+static bool count_partitions(void *ctx, hf_topic topic, int32_t partition, int64_t next) {
+    listing *l = ctx;
+    if (next > 0 && topic == l->of->topic && partition >= l->partitions)
+        l->partitions = partition + 1;
+    return true;
+}
+
+/* Partition after partition: most of these topics have one; of limits, newest first holds within each. */
 static hf_code list_all(listing *l, int32_t partition, int64_t before, hf_err *reterr) {
-    hf_code code = HF_OK;
-    for (; code == HF_OK && !l->more; partition++, before = INT64_MAX) {
+    hf_code code = hf_query_offsets(l->look.read, &l->r->http->tables, count_partitions, l, reterr);
+    for (; code == HF_OK && !l->more && partition < l->partitions; partition++, before = INT64_MAX) {
         char name[64];
         hf_table table;
         unsigned flags;
         snprintf(name, sizeof name, "log/%s/%d", hf_topic_suffix(l->of->topic), (int)partition);
         code = hf_store_table_as_is(hf_http_store(l->r->http), name, &table, &flags, reterr);
-        if (code == HF_E_NOT_FOUND)
-            return HF_OK;
+        if (code == HF_E_NOT_FOUND) { /* nothing was ever in that one */
+            code = HF_OK;
+            continue;
+        }
         if (code == HF_OK)
             code = list_partition(l, table, partition, before, reterr);
     }
@@ -125,7 +154,9 @@ static const struct audited *topic_of(hf_request *r) {
     for (size_t i = 0; name && i < HF_ARRAY_LEN(topics); i++)
         if (strcmp(hf_topic_suffix(topics[i].topic), name) == 0)
             return &topics[i];
-    hf_reply_error(r, 400, "topic: name one of those whose records say what is wanted: schedules, controls");
+    hf_reply_error(r, 400,
+                   "topic: name one of those whose records say what is wanted: schedules, controls, webhooks, "
+                   "limits");
     return NULL;
 }
 

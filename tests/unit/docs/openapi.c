@@ -73,7 +73,7 @@ static const struct {
     {"verdict", "{\"enum\": [\"accepted\", \"rejected\"]}"},
     {"format", "{\"enum\": [\"csv\", \"jsonl\"]}"},
     {"dst_policy", "{\"enum\": [\"vixie\", \"robfig\"]}"},
-    {"topic", "{\"enum\": [\"schedules\", \"controls\", \"webhooks\"]}"},
+    {"topic", "{\"enum\": [\"schedules\", \"controls\", \"webhooks\", \"limits\"]}"},
     {"outcome", "{\"enum\": [\"delivered\", \"retrying\", \"failed\", \"disabled\", \"refused\", \"replay\"]}"},
     {"as_of", "{\"$ref\": \"#/components/schemas/Point\"}"},
     {"from", "{\"$ref\": \"#/components/schemas/Point\"}"},
