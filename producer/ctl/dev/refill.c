@@ -177,9 +177,7 @@ static hf_code is_ahead(const char *dir, hf_store *journal, bool *ret, hf_err *r
         for (int32_t p = 0; !code && p < 1024; p++) {
             int64_t seen = 0, kept = 0;
             code = next_offset(store, (hf_topic)topic, p, &seen, reterr);
-            if (!code && seen == 0)
-                break;
-            if (!code && journal)
+            if (!code && seen > 0 && journal) /* one that was never seen does not end the search: keys are spread */
                 code = next_offset(journal, (hf_topic)topic, p, &kept, reterr);
             *ret |= seen > kept;
         }
