@@ -140,9 +140,13 @@ void hf_decide_turn(hf_decide *d, int64_t wall_ms, int64_t mono_ms) {
 }
 
 /* ---- sending ------------------------------------------------------------------------------------------------------------------ */
+/* A delivery is under way until its outcome is on record: that is what a kill makes somebody tell again, so it has the bound. */
+static bool may_be_told(const hf_decide *d, const endpoint *e) {
+    return e->in_flight + e->reporting < d->options.endpoint_in_flight && (!e->opens || e->in_flight == 0);
+}
+
 static bool may_send(const hf_decide *d, const endpoint *e, int64_t mono_ms) {
-    return e->webhook && e->webhook->enabled && e->ready != NONE && e->blocked_until <= mono_ms &&
-           e->in_flight < (e->opens ? 1 : d->options.endpoint_in_flight);
+    return e->webhook && e->webhook->enabled && e->ready != NONE && e->blocked_until <= mono_ms && may_be_told(d, e);
 }
 
 static void start(hf_decide *d, uint32_t i, int64_t wall_ms, hf_decide_send *ret) {
@@ -339,7 +343,7 @@ int64_t hf_decide_next_ms(const hf_decide *d) {
         next = d->items[d->heap[0]].due_ms;
     for (const endpoint *e = d->active; e; e = e->next) {
         bool room = d->in_flight < d->options.in_flight && e->webhook && e->webhook->enabled && e->ready != NONE &&
-                    e->in_flight < (e->opens ? 1 : d->options.endpoint_in_flight);
+                    may_be_told(d, e);
         if (room && e->blocked_until < next)
             next = e->blocked_until;
     }

@@ -52,7 +52,7 @@ static void check_run(const hf_schedule *schedule, hf_arena *arena) {
     hf_record record;
     hf_intake_errors errors;
     hf_err err;
-    MUST(hf_schedule_run(schedule, now_ms, arena, &run));
+    MUST(hf_schedule_run(schedule, now_ms, now_ms, arena, &run));
     MUST(hf_intake(&run, HF_STR("run"), HF_STR(""), HF_STR("fuzz"), now_ms, arena, &record, &errors, &err) == HF_OK);
     MUST(errors.count == 0);
 }

@@ -194,6 +194,7 @@ def targets(text):
 def the_command_line_pauses_and_resumes_every_target():
     with Fleet() as f:
         f.journal(), f.dispatch(), f.worker()
+        wait_for("the worker to be known", lambda: state_of(f, "w1") == "active", 10)
         said(f, OK, "controls", words="nothing is paused")
         assert targets(said(f, OK, "controls", "-o", "json")) == {}
         said(f, OK, "pause", "intake", "--reason", "moving the database", words=("intake", "pause", "moving the database"))

@@ -31,7 +31,7 @@ def a_job_spec_is_taken_in_and_done():
                             (dict(spec, job_id="z", image={"path": ""}), "")):
             status, answer = f.request("POST", "/jobs", wrong)
             assert 400 <= status < 500 and told in answer["error"] and "timestamp" in answer, (wrong, status, answer)
-        status, answer = f.request("POST", "/jobs", dict({k: v for k, v in spec.items() if k != "job_id"}))
+        status, answer = f.request("POST", "/jobs", dict({k: v for k, v in spec.items() if k != "job_id"}, artifacts={"output_path": f.out + "/other"}))
         assert status == 201 and len(answer["job_id"]) == 36 and answer["queue_position"] == 2, answer
         f.worker()
         f.wait_job("v1-job")
