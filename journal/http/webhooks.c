@@ -70,12 +70,12 @@ static void answer_deleted(hf_request *r, hf_write *w) {
 
 void hf_handle_webhook_create(hf_request *r) { hf_webhook_change(r, HF_WEBHOOK_CREATE, HF_STR_NONE, answer_created); }
 
-/* A number is a place in the list, from 0; anything else an id. */
+/* A number of a few digits is a place in the list, from 0; anything else an id. */
 void hf_handle_webhook_delete(hf_request *r) {
     char *end = NULL;
     const char *text = r->params[0];
     unsigned long index = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end) {
+    if (*text < '0' || *text > '9' || *end || end - text > 6) {
         hf_webhook_change(r, HF_WEBHOOK_DELETE, hf_str_of(text), answer_deleted);
         return;
     }

@@ -87,7 +87,7 @@ def the_document_and_the_answers_agree():
         nightly = {"id": "nightly", "schedule": "30 2 * * *", "job_template": sleep_job(1)}
         assert f.request("POST", "/api/v1/schedules", nightly, headers=bearer)[0] == 201
         # Then from answer to request along the document's links; a submission of which nothing was taken answers 200 too, and leads nowhere.
-        rounds = [(["--phases", "examples,coverage,fuzzing", "--max-time", "90"], 500),
+        rounds = [(["--phases", "examples,coverage,fuzzing", "--max-time", "30"], 250),
                   (["--phases", "stateful", "--max-time", "8", "--exclude-checks",
                     "positive_data_acceptance,negative_data_rejection,ensure_resource_availability"], 20)]
         for options, least in rounds:
