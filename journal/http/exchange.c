@@ -223,6 +223,7 @@ enum MHD_Result hf_exchange_step(void *cls, struct MHD_Connection *connection, c
         return MHD_YES;
     }
     if (r->write) { /* resumed: the outcome is there */
+        hf_write_unguard(r->write);
         r->write->answer(r, r->write);
         return hf_reply_send(r);
     }

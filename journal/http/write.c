@@ -35,8 +35,13 @@ void hf_write_free(hf_write *w) {
         free(w->items[i].bytes);
         free(w->items[i].plain);
     }
-    hf_guard_drop(w->guard);
+    hf_write_unguard(w);
     free(w);
+}
+
+void hf_write_unguard(hf_write *w) {
+    hf_guard_drop(w->guard);
+    w->guard = NULL;
 }
 
 void hf_write_settle(hf_write_item *item, hf_code code, const char *text) {
@@ -97,6 +102,7 @@ void hf_write_begin(hf_write *w) {
     for (uint32_t i = 0; i < w->count; i++)
         w->open += !w->items[i].done;
     if (w->open == 0) {
+        hf_write_unguard(w);
         w->answer(w->request, w);
         return;
     }

@@ -41,6 +41,8 @@ struct hf_write {
 
 hf_write *hf_write_new(hf_request *r, uint32_t count, void (*answer)(hf_request *, hf_write *));
 void hf_write_free(hf_write *w);
+/* Lets go of its guard: the write is folded, or will not be. Before the answer, so that who has it may change the record again at once. */
+void hf_write_unguard(hf_write *w);
 /* The item is done, with that outcome; text is cut to fit. */
 void hf_write_settle(hf_write_item *item, hf_code code, const char *text);
 /* Encodes `record` into the item; its error is set when that fails. */
