@@ -48,7 +48,7 @@ typedef struct hf_request {
     bool encoded;                /* the reply is compressed already */
     bool page;                   /* it is a file of the page */
     struct MHD_Response *stream; /* instead of `reply` */
-    char allow[48]; /* of the path, where one was found */
+    char allow[48];              /* of the path, where one was found */
 } hf_request;
 
 /* A parameter of the query: its text or NULL, its number or `otherwise`. */
@@ -71,7 +71,7 @@ void hf_reply_err(hf_request *r, const hf_err *err); /* status by the error tabl
 /* The same, with everything that is wrong: below /api/v1 as the member `errors` beside the detail, else in one text. */
 struct hf_intake_errors;
 void hf_reply_errors(hf_request *r, hf_code code, const struct hf_intake_errors *errors);
-json_t *hf_json_now(void);                           /* RFC 3339 */
+json_t *hf_json_now(void); /* RFC 3339 */
 
 typedef void (*hf_handler)(hf_request *r);
 #define HF_ROUTE(method, path, handler, body, scope, params, answer, summary) void hf_handle_##handler(hf_request *r);

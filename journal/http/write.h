@@ -32,7 +32,7 @@ struct hf_write {
     uint32_t count, sent, open; /* open: items without an outcome */
     int64_t deadline_ms;        /* monotonic */
     bool late;
-    hf_guard *guard; /* given back when the request is over; NULL: none */
+    hf_guard *guard;                            /* given back when the request is over; NULL: none */
     char traceparent[56];                       /* the request's, which its records carry on; "": none */
     void (*answer)(hf_request *r, hf_write *w); /* on a server thread, after all items are done */
     hf_write *next;

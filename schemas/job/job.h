@@ -274,8 +274,8 @@ typedef struct hf_progress { /* ProgressEvent */
 
 typedef struct hf_capabilities {
     bool nbd, lvm, mount, selinux_tools, qemu_img; /* lvm, mount, selinux_tools: of the host, or of the appliance */
-    hf_str execution_mode; /* host, safe_container, privileged_container */
-    hf_str level;          /* userspace-only, nbd-inspection, full-offline-fixes */
+    hf_str execution_mode;                         /* host, safe_container, privileged_container */
+    hf_str level;                                  /* userspace-only, nbd-inspection, full-offline-fixes */
     double memory_gb, disk_space_gb, max_disk_size_tb;
     int32_t cpus;
     hf_str os_info, kernel_version;

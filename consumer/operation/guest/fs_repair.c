@@ -14,7 +14,7 @@ typedef struct state {
     hf_fs all[FS_MAX];
 } state;
 
-static state *state_of(hf_guest_session *x) { return *hf_guest_own(x); }
+static state *state_of(hf_guest_session *x) { return *hf_guest_own(x, HF_GUEST_FS); }
 
 static hf_code check_flag(const json_t *parameters, const char *name, hf_err *reterr) {
     const json_t *value = json_object_get(parameters, name);
@@ -27,7 +27,7 @@ static hf_code prepare(hf_guest_session *x, const json_t *parameters, hf_err *re
     hf_code rc = check_flag(parameters, "btrfs_repair", reterr);
     if (rc == HF_OK)
         rc = check_flag(parameters, "xfs_zero_log", reterr);
-    if (rc == HF_OK && !(*hf_guest_own(x) = hf_alloc(sizeof(state))))
+    if (rc == HF_OK && !(*hf_guest_own(x, HF_GUEST_FS) = hf_alloc(sizeof(state))))
         rc = hf_fail(reterr, HF_E_NO_MEMORY, "a guest operation");
     return rc;
 }
@@ -191,8 +191,8 @@ static const hf_guest_step steps[] = {{"look", "looks for file systems", look},
                                       {"repair", "repairs those that are damaged", repair},
                                       {"verify", "checks what was repaired, and mounts each", verify},
                                       {NULL, NULL, NULL}};
-static const hf_guest_plan plan = {.operation = "fs_repair", .steps = steps, .prepare = prepare};
+const hf_guest_plan hf_fs_repair_plan = {.operation = "fs_repair", .steps = steps, .prepare = prepare};
 
 hf_code hf_op_fs_repair(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr) {
-    return hf_guest_run(run, &plan, ret_result, ret_phase, reterr);
+    return hf_guest_run(run, &hf_fs_repair_plan, ret_result, ret_phase, reterr);
 }

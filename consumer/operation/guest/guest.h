@@ -64,6 +64,9 @@ typedef struct hf_guest_plan {
     hf_code (*prepare)(hf_guest_session *guest, const json_t *parameters, hf_err *reterr);
 } hf_guest_plan;
 
+/* What the operations are made of; offline_fix takes what it needs of them. */
+extern const hf_guest_plan hf_fs_repair_plan, hf_lvm_repair_plan;
+
 /* Runs a job. Its functions in operations.def are one line. */
 hf_code hf_guest_run(hf_run *run, const hf_guest_plan *plan, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr);
 
@@ -73,8 +76,18 @@ hf_run *hf_guest_job(hf_guest_session *guest);
 const hf_guest_os *hf_guest_os_of(const hf_guest_session *guest); /* NULL: none was found */
 bool hf_guest_dry(const hf_guest_session *guest);                 /* the job asks for a dry run */
 const json_t *hf_guest_parameters(const hf_guest_session *guest);
-/* The operation's own state, freed by free() at the end. */
-void **hf_guest_own(hf_guest_session *guest);
+/* An operation's own state, freed by free() at the end. Each has a place of its own, for offline_fix plays the others' steps. */
+typedef enum hf_guest_part {
+    HF_GUEST_FS,
+    HF_GUEST_LVM,
+    HF_GUEST_INSPECT,
+    HF_GUEST_BOOT,
+    HF_GUEST_INITRAMFS,
+    HF_GUEST_SELINUX,
+    HF_GUEST_OFFLINE,
+    HF_GUEST_PARTS
+} hf_guest_part;
+void **hf_guest_own(hf_guest_session *guest, hf_guest_part part);
 hf_arena *hf_guest_arena(hf_guest_session *guest); /* lives as long as the guest */
 
 /* Mounts the guest's file systems (writable unless dry), or takes them all off; both may be called in any state. A file system that cannot

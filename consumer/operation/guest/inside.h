@@ -30,7 +30,7 @@ struct hf_guest_session {
     bool dry, in_place, mounted, looked;
     uint32_t change_count;
     bool step_told; /* hf_guest_result was called */
-    void *own;
+    void *own[HF_GUEST_PARTS];
     int step_seconds;
 
     char own_names[HF_MAX_DISKS][32]; /* what the appliance itself calls the disks: "/dev/sdb"; "" not asked yet */

@@ -16,12 +16,12 @@ typedef struct state {
     bool initramfs_without, initramfs_missing, unmounted;
 } state;
 
-static state *state_of(hf_guest_session *x) { return *hf_guest_own(x); }
+static state *state_of(hf_guest_session *x) { return *hf_guest_own(x, HF_GUEST_INSPECT); }
 
 static hf_code prepare(hf_guest_session *x, const json_t *parameters, hf_err *reterr) {
     (void)parameters;
-    *hf_guest_own(x) = hf_alloc(sizeof(state));
-    return *hf_guest_own(x) ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "a guest operation");
+    *hf_guest_own(x, HF_GUEST_INSPECT) = hf_alloc(sizeof(state));
+    return *hf_guest_own(x, HF_GUEST_INSPECT) ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "a guest operation");
 }
 
 /* ---- the system -------------------------------------------------------------------------------------------------------------- */

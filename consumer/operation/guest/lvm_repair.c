@@ -13,7 +13,7 @@
 enum { CHUNK = 16 * 1024 };
 static const char text_file[] = "/tmp/hf-lvm.conf"; /* in the appliance's memory */
 
-static hf_lvm *lvm_of(hf_guest_session *x) { return *hf_guest_own(x); }
+static hf_lvm *lvm_of(hf_guest_session *x) { return *hf_guest_own(x, HF_GUEST_LVM); }
 
 static hf_code prepare(hf_guest_session *x, const json_t *parameters, hf_err *reterr) {
     const json_t *clones = json_object_get(parameters, "clones"), *name = NULL;
@@ -23,8 +23,8 @@ static hf_code prepare(hf_guest_session *x, const json_t *parameters, hf_err *re
     json_array_foreach(clones, i, name)
         if (!json_is_string(name) || strncmp(json_string_value(name), "/dev/", 5) != 0)
             return hf_fail(reterr, HF_E_INVALID, "parameters.clones: each must be a device, such as /dev/sdb1");
-    *hf_guest_own(x) = hf_alloc(sizeof(hf_lvm));
-    return *hf_guest_own(x) ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "a guest operation");
+    *hf_guest_own(x, HF_GUEST_LVM) = hf_alloc(sizeof(hf_lvm));
+    return *hf_guest_own(x, HF_GUEST_LVM) ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "a guest operation");
 }
 
 static hf_code look(hf_guest_session *x, hf_err *reterr) {
@@ -304,8 +304,8 @@ static const hf_guest_step steps[] = {{"look", "looks for LVM, its metadata and 
                                       {"stale", "puts right what is out of date", stale},
                                       {"verify", "activates the volumes", verify},
                                       {NULL, NULL, NULL}};
-static const hf_guest_plan plan = {.operation = "lvm_repair", .steps = steps, .prepare = prepare};
+const hf_guest_plan hf_lvm_repair_plan = {.operation = "lvm_repair", .steps = steps, .prepare = prepare};
 
 hf_code hf_op_lvm_repair(hf_run *run, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr) {
-    return hf_guest_run(run, &plan, ret_result, ret_phase, reterr);
+    return hf_guest_run(run, &hf_lvm_repair_plan, ret_result, ret_phase, reterr);
 }

@@ -18,7 +18,7 @@ hf_run *hf_guest_job(hf_guest_session *x) { return x->run; }
 const hf_guest_os *hf_guest_os_of(const hf_guest_session *x) { return x->os.root ? &x->os : NULL; }
 bool hf_guest_dry(const hf_guest_session *x) { return x->dry; }
 const json_t *hf_guest_parameters(const hf_guest_session *x) { return x->parameters; }
-void **hf_guest_own(hf_guest_session *x) { return &x->own; }
+void **hf_guest_own(hf_guest_session *x, hf_guest_part part) { return &x->own[part]; }
 hf_arena *hf_guest_arena(hf_guest_session *x) { return &x->arena; }
 
 /* ---- parameters -------------------------------------------------------------------------------------------------------------- */
@@ -279,7 +279,8 @@ static void close_all(hf_guest_session *x) {
     hf_flow_done(&x->flow);
     hf_guest_report_free(x);
     hf_arena_done(&x->arena);
-    free(x->own);
+    for (int i = 0; i < HF_GUEST_PARTS; i++)
+        free(x->own[i]);
     free(x);
 }
 

@@ -88,9 +88,10 @@ static void what_goes_out_comes_in_again(void **state) {
     (void)state;
     hf_schedule s, again;
     assert_int_equal(
-        read_new(&s, "{" BASE ", \"jitter\": \"1m30.5s\", \"tags\": [\"a\", \"b\"], \"max_runs\": 3, \"job_template\": "
-                     "{\"vm_path\": \"/DC0/vm/web\", \"output_dir\": \"/e/{time}\", \"priority\": 2, \"pipeline_x\": true,"
-                     "\"parameters\": {\"a\": [1]}, \"tags\": [\"t\"], \"options\": {\"compress_level\": 3}}}"),
+        read_new(&s,
+                 "{" BASE ", \"jitter\": \"1m30.5s\", \"tags\": [\"a\", \"b\"], \"max_runs\": 3, \"job_template\": "
+                 "{\"vm_path\": \"/DC0/vm/web\", \"output_dir\": \"/e/{time}\", \"priority\": 2, \"pipeline_x\": true,"
+                 "\"parameters\": {\"a\": [1]}, \"tags\": [\"t\"], \"options\": {\"compress_level\": 3}}}"),
         HF_OK);
     assert_int_equal(errors.count, 0);
     assert_true(says(&warnings, "job_template.pipeline_x"));
