@@ -6,7 +6,7 @@
 #include "schemas/job/intake.h"
 #include "schemas/job/propose.h"
 
-enum { OWNED_WORDS = 16, RECHECK_MS = 60000 };
+enum { OWNED_WORDS = 16, RECHECK_MS = 60000, STALL_MIN_MS = 1000, CALLS_A_STALL = 4 };
 
 /* One job somebody must act for. */
 typedef struct watch {
@@ -240,11 +240,14 @@ static hf_record *propose(const hf_dispatch *d, const hf_job *job, int64_t now_w
     return propose_intake(job, r, arena);
 }
 
+static int64_t stall_ms(const hf_dispatch *d) {
+    return d->options.lease_grace_ms > STALL_MIN_MS ? d->options.lease_grace_ms : STALL_MIN_MS;
+}
+
 size_t hf_dispatch_due(hf_dispatch *d, int64_t now_wall_ms, int64_t now_mono_ms, hf_arena *arena, hf_record *ret,
                        size_t max) {
-    int64_t grace = d->options.lease_grace_ms;
-    if (d->last_call_ms == 0 || now_mono_ms - d->last_call_ms > grace)
-        d->leases_from_ms = now_mono_ms + grace; /* we slept: hear the heartbeats first */
+    if (d->last_call_ms == 0 || now_mono_ms - d->last_call_ms > stall_ms(d))
+        d->leases_from_ms = now_mono_ms + d->options.lease_grace_ms; /* we slept: hear the heartbeats first */
     d->last_call_ms = now_mono_ms;
     size_t n = 0;
     while (n < max && d->count && d->heap[0]->due_ms <= now_mono_ms) {
@@ -261,5 +264,12 @@ size_t hf_dispatch_due(hf_dispatch *d, int64_t now_wall_ms, int64_t now_mono_ms,
     return n;
 }
 
-int64_t hf_dispatch_next_ms(const hf_dispatch *d) { return d->count ? d->heap[0]->due_ms : INT64_MAX; }
+/* Well before a stall, whatever is due: one who is called only for what is due would take each wait for sleep, and put off every lease for
+ * as long as it wakes a moment late. */
+int64_t hf_dispatch_next_ms(const hf_dispatch *d) {
+    int64_t look = d->last_call_ms + stall_ms(d) / CALLS_A_STALL;
+    if (d->count == 0)
+        return INT64_MAX;
+    return d->heap[0]->due_ms < look ? d->heap[0]->due_ms : look;
+}
 size_t hf_dispatch_watched(const hf_dispatch *d) { return d->count; }

@@ -42,9 +42,9 @@ void hf_dispatch_owned(hf_dispatch *d, const uint64_t *bits, size_t words);
 
 /* Everything due by now, at most `max` records (call again while it returns max); they live in arena and
  * borrow ids from d until its next call. Only for a caller that has caught up with the log. A caller that was
- * itself asleep (no call for stall_ms = lease_grace_ms) is given that long to hear the heartbeats it missed. */
+ * itself asleep (no call for lease_grace_ms, at least a second) is given lease_grace_ms to hear the heartbeats it missed. */
 size_t hf_dispatch_due(hf_dispatch *d, int64_t now_wall_ms, int64_t now_mono_ms, hf_arena *arena, hf_record *ret,
                        size_t max);
-/* When to call hf_dispatch_due next, monotonic; INT64_MAX: nothing is watched. */
+/* When to call hf_dispatch_due next, at the latest, monotonic: for what is due, or to be known as awake; INT64_MAX: nothing is watched. */
 int64_t hf_dispatch_next_ms(const hf_dispatch *d);
 size_t hf_dispatch_watched(const hf_dispatch *d);

@@ -5,7 +5,7 @@
 
 #include "schemas/base/mem.h"
 
-enum { OWNED_WORDS = 16, RECHECK_MS = 60000 };
+enum { OWNED_WORDS = 16, RECHECK_MS = 60000, STALL_MIN_MS = 1000, CALLS_A_STALL = 4 };
 
 typedef struct watch { /* one grant that is held */
     UT_hash_handle hh;
@@ -147,10 +147,12 @@ static const char *why(hf_freer *f, watch *w, hf_freer_look look, void *ctx, int
     return at > mono_ms ? NULL : reason;
 }
 
+static int64_t stall_ms(const hf_freer *f) { return f->o.grace_ms > STALL_MIN_MS ? f->o.grace_ms : STALL_MIN_MS; }
+
 size_t hf_freer_due(hf_freer *f, int64_t wall_ms, int64_t mono_ms, hf_freer_look look, void *ctx, hf_arena *arena,
                     hf_limit_event *ret, size_t max) {
     size_t n = 0;
-    if (f->last_call_ms == 0 || mono_ms - f->last_call_ms > f->o.grace_ms)
+    if (f->last_call_ms == 0 || mono_ms - f->last_call_ms > stall_ms(f))
         f->from_ms = mono_ms + f->o.grace_ms; /* we slept: read what was said meanwhile first */
     f->last_call_ms = mono_ms;
     if (mono_ms < f->next_ms)
@@ -179,4 +181,10 @@ size_t hf_freer_due(hf_freer *f, int64_t wall_ms, int64_t mono_ms, hf_freer_look
     return n;
 }
 
-int64_t hf_freer_next_ms(const hf_freer *f) { return f->next_ms; }
+/* Well before a stall, as hf_dispatch_next_ms. */
+int64_t hf_freer_next_ms(const hf_freer *f) {
+    int64_t look = f->last_call_ms + stall_ms(f) / CALLS_A_STALL;
+    if (!f->by_place)
+        return INT64_MAX;
+    return f->next_ms < look ? f->next_ms : look;
+}

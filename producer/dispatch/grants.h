@@ -4,7 +4,7 @@
  *   the attempt is over (the job ended, waits again, or is at a later attempt)    after a moment, for its worker to do so itself
  *   the attempt was not assigned within the grant's ttl since the record was read   then
  *   the attempt runs                                                                 never
- * A caller that was asleep is given ttl_grace_ms to read what it missed. Cost: a look at each grant that is held when one may be due. */
+ * A caller that was asleep (no call for grace_ms, at least a second) is given grace_ms to read what it missed. Cost: a look at each grant that is held when one may be due. */
 #pragma once
 #include "schemas/job/limit.h"
 
@@ -28,4 +28,5 @@ void hf_freer_owned(hf_freer *freer, const uint64_t *bits, size_t words);
 /* Records to produce on `limits`, at most max; they live in arena. Only for a caller that has caught up. */
 size_t hf_freer_due(hf_freer *freer, int64_t wall_ms, int64_t mono_ms, hf_freer_look look, void *ctx, hf_arena *arena,
                     hf_limit_event *ret, size_t max);
-int64_t hf_freer_next_ms(const hf_freer *freer); /* monotonic; INT64_MAX: no grant is held */
+/* When to call hf_freer_due next, at the latest, monotonic: for what is due, or to be known as awake; INT64_MAX: no grant is held. */
+int64_t hf_freer_next_ms(const hf_freer *freer);

@@ -236,6 +236,32 @@ static void a_dispatcher_that_slept_hears_heartbeats_first(void **state) {
     expect_nothing_for(w, LEASE);
 }
 
+/* Called when the object wants it, and a little late each time, as on a busy machine. */
+static void a_dispatcher_that_wakes_late_each_time_expires_leases_all_the_same(void **state) {
+    world *w = *state;
+    static const int64_t graces[] = {0, 1000, GRACE}, lates[] = {0, 1, 3, 200};
+    for (size_t g = 0; g < HF_ARRAY_LEN(graces); g++)
+        for (size_t l = 0; l < HF_ARRAY_LEN(lates); l++) {
+            hf_dispatch_options o = {HF_STR("me"), graces[g], STAND_IN, HALF_WAY, REPEAT};
+            hf_dispatch_free(w->d);
+            w->d = hf_dispatch_new(&o);
+            owns_all(w, true);
+            hf_job job = job_in(w, HF_S_RUNNING, 1);
+            tell(w, &job);
+            int64_t from = w->mono, limit = from + LEASE + 2 * graces[g] + 1000;
+            w->count = 0;
+            while (w->count == 0 && w->mono <= limit) {
+                int64_t next = hf_dispatch_next_ms(w->d);
+                w->mono = (next > w->mono ? next : w->mono) + lates[l];
+                hf_arena_reset(&w->arena);
+                w->count = hf_dispatch_due(w->d, w->wall, w->mono, &w->arena, w->due, HF_ARRAY_LEN(w->due));
+            }
+            if (w->count != 1 || w->mono < from + LEASE + graces[g] || w->mono > limit)
+                fail_msg("grace %d, late by %d: %zu proposals after %d ms", (int)graces[g], (int)lates[l], w->count,
+                         (int)(w->mono - from));
+        }
+}
+
 static void many_jobs_come_due_in_bounded_bites(void **state) {
     world *w = *state;
     char id[32];
@@ -285,6 +311,7 @@ int main(void) {
         TEST(a_cancel_is_carried_out_where_no_attempt_runs),
         TEST(a_job_that_ended_is_forgotten),
         TEST(a_dispatcher_that_slept_hears_heartbeats_first),
+        TEST(a_dispatcher_that_wakes_late_each_time_expires_leases_all_the_same),
         TEST(many_jobs_come_due_in_bounded_bites),
         TEST(short_memory_loses_no_job),
     };
