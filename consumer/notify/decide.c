@@ -42,9 +42,10 @@ void hf_decide_free(hf_decide *d) {
         next = e->next;
         hf_decide_free_endpoint(d, e);
     }
-    hold *h, *after;
-    HASH_ITER(hh, d->holds, h, after) {
-        HASH_DEL(d->holds, h);
+    hold *h = d->holds, *after;
+    HASH_CLEAR(hh, d->holds); /* the table; its elements are still linked */
+    for (; h; h = after) {
+        after = h->hh.next;
         free(h);
     }
     free(d->items);
@@ -61,9 +62,10 @@ void hf_decide_free_endpoint(hf_decide *d, endpoint *e) {
     (void)d;
     for (int32_t p = 0; p < e->lane_count; p++)
         hf_lane_done(&e->lanes[p]);
-    chain *c, *next;
-    HASH_ITER(hh, e->chains, c, next) {
-        HASH_DEL(e->chains, c);
+    chain *c = e->chains, *next;
+    HASH_CLEAR(hh, e->chains); /* the table; its elements are still linked */
+    for (; c; c = next) {
+        next = c->hh.next;
         free(c);
     }
     free(e->lanes);

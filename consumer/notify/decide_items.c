@@ -217,7 +217,8 @@ void hf_decide_drop_items(hf_decide *d, const endpoint *e, int32_t partition) {
         chain *c, *after;
         HASH_ITER(hh, o->chains, c, after)
             if (!d->items[c->last].endpoint || d->items[c->last].orphan) {
-                HASH_DEL(o->chains, c);
+                HASH_DEL(o->chains,
+                         c); /* NOLINT(clang-analyzer-unix.Malloc): the table is freed with its last element */
                 free(c);
             }
     }

@@ -45,7 +45,8 @@ def memory(fleet):
 def others_are_served(fleet):
     begun = time.monotonic()
     assert fleet.request("GET", "/health")[0] == 200 and fleet.request("GET", "/api/v1/jobs?limit=5")[0] == 200
-    assert time.monotonic() - begun < 3, "others waited %.1f s" % (time.monotonic() - begun)
+    # Nobody else's connection is waited for: those here hang for 15 s and more, and a loaded machine takes 4 s for 40 readers of all there is.
+    assert time.monotonic() - begun < 10, "others waited %.1f s" % (time.monotonic() - begun)
 
 
 def post(body, *headers, path="/jobs/submit"):

@@ -80,9 +80,9 @@ static bool has_partitions(char **partitions, const char *disk) {
 static hf_code take_devices(hf_guest_session *x, hf_lvm *lvm, hf_err *reterr) {
     char **partitions = guestfs_list_partitions(hf_guest_handle(x)), **disks = guestfs_list_devices(hf_guest_handle(x));
     hf_code rc = partitions && disks ? HF_OK : hf_guest_fail(x, reterr, "listing devices");
-    for (char **p = partitions; rc == HF_OK && *p; p++)
+    for (char **p = partitions; rc == HF_OK && p && *p; p++)
         rc = take_device(x, lvm, *p, reterr);
-    for (char **d = disks; rc == HF_OK && *d; d++)
+    for (char **d = disks; rc == HF_OK && d && *d; d++)
         if (!has_partitions(partitions, *d))
             rc = take_device(x, lvm, *d, reterr);
     hf_guest_free_strings(partitions);
@@ -115,7 +115,7 @@ static hf_code take_backups(hf_guest_session *x, hf_lvm *lvm, hf_err *reterr) {
     guestfs_h *g = hf_guest_handle(x);
     char **list = guestfs_list_filesystems(g);
     hf_code rc = list ? HF_OK : hf_guest_fail(x, reterr, "looking for file systems");
-    for (char **at = list; rc == HF_OK && at[0] && at[1]; at += 2) {
+    for (char **at = list; rc == HF_OK && at && at[0] && at[1]; at += 2) {
         if (strcmp(at[1], "unknown") == 0 || strcmp(at[1], "swap") == 0 || guestfs_mount_ro(g, at[0], "/") != 0)
             continue;
         rc = take_folder(x, lvm, at[0], "/etc/lvm/backup", reterr);

@@ -9,7 +9,8 @@
 
 static bool in_path(const char *name) {
     char full[4096];
-    for (const char *dir = getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin"; *dir;) {
+    const char *path = getenv("PATH");
+    for (const char *dir = path ? path : "/usr/bin:/bin"; *dir;) {
         size_t len = strcspn(dir, ":");
         if (len && snprintf(full, sizeof full, "%.*s/%s", (int)len, dir, name) < (int)sizeof full &&
             access(full, X_OK) == 0)
