@@ -8,6 +8,7 @@
 #include "consumer/notify/send.h"
 #include "schemas/base/mem.h"
 #include "schemas/webhook/address.h"
+#include "schemas/webhook/webhook.h"
 
 static void url_done(CURLU **url) { curl_url_cleanup(*url); }
 static void part_done(char **part) { curl_free(*part); }
@@ -38,19 +39,31 @@ static const char *refused(const char *host) {
     return inet_pton(AF_INET6, inner, &v6) == 1 ? hf_address_refused_v6(v6.s6_addr) : NULL;
 }
 
+/* Of "https://" or "http://"; 0: it begins otherwise. */
+static uint32_t scheme_len(hf_str url) {
+    static const char *const schemes[] = {"https://", "http://"};
+    for (size_t i = 0; i < HF_ARRAY_LEN(schemes); i++)
+        if (url.len >= strlen(schemes[i]) && !strncasecmp(url.p, schemes[i], strlen(schemes[i])))
+            return (uint32_t)strlen(schemes[i]);
+    return 0;
+}
+
 static hf_code check_text(hf_str url, hf_err *reterr) {
     if (url.len == 0)
         return hf_fail(reterr, HF_E_INVALID, "the URL is empty");
     if (url.len > HF_URL_MAX_BYTES)
         return hf_fail(reterr, HF_E_LIMIT, "the URL has %u bytes; at most %d are taken", url.len, HF_URL_MAX_BYTES);
-    const char *mark = memmem(url.p, url.len, "://", 3);
-    if (!mark || mark + 3 == url.p + url.len || mark[3] == '/') /* curl would take https:///path for the host "path" */
-        return hf_fail(reterr, HF_E_INVALID, "the URL does not begin with https:// or http:// and a host");
     for (uint32_t i = 0; i < url.len; i++)
         if (url.p[i] <= ' ' || url.p[i] > '~')
             return hf_fail(
                 reterr, HF_E_INVALID,
                 "the URL has a character at %u that must be percent-encoded (of a host's name: its xn-- form)", i + 1);
+    /* curl would take https:///path for the host "path", and http:/a for the host "a" whatever stands behind it */
+    uint32_t begin = scheme_len(url);
+    if (begin == 0 || begin == url.len || url.p[begin] == '/')
+        return hf_fail(reterr, HF_E_INVALID, "the URL does not begin with https:// or http:// and a host");
+    if (hf_webhook_url_hides_host(url))
+        return hf_fail(reterr, HF_E_INVALID, "the URL has its host percent-encoded; write it as it is");
     return HF_OK;
 }
 

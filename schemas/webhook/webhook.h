@@ -83,6 +83,8 @@ bool hf_webhook_wants(const hf_webhook *webhook, hf_webhook_event event);
 bool hf_webhook_reaches(const hf_webhook *webhook, hf_position position);
 /* The URL to call; {NULL, 0} where the record's is masked and `secret` (may be NULL) has none. */
 hf_str hf_webhook_target(const hf_webhook *webhook, const hf_webhook_secret *secret);
+/* Its host is written with % escapes: who reads it sees another host than who calls it. Refused. */
+bool hf_webhook_url_hides_host(hf_str url);
 #define HF_DELIVERY_ID_BYTES 48
 /* webhook-id of what happened at a position, for an endpoint: the same on every hook, in every attempt, for ever. "msg_" and 32
  * hexadecimal digits; no dot. */

@@ -47,6 +47,11 @@ static bool ends(hf_str s, const char *word) {
     return s.len > n && strncasecmp(s.p + s.len - n, word, n) == 0;
 }
 
+bool hf_webhook_url_hides_host(hf_str url) {
+    parts p;
+    return split(url, &p) && p.host.len && p.host.p[0] != '[' && memchr(p.host.p, '%', p.host.len) != NULL;
+}
+
 const char *hf_webhook_url_fault(hf_str url) {
     parts p;
     if (url.len == 0)
@@ -62,6 +67,8 @@ const char *hf_webhook_url_fault(hf_str url) {
         return "has a user or password before the host; send a header (Authorization) instead";
     if (p.host.len == 0 || (p.host.p[0] == '[' && p.host.len < 3))
         return "names no host";
+    if (hf_webhook_url_hides_host(url))
+        return "has its host percent-encoded; write it as it is";
     if (p.fragment)
         return "has a #fragment, which is never sent; remove it";
     return NULL;
@@ -69,6 +76,8 @@ const char *hf_webhook_url_fault(hf_str url) {
 
 /* ---- what is secret of it ---------------------------------------------------------------------------------- */
 static bool path_is_token(hf_str host, int32_t format) {
+    while (host.len && host.p[host.len - 1] == '.') /* the same host */
+        host.len--;
     return format == HF_PAYLOAD_SLACK || is(host, "hooks.slack.com") || is(host, "discord.com") ||
            is(host, "discordapp.com") || ends(host, ".webhook.office.com") || ends(host, ".logic.azure.com");
 }

@@ -38,6 +38,12 @@ static const url_case urls[] = {
     {"https:/example.com/", BAD, BAD},
     {"https:example.com/", BAD, BAD},
     {"https:////example.com/", BAD, BAD},
+    {"https:/example.com/?://", BAD, BAD}, /* curl would take it for example.com */
+    {"https:/example.com/://b", BAD, BAD},
+    {"https://%6cocalhost/", BAD, BAD}, /* curl decodes it */
+    {"https://%30x7f.1/", BAD, BAD},
+    {"https://hooks%2eslack.com/services/x", BAD, BAD},
+    {"https://example.com/%2e", OK, OK},
     {"https://user@example.com/", BAD, BAD},
     {"https://user:password@example.com/", BAD, BAD},
     {"https://:password@example.com/", BAD, BAD},

@@ -150,6 +150,7 @@ static void a_url_that_is_a_secret_is_masked(void **state) {
     (void)state;
     static const char *const urls[][3] = {
         {"https://hooks.slack.com/services/T0/B0/XXXX", "standard", "https://hooks.slack.com/***"},
+        {"https://hooks.slack.com./services/T0/B0/XXXX", "standard", "https://hooks.slack.com./***"},
         {"https://chat.example/hook/XXXX?a=b", "slack", "https://chat.example/***"},
         {"https://x.webhook.office.com/a", "standard", "https://x.webhook.office.com/***"},
         {"https://h/p?access_token=XXXX&x=1&sig=YYYY", "standard", "https://h/p?access_token=***&x=1&sig=***"},
