@@ -84,7 +84,7 @@ const hf_webhook_secret *hf_configured_secret(const hf_configured *c, hf_str id)
     entry *e = NULL;
     if (c)
         HASH_FIND(hh, c->by_id, id.p, id.len, e);
-    return e ? &e->secret : NULL;
+    return e && hf_webhook_has_secret(&e->secret) ? &e->secret : NULL;
 }
 
 /* What the configuration does not say is the topic's: times, where it begins, and that its receiver switched it off. */

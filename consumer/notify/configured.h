@@ -11,7 +11,7 @@ typedef struct hf_configured hf_configured;
 /* *ret NULL: the configuration says nothing of webhooks. CONFIG names every error. */
 hf_code hf_configured_read(const hf_config *config, hf_configured **ret, hf_err *reterr);
 void hf_configured_free(hf_configured *configured);
-/* NULL: it is not one of the configuration's. */
+/* NULL: the configuration has none for it; the secrets' file may. */
 const hf_webhook_secret *hf_configured_secret(const hf_configured *configured, hf_str id);
 /* Which records make the topic agree: webhooks that are new or different, and (webhook NULL) ids that are gone from the list. A new one
  * begins at `from`. One that its receiver switched off (410) stays off. */

@@ -74,8 +74,9 @@ typedef struct hf_decide_send {
 /* Looks at the time: what is due, what was unblocked, what is new. */
 void hf_decide_turn(hf_decide *d, int64_t wall_ms, int64_t mono_ms);
 bool hf_decide_next(hf_decide *d, int64_t wall_ms, int64_t mono_ms, hf_decide_send *ret);
-/* It could not be sent now (a bound of the sender): it is the endpoint's first again. */
-void hf_decide_unsent(hf_decide *d, uint64_t tag);
+/* It could not be sent now (a bound of the sender): it is the endpoint's first again, and nothing of that endpoint is due before until_ms
+ * (monotonic), so that others come to their turn and nobody asks again and again. */
+void hf_decide_unsent(hf_decide *d, uint64_t tag, int64_t until_ms);
 /* What came of it. *ret: the record to produce, but for delivery_id and job_id; its texts borrow from the core and `outcome`. *ret_final: with
  * its acknowledgement comes hf_decide_reported. *ret_switch_off: 410, the webhook is to be switched off. */
 void hf_decide_outcome(hf_decide *d, uint64_t tag, const hf_post_outcome *outcome, int64_t wall_ms, int64_t mono_ms,

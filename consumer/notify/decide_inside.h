@@ -46,7 +46,8 @@ typedef struct endpoint {
     uint32_t ready, ready_last; /* list of items */
     uint32_t queued, in_flight, reporting;
     uint32_t failures, opens;
-    int64_t blocked_until; /* monotonic */
+    int64_t blocked_until; /* monotonic; by what its answers were */
+    int64_t held_until;    /* monotonic; the sender has no room for it */
     chain *chains;
     bool hungry, dirty, stored, gone, active;
     struct endpoint *prev, *next; /* of the active ones: something is ready */

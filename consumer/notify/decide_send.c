@@ -145,8 +145,12 @@ static bool may_be_told(const hf_decide *d, const endpoint *e) {
     return e->in_flight + e->reporting < d->options.endpoint_in_flight && (!e->opens || e->in_flight == 0);
 }
 
+static int64_t free_at(const endpoint *e) {
+    return e->blocked_until > e->held_until ? e->blocked_until : e->held_until;
+}
+
 static bool may_send(const hf_decide *d, const endpoint *e, int64_t mono_ms) {
-    return e->webhook && e->webhook->enabled && e->ready != NONE && e->blocked_until <= mono_ms && may_be_told(d, e);
+    return e->webhook && e->webhook->enabled && e->ready != NONE && free_at(e) <= mono_ms && may_be_told(d, e);
 }
 
 static void start(hf_decide *d, uint32_t i, int64_t wall_ms, hf_decide_send *ret) {
@@ -217,7 +221,7 @@ static void let_go(hf_decide *d, uint32_t i) {
     gone_for_good(d, e);
 }
 
-void hf_decide_unsent(hf_decide *d, uint64_t tag) {
+void hf_decide_unsent(hf_decide *d, uint64_t tag, int64_t until_ms) {
     item *it = hf_item_of(d, tag);
     if (!it || it->state != ITEM_SENDING)
         return;
@@ -228,6 +232,8 @@ void hf_decide_unsent(hf_decide *d, uint64_t tag) {
     }
     it->attempt -= !it->expired;
     it->endpoint->queued++;
+    if (it->endpoint->held_until < until_ms)
+        it->endpoint->held_until = until_ms;
     d->under_way[it->partition]--;
     if (it->expired)
         hf_item_expired(d, (uint32_t)tag);
@@ -344,8 +350,8 @@ int64_t hf_decide_next_ms(const hf_decide *d) {
     for (const endpoint *e = d->active; e; e = e->next) {
         bool room = d->in_flight < d->options.in_flight && e->webhook && e->webhook->enabled && e->ready != NONE &&
                     may_be_told(d, e);
-        if (room && e->blocked_until < next)
-            next = e->blocked_until;
+        if (room && free_at(e) < next)
+            next = free_at(e);
     }
     if (d->endpoints && d->swept_ms + SWEEP_EVERY_MS < next)
         next = d->swept_ms + SWEEP_EVERY_MS;

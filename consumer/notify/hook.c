@@ -13,6 +13,7 @@ enum {
     ARENA_BYTES = 16 << 20,
     BULK_IN_FLIGHT = 64,
     IDLE_MS = 1000,
+    AGAIN_MS = 20,     /* where there was no room */
     REFRESH_MS = 2000, /* of the secrets */
     STOP_MS = 15000,
     MARKS_MS = 5000,
@@ -158,11 +159,13 @@ static hf_code turn(hook *h, bool *ret_more, hf_err *reterr) {
 
 static int wait_ms(const hook *h) {
     int64_t now = hook_mono(h), until = now + IDLE_MS;
-    int times[] = {hf_follow_timeout_ms(h->follow), hf_sender_timeout_ms(h->sender), h->again ? 20 : -1};
+    int times[] = {hf_follow_timeout_ms(h->follow), hf_sender_timeout_ms(h->sender),
+                   h->again || h->held ? AGAIN_MS : -1};
     for (size_t i = 0; i < HF_ARRAY_LEN(times); i++)
         if (times[i] >= 0 && now + times[i] < until)
             until = now + times[i];
-    if (h->ready && hf_decide_next_ms(h->core) < until)
+    bool sends = h->ready && !h->again && !h->held; /* else what is due waits for room, and would only wake this loop */
+    if (sends && hf_decide_next_ms(h->core) < until)
         until = hf_decide_next_ms(h->core);
     return until > now ? (int)(until - now) : 0;
 }

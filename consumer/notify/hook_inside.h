@@ -55,6 +55,7 @@ typedef struct hook {
     int32_t until_count;
     uint64_t generation;
     bool ready, stopping;
+    bool held; /* the sender has no room at all: what is due waits for it, not for its time */
     int64_t refreshed_ms, given_up_told;
     hf_code failed; /* set inside a hook, looked at after the step */
     hf_err err;

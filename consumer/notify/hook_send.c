@@ -5,7 +5,7 @@
 #include "schemas/base/fault.h"
 #include "schemas/base/log.h"
 
-enum { PROGRESS_TAG = 0, EVENT_ID_SHIFT = 1 << 16 };
+enum { PROGRESS_TAG = 0, HELD_MS = 20, EVENT_ID_SHIFT = 1 << 16 };
 
 /* ---- records that must be acknowledged --------------------------------------------------------------------------------- */
 static uint32_t report_new(hook *h) {
@@ -241,15 +241,21 @@ static void name_it(const hf_decide_send *s, const hf_webhook_facts *facts, flig
     snprintf(f->job_id, sizeof f->job_id, "%.*s", HF_STR_ARG(facts->job_id));
 }
 
+/* It goes back: the sender is at a bound of this endpoint (then others have their turn) or of all, or there is no memory. False: no more
+ * for now. */
+static bool put_back(hook *h, const hf_decide_send *s, hf_code why) {
+    hf_decide_unsent(h->core, s->tag, hook_mono(h) + HELD_MS);
+    h->held = why != HF_E_BUSY || !hf_sender_room(h->sender, HF_STR_NONE);
+    return !h->held;
+}
+
 /* False: no more for now. */
 static bool send_one(hook *h, const hf_decide_send *s) {
     hf_webhook_facts facts = {.event = hf_place_event(s->place)};
     hf_err err = {0};
     hf_arena_reset(&h->side);
-    if (!flight_room(h, (uint32_t)s->tag)) {
-        hf_decide_unsent(h->core, s->tag);
-        return false;
-    }
+    if (!flight_room(h, (uint32_t)s->tag))
+        return put_back(h, s, HF_E_NO_MEMORY);
     flight *f = &h->flights[(uint32_t)s->tag];
     hf_code code = s->entry ? read_facts(h, s, &facts, &err) : HF_OK;
     name_it(s, &facts, f);
@@ -264,10 +270,8 @@ static bool send_one(hook *h, const hf_decide_send *s) {
         code = post(h, s->webhook, &facts, f->delivery_id, s->tag, &err);
     if (code == HF_OK)
         return true;
-    if (code == HF_E_BUSY || code == HF_E_NO_MEMORY) {
-        hf_decide_unsent(h->core, s->tag);
-        return false;
-    }
+    if (code == HF_E_BUSY || code == HF_E_NO_MEMORY)
+        return put_back(h, s, code);
     bool missing = code == HF_E_INVALID; /* what is missing may come: tried again */
     outcome.class = missing ? HF_POST_RETRY : HF_POST_REFUSED;
     outcome.code = code;
@@ -279,6 +283,7 @@ static bool send_one(hook *h, const hf_decide_send *s) {
 void hook_send_due(hook *h) {
     hf_decide_send s;
     int64_t wall = hook_wall(h), mono = hook_mono(h);
+    h->held = false;
     hf_decide_turn(h->core, wall, mono);
     while (!h->again && h->failed == HF_OK && hf_decide_next(h->core, wall, mono, &s))
         if (!send_one(h, &s))

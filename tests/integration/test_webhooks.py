@@ -38,8 +38,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version, timeout, disable_nagle_algorithm = "HTTP/1.1", 30, True
 
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        seen = {"body": body, "id": self.headers["webhook-id"], "headers": dict(self.headers), "at": time.monotonic()}
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.loads(raw)
+        seen = {"raw": raw, "body": body, "id": self.headers["webhook-id"], "headers": dict(self.headers), "at": time.monotonic()}
         answer = self.server.answer(seen)
         status, headers = answer if isinstance(answer, tuple) else (answer, {})
         seen["status"] = status

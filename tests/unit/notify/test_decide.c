@@ -216,7 +216,7 @@ static void too_old_stays_too_old(void **state) {
         hf_decide_send s = rig_must(&r);
         assert_true(s.expired);
         assert_int_equal(s.attempt, 0);
-        hf_decide_unsent(r.core, s.tag);
+        hf_decide_unsent(r.core, s.tag, 0);
     }
     rig_close(&r);
 }
@@ -715,9 +715,39 @@ static void unsent_is_first_again(void **state) {
         hf_decide_send s = rig_must(&r);
         assert_int_equal(hf_place_offset(s.place), 0);
         assert_int_equal(s.attempt, 1);
-        hf_decide_unsent(r.core, s.tag);
+        hf_decide_unsent(r.core, s.tag, 0);
     }
     assert_int_equal(rig_stat(&r).in_flight, 0);
+    assert_int_equal(rig_stat(&r).queued, 4);
+    rig_close(&r);
+}
+
+/* How often a loop turns that sleeps as long as it is told to: a sender without room for one endpoint takes nothing of it. */
+static void what_has_no_room_is_not_asked_for_again_and_again(void **state) {
+    (void)state;
+    rig r = {.seed = 1};
+    hf_webhook other = rig_webhook("b");
+    open_one(&r, (hf_decide_options){0}, rig_webhook("a"));
+    rig_hook(&r, &other);
+    for (int64_t o = 0; o < 4; o++)
+        rig_event(&r, P, o, HF_WE_JOB_CREATED, "j");
+    int64_t end = r.mono + 2 * SECOND, turns = 0;
+    uint32_t told = 0;
+    for (rig_pass(&r, 10); r.mono < end; turns++) {
+        hf_decide_send s;
+        while (rig_next(&r, &s))
+            if (hf_str_eqz(s.webhook->endpoint_id, "a"))
+                hf_decide_unsent(r.core, s.tag, r.mono + 20);
+            else {
+                rig_deliver(&r, &s);
+                told++;
+            }
+        int64_t wait = hf_decide_next_ms(r.core) - r.mono;
+        rig_pass(&r, wait > 0 ? wait : 0);
+        assert_true(turns < 1000);
+    }
+    assert_int_equal(told, 4); /* the other one is not held up */
+    assert_in_range(turns, 50, 2 * SECOND / 20 + 10);
     assert_int_equal(rig_stat(&r).queued, 4);
     rig_close(&r);
 }
@@ -750,6 +780,7 @@ int main(void) {
         cmocka_unit_test(an_endpoint_that_goes),
         cmocka_unit_test(what_is_under_way_is_counted),
         cmocka_unit_test(unsent_is_first_again),
+        cmocka_unit_test(what_has_no_room_is_not_asked_for_again_and_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -299,7 +299,7 @@ static void send_some(world *w, hook *h) {
                                         rig_next(&(rig){.core = h->core, .wall = w->die.wall, .mono = w->die.mono}, &s);
          n--) {
         if (chance(w, 20) == 0) {
-            hf_decide_unsent(h->core, s.tag);
+            hf_decide_unsent(h->core, s.tag, 0);
             return;
         }
         post one = {.tag = s.tag, .partition = s.partition, .place = s.place};
@@ -307,7 +307,7 @@ static void send_some(world *w, hook *h) {
             one.endpoint++;
         if (s.expired || !s.entry) {
             wrong(w, "its entry is gone before it was told");
-            hf_decide_unsent(h->core, s.tag);
+            hf_decide_unsent(h->core, s.tag, 0);
             return;
         }
         char id[HF_DELIVERY_ID_BYTES], *known;
