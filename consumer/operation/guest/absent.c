@@ -23,4 +23,5 @@ static hf_code absent(const char *operation, hf_str *ret_phase, hf_err *reterr) 
     }
 ABSENT(hf_op_fs_repair, "fs_repair")
 ABSENT(hf_op_lvm_repair, "lvm_repair")
+ABSENT(hf_op_boot_repair, "boot_repair")
 ABSENT(hf_guest_inspect, "inspect with parameters.guest")

@@ -85,13 +85,14 @@ static void describe(const char *text, size_t len, char words[192]) {
         snprintf(words, 192, "%zu bytes", len);
 }
 
-static void record_text(hf_guest_session *x, const char *path, const char *before, size_t before_len, const char *after,
-                        size_t after_len) {
+void hf_guest_change_text(hf_guest_session *x, const char *path, const char *before, size_t before_len,
+                          const char *after, size_t after_len) {
     char old[192], new[192];
     describe(before, before_len, old);
     describe(after, after_len, new);
     bool text = !memchr(after, 0, after_len) && (!before || !memchr(before, 0, before_len));
-    hf_auto_free char *diff = text ? hf_text_diff(before ? before : "", after) : NULL;
+    hf_auto_free char *copy = text ? hf_strndup(after, after_len) : NULL; /* a caller's text may end without a NUL */
+    hf_auto_free char *diff = copy ? hf_text_diff(before ? before : "", copy) : NULL;
     hf_guest_change_diff(x, "file", path, old, new, diff);
 }
 
@@ -126,7 +127,7 @@ hf_code hf_guest_write(hf_guest_session *x, const char *path, const char *text, 
         return hf_fail(reterr, HF_E_CONFLICT, "the guest's %s is no regular file: it is left as it is", path);
     if (!x->dry && (rc = put(x, path, text, len, before != NULL, reterr)) != HF_OK)
         return rc;
-    record_text(x, path, before, before_len, text, len);
+    hf_guest_change_text(x, path, before, before_len, text, len);
     return HF_OK;
 }
 

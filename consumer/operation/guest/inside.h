@@ -73,3 +73,8 @@ hf_code hf_guest_report_end(hf_guest_session *guest, hf_result *result, hf_err *
 void hf_guest_report_free(hf_guest_session *guest);
 void hf_guest_change_diff(hf_guest_session *guest, const char *kind, const char *path, const char *before,
                           const char *after, const char *diff); /* diff may be NULL */
+
+/* ---- files.c ---- */
+/* Records that a program of the guest wrote a file: before (NUL-terminated, or NULL where there was none) and after. */
+void hf_guest_change_text(hf_guest_session *guest, const char *path, const char *before, size_t before_len,
+                          const char *after, size_t after_len);

@@ -1,0 +1,242 @@
+/* The devices of a guest by all the names they have, and what a name in its configuration means. */
+#include <stdio.h>
+#include <string.h>
+
+#include "consumer/operation/guest/boot.h"
+#include "schemas/base/mem.h"
+
+enum { FILES_MAX = 64 };
+
+static const char *keep(hf_guest_session *x, const char *text) {
+    hf_str kept = hf_arena_str(hf_guest_arena(x), hf_str_of(text));
+    return kept.p ? kept.p : "";
+}
+
+/* ---- looking ------------------------------------------------------------------------------------------------------------- */
+static void look_at(hf_guest_session *x, hf_boot *boot, const char *name, const char *type) {
+    if (boot->count == HF_BOOT_DEVICES_MAX)
+        return;
+    hf_boot_device *d = &boot->devices[boot->count++];
+    *d = (hf_boot_device){
+        .name = keep(x, name), .type = keep(x, type), .uuid = "", .label = "", .partuuid = "", .partlabel = ""};
+    char **facts = guestfs_blkid(hf_guest_handle(x), name);
+    for (char **f = facts; f && f[0] && f[1]; f += 2) {
+        if (strcmp(f[0], "UUID") == 0)
+            d->uuid = keep(x, f[1]);
+        else if (strcmp(f[0], "LABEL") == 0)
+            d->label = keep(x, f[1]);
+        else if (strcmp(f[0], "PART_ENTRY_UUID") == 0)
+            d->partuuid = keep(x, f[1]);
+        else if (strcmp(f[0], "PART_ENTRY_NAME") == 0)
+            d->partlabel = keep(x, f[1]);
+    }
+    hf_guest_free_strings(facts);
+    boot->encrypted |= strcmp(type, "crypto_LUKS") == 0;
+}
+
+/* What a file system that is mounted is on: of a Btrfs subvolume the device. */
+static const char *device_behind(hf_guest_session *x, const char *mountable) {
+    hf_auto_free char *device = guestfs_mountable_device(hf_guest_handle(x), mountable);
+    return keep(x, device ? device : mountable);
+}
+
+static hf_code look(hf_guest_session *x, hf_boot *boot, hf_err *reterr) {
+    const hf_guest_os *os = hf_guest_os_of(x);
+    char **list = guestfs_list_filesystems(hf_guest_handle(x));
+    if (!list)
+        return hf_guest_fail(x, reterr, "looking for file systems");
+    for (char **at = list; at[0] && at[1]; at += 2)
+        if (strncmp(at[0], "btrfsvol:", 9) != 0)
+            look_at(x, boot, at[0], at[1]);
+    hf_guest_free_strings(list);
+    boot->root = boot->boot = device_behind(x, os->root);
+    for (char **m = os->mountpoints; *m; m += 2)
+        if (strcmp(m[0], "/boot") == 0)
+            boot->boot = device_behind(x, m[1]);
+    boot->looked = true;
+    return hf_boot_read(x, "/etc/crypttab", &boot->crypttab, reterr);
+}
+
+hf_code hf_boot_begin(hf_guest_session *x, hf_boot **ret, hf_err *reterr) {
+    hf_boot *boot = *hf_guest_own(x, HF_GUEST_BOOT);
+    const hf_guest_os *os = hf_guest_os_of(x);
+    *ret = NULL;
+    if (!os || !os->linux_guest) {
+        hf_guest_result(x, "not possible", "%s",
+                        os && os->windows ? "Windows guests are not changed here: virt-v2v does it"
+                                          : "no Linux system was found");
+        return HF_OK;
+    }
+    hf_code rc = hf_guest_mount(x, reterr);
+    if (rc == HF_OK && !boot->looked)
+        rc = look(x, boot, reterr);
+    if (rc == HF_OK)
+        *ret = boot;
+    return rc;
+}
+
+const char *hf_boot_disk_of(hf_guest_session *x, const char *device) {
+    guestfs_h *g = hf_guest_handle(x);
+    hf_auto_free char *disk = guestfs_part_to_dev(g, device);
+    if (disk)
+        return hf_arena_str(hf_guest_arena(x), hf_str_of(disk)).p;
+    char **all = guestfs_list_devices(g);
+    const char *first = all && all[0] ? hf_arena_str(hf_guest_arena(x), hf_str_of(all[0])).p : NULL;
+    hf_guest_free_strings(all);
+    return first;
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------------------ */
+const hf_boot_device *hf_boot_device_named(const hf_boot *boot, const char *name) {
+    for (uint32_t i = 0; i < boot->count; i++)
+        if (strcmp(boot->devices[i].name, name) == 0)
+            return &boot->devices[i];
+    return NULL;
+}
+
+static bool has_tag(const hf_boot_device *d, const char *tag, hf_str value) {
+    const char *has = strcmp(tag, "UUID") == 0       ? d->uuid
+                      : strcmp(tag, "LABEL") == 0    ? d->label
+                      : strcmp(tag, "PARTUUID") == 0 ? d->partuuid
+                                                     : d->partlabel;
+    return strlen(has) == value.len && strncasecmp(has, value.p, value.len) == 0;
+}
+
+static hf_boot_found find_tag(const hf_boot *boot, hf_device_word word, const hf_boot_device **ret) {
+    for (uint32_t i = 0; i < boot->count; i++)
+        if (has_tag(&boot->devices[i], word.tag, word.value)) {
+            *ret = &boot->devices[i];
+            return HF_BOOT_FOUND;
+        }
+    bool of_partition = strncmp(word.tag, "PART", 4) == 0;
+    return (boot->encrypted && !of_partition) || boot->count == HF_BOOT_DEVICES_MAX ? HF_BOOT_UNCLEAR : HF_BOOT_MISSING;
+}
+
+/* /dev/sda1: of which disk a device is the partition; -1: it is none. */
+static int partition_of(const hf_boot_device *d, int *ret_disk) {
+    hf_device_word own = hf_device_word_of(hf_str_of(d->name));
+    *ret_disk = own.disk;
+    return own.kind == HF_DEVICE_KERNEL ? own.partition : -1;
+}
+
+/* The disks have the order in which the guest had them, whatever its driver called them. Where a name says nothing of the order, it is the only
+ * partition of that number that has what is expected. */
+static hf_boot_found find_by_number(const hf_boot *boot, hf_device_word word, hf_str type, const hf_boot_device **ret) {
+    uint32_t fits = 0;
+    const hf_boot_device *found = NULL;
+    for (uint32_t i = 0; i < boot->count; i++) {
+        const hf_boot_device *d = &boot->devices[i];
+        int disk;
+        if (partition_of(d, &disk) != word.partition || !hf_fs_type_fits(type, d->type))
+            continue;
+        if (word.kind == HF_DEVICE_KERNEL && disk == word.disk) {
+            *ret = d;
+            return HF_BOOT_FOUND;
+        }
+        found = d;
+        fits++;
+    }
+    if (word.kind == HF_DEVICE_KERNEL || fits == 0)
+        return HF_BOOT_MISSING;
+    *ret = fits == 1 ? found : NULL;
+    return fits == 1 ? HF_BOOT_FOUND : HF_BOOT_UNCLEAR;
+}
+
+static bool in_crypttab(const hf_boot *boot, const char *name) {
+    hf_str line;
+    for (uint32_t at = 0; hf_text_line(boot->crypttab, &at, &line);)
+        if (line.len > strlen(name) && memcmp(line.p, name, strlen(name)) == 0 && strchr(" \t", line.p[strlen(name)]))
+            return true;
+    return false;
+}
+
+static hf_boot_found find_mapped(const hf_boot *boot, hf_str word, const hf_boot_device **ret) {
+    char name[256], other[256];
+    if (!hf_mapper_name(word, name, sizeof name))
+        return HF_BOOT_NO_DEVICE;
+    for (uint32_t i = 0; i < boot->count; i++)
+        if (hf_mapper_name(hf_str_of(boot->devices[i].name), other, sizeof other) && strcmp(name, other) == 0) {
+            *ret = &boot->devices[i];
+            return HF_BOOT_FOUND;
+        }
+    return boot->encrypted || in_crypttab(boot, name) || boot->count == HF_BOOT_DEVICES_MAX ? HF_BOOT_UNCLEAR
+                                                                                            : HF_BOOT_MISSING;
+}
+
+hf_boot_found hf_boot_find(const hf_boot *boot, hf_str text, hf_str type, const hf_boot_device **ret) {
+    hf_device_word word = hf_device_word_of(text);
+    *ret = NULL;
+    switch (word.kind) {
+    case HF_DEVICE_TAG: return find_tag(boot, word, ret);
+    case HF_DEVICE_KERNEL:
+    case HF_DEVICE_BUS: return find_by_number(boot, word, type, ret);
+    case HF_DEVICE_MAPPER: return find_mapped(boot, text, ret);
+    case HF_DEVICE_NONE: break;
+    }
+    return HF_BOOT_NO_DEVICE;
+}
+
+bool hf_boot_tag(const hf_boot *boot, const hf_boot_device *device, char *ret, size_t size) {
+    bool by_content = device->uuid[0] != 0;
+    const char *value = by_content ? device->uuid : device->partuuid;
+    uint32_t same = 0;
+    for (uint32_t i = 0; i < boot->count; i++)
+        same += strcmp(by_content ? boot->devices[i].uuid : boot->devices[i].partuuid, value) == 0;
+    return value[0] && same == 1 && strlen(value) <= 64 && strspn(value, "0123456789abcdefABCDEF-") == strlen(value) &&
+           snprintf(ret, size, "%s=%s", by_content ? "UUID" : "PARTUUID", value) < (int)size;
+}
+
+bool hf_boot_tag_for_kernel(const hf_boot *boot, const hf_boot_device *device, char *ret, size_t size) {
+    char name[128];
+    if (hf_mapper_name(hf_str_of(device->name), name, sizeof name))
+        return snprintf(ret, size, "/dev/mapper/%s", name) < (int)size;
+    return hf_boot_tag(boot, device, ret, size);
+}
+
+/* ---- files -------------------------------------------------------------------------------------------------------------------- */
+hf_code hf_boot_read(hf_guest_session *x, const char *path, hf_str *ret, hf_err *reterr) {
+    char *text = NULL;
+    size_t len = 0;
+    hf_err err = {0};
+    *ret = HF_STR_NONE;
+    hf_code rc = hf_guest_read(x, path, &text, &len, &err);
+    if (rc == HF_E_LIMIT) {
+        hf_guest_finding(x, "warning", "too-large", "Look at it by hand: nothing of that size is a configuration.",
+                         "%s", err.detail);
+        return HF_OK;
+    }
+    if (rc != HF_OK) {
+        if (reterr)
+            *reterr = err;
+        return rc;
+    }
+    *ret = (hf_str){text, (uint32_t)len};
+    return HF_OK;
+}
+
+hf_code hf_boot_write(hf_guest_session *x, const char *path, bool fine, hf_buf *text, hf_err *reterr) {
+    hf_str made = hf_buf_str(text);
+    hf_code rc = fine ? hf_guest_write(x, path, made.len ? made.p : "", made.len, reterr)
+                      : hf_fail(reterr, HF_E_NO_MEMORY, "the new text of %s", path);
+    hf_buf_done(text);
+    return rc;
+}
+
+hf_code hf_boot_each_file(hf_guest_session *x, const char *folder, const char *ending,
+                          hf_code (*each)(hf_guest_session *, const char *path, void *ctx, hf_err *), void *ctx,
+                          hf_err *reterr) {
+    guestfs_h *g = hf_guest_handle(x);
+    char **names =
+        guestfs_is_dir_opts(g, folder, GUESTFS_IS_DIR_OPTS_FOLLOWSYMLINKS, 1, -1) == 1 ? guestfs_ls(g, folder) : NULL;
+    hf_code rc = HF_OK;
+    uint32_t seen = 0;
+    for (char **n = names; rc == HF_OK && n && *n && seen < FILES_MAX; n++) {
+        if (!hf_str_ends(hf_str_of(*n), hf_str_of(ending)))
+            continue;
+        char *path = hf_arena_printf(hf_guest_arena(x), "%s/%s", folder, *n);
+        rc = path ? each(x, path, ctx, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "the files of %s", folder);
+        seen++;
+    }
+    hf_guest_free_strings(names);
+    return rc;
+}

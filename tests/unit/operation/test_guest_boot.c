@@ -1,0 +1,115 @@
+/* labels: guest slow */
+/* boot_repair on a system made by hand, whose tables and boot loader name what is not there. */
+#include "tests/unit/operation/rig.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#ifdef HF_HAVE_GUESTFS
+#include "consumer/operation/guest/possible.h"
+
+/* Debian by its files on sda1, swap on sda2, an EFI system partition on sda3. */
+static const char make[] =
+    "set -e; d=in/disk.raw; truncate -s 120M $d; "
+    "printf 'label: gpt\\nstart=2048,size=131072\\nstart=133120,size=16384,type=swap\\nstart=149504,size=65536,type=uefi\\n' "
+    "| sfdisk -q $d; "
+    "mkdir -p t/etc t/bin t/boot/grub t/boot/efi t/lib/modules/6.1.0-9-amd64 t/var/lib/dpkg t/data; cp /bin/true t/bin/ls; "
+    "printf 'ID=debian\\nVERSION_ID=\"12\"\\nPRETTY_NAME=\"Debian GNU/Linux 12\"\\n' >t/etc/os-release; echo 12.5 >t/etc/debian_version; "
+    "echo web-01 >t/etc/hostname; touch t/var/lib/dpkg/status t/boot/vmlinuz-6.1.0-9-amd64; "
+    "printf '# the disks\\n/dev/sda1  /\\text4  errors=remount-ro 0 1\\n/dev/disk/by-id/scsi-36000c29-part2 none swap sw 0 0\\n"
+    "/dev/sda3 /boot/efi vfat umask=0077 0 1\\nUUID=gone-gone /data ext4 defaults 0 2\\ntmpfs /tmp tmpfs rw 0 0\\n' >t/etc/fstab; "
+    "printf 'again /dev/sda2 /dev/urandom swap\\nlost /dev/sdq1 none luks\\n' >t/etc/crypttab; "
+    "truncate -s 64M p; mke2fs -q -t ext4 -U 11111111-1111-1111-1111-111111111111 -d t p; "
+    "truncate -s 8M s; mkswap -q -U 22222222-2222-2222-2222-222222222222 s; truncate -s 32M e; mkfs.vfat -i 33333333 e >/dev/null; "
+    "dd if=p of=$d bs=1M seek=1 conv=notrunc,sparse status=none; dd if=s of=$d bs=1M seek=65 conv=notrunc,sparse status=none; "
+    "dd if=e of=$d bs=1M seek=73 conv=notrunc,sparse status=none; rm p s e; sha256sum $d >before";
+
+static bool said(const json_t *report, const char *list, const char *member, const char *word) {
+    size_t i;
+    json_t *o;
+    json_array_foreach(json_object_get(report, list), i, o)
+        if (strcmp(json_string_value(json_object_get(o, member)) ?: "", word) == 0)
+            return true;
+    return false;
+}
+
+/* The diff of that file in the report has that line. */
+static bool diff_has(const json_t *report, const char *path, const char *line) {
+    size_t i;
+    json_t *o;
+    json_array_foreach(json_object_get(report, "changes"), i, o)
+        if (strcmp(json_string_value(json_object_get(o, "path")), path) == 0 &&
+            strstr(json_string_value(json_object_get(o, "diff")) ?: "", line))
+            return true;
+    return false;
+}
+
+static int64_t changed(const json_t *report) { return json_integer_value(json_object_get(report, "changed")); }
+
+static json_t *run_it(rig *r, const char *job, const char *image, bool makes_one, const char *parameters) {
+    hf_spec spec = rig_spec(r, "boot_repair", image, makes_one ? "qcow2" : "");
+    if (!makes_one)
+        spec.output_dir = HF_STR_NONE;
+    spec.parameters = hf_str_of(parameters);
+    if (rig_run(r, job, 1, &spec) != HF_OK)
+        fail_msg("%s", r->err.detail);
+    json_t *report = json_loadb(r->result.report.p, r->result.report.len, 0, NULL);
+    assert_non_null(report);
+    char *text = json_dumps(report, JSON_INDENT(1));
+    fprintf(stderr, "%s\n", text);
+    free(text);
+    return report;
+}
+
+static void names_that_change_become_lasting_ones(const json_t *report) {
+    assert_true(diff_has(report, "/etc/fstab", "\n+UUID=11111111-1111-1111-1111-111111111111  /\text4"));
+    assert_true(diff_has(report, "/etc/fstab", "\n+UUID=22222222-2222-2222-2222-222222222222 none swap sw 0 0"));
+    assert_true(diff_has(report, "/etc/fstab", "\n+UUID=3333-3333 /boot/efi"));
+    assert_true(diff_has(report, "/etc/fstab", "\n+UUID=gone-gone /data ext4 defaults,nofail 0 2"));
+    assert_true(diff_has(report, "/etc/crypttab", "\n+again PARTUUID="));
+    assert_true(said(report, "findings", "code", "device-missing"));
+}
+
+static void a_system_is_made_to_boot_once(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r);
+    assert_int_equal(rig_sh(&r, "%s", make), 0);
+    json_t *report = run_it(&r, "job-1", "disk.raw", true, "{\"nofail\": true}");
+    names_that_change_become_lasting_ones(report);
+    json_decref(report);
+    assert_int_equal(rig_sh(&r, "sha256sum --quiet -c before && mv out/disk.qcow2 in/"), 0);
+    report = run_it(&r, "job-2", "disk.qcow2", false, "{\"in_place\": true, \"nofail\": true}");
+    assert_int_equal(changed(report), 0);
+    json_decref(report);
+    rig_close(&r);
+}
+
+static void parameters_that_are_none_are_refused(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r);
+    assert_int_equal(rig_sh(&r, "truncate -s 1M in/disk.raw"), 0);
+    hf_spec spec = rig_spec(&r, "boot_repair", "disk.raw", "qcow2");
+    static const char *const bad[] = {"{\"force\": 1}", "{\"nofail\": \"yes\"}", "{\"kernel\": \"a;b c\"}",
+                                      "{\"kernel\": 6}", "{\"skip\": [\"repair\"]}"};
+    for (size_t i = 0; i < HF_ARRAY_LEN(bad); i++) {
+        spec.parameters = hf_str_of(bad[i]);
+        assert_int_equal(rig_run(&r, "job-1", 1, &spec), HF_E_INVALID);
+    }
+    assert_true(rig_out_empty(&r));
+    rig_close(&r);
+}
+#endif
+
+int main(void) {
+#ifdef HF_HAVE_GUESTFS
+    if (hf_guest_possible(NULL)) {
+        const struct CMUnitTest tests[] = {cmocka_unit_test(parameters_that_are_none_are_refused),
+                                           cmocka_unit_test(a_system_is_made_to_boot_once)};
+        return cmocka_run_group_tests(tests, NULL, NULL);
+    }
+#endif
+    puts("skipped: no appliance can be started here");
+    return 77;
+}
