@@ -31,7 +31,7 @@ endfunction()
 # hf_tests(FOLDER LIBS lib...)   each FOLDER/test_*.c is one cmocka program, run by ctest as
 #   FOLDER/NAME. FOLDER/*.c that are not test_*.c are linked into each of them.
 #   A test that starts threads gets the label tsan (ops/test runs those under ThreadSanitizer too);
-#   a line "/* labels: tsan slow */" in its source adds others.
+#   a line "/* labels: tsan slow */" in its source adds others; `slow` has four times as long.
 function(hf_tests folder)
   cmake_parse_arguments(A "" "TIMEOUT" "LIBS;LABELS" ${ARGN})
   if(NOT A_TIMEOUT)
@@ -62,6 +62,9 @@ function(hf_tests folder)
       list(APPEND labels tsan)
     endif()
     set(timeout ${A_TIMEOUT})
+    if("slow" IN_LIST labels) # half a minute alone is minutes beside others
+      set(timeout 480)
+    endif()
     if("guest" IN_LIST labels) # appliances start in half a minute where hardware virtualisation does not work
       set(timeout 900)
     endif()
