@@ -48,17 +48,20 @@ static hf_code follow_shares(hook *h, hf_err *reterr) {
         hf_batch_release(&batch);
     if (code != HF_OK || h->generation == hf_group_generation(h->group))
         return code;
-    bool gained = false;
+    int32_t owned = 0, gained = 0, lost = 0;
     for (int32_t p = 0; p < h->partitions; p++) {
         bool mine = hf_group_owns(h->group, p);
         if (!mine)
             hf_decide_own(h->core, p, false);
-        gained |= mine && !h->pending[p];
+        owned += mine;
+        gained += mine && !h->pending[p];
+        lost += !mine && h->pending[p];
         h->pending[p] = mine;
     }
     if (gained && (code = note_ends(h, reterr)) != HF_OK)
         return code;
     h->generation = hf_group_generation(h->group);
+    HF_LOG(INFO, "shares", {"owned", HF_V_INT(owned)}, {"gained", HF_V_INT(gained)}, {"lost", HF_V_INT(lost)});
     return HF_OK;
 }
 
