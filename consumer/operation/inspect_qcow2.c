@@ -123,7 +123,7 @@ static hf_code follow(const hf_inspect *x, const image *top, image *l, json_t *l
             return hf_context(reterr, "%s", above->path);
         memcpy(l->path, next, sizeof next);
         hf_close_p(&l->fd);
-        if ((rc = open_image(x, l, reterr)) != HF_OK)
+        if (open_image(x, l, reterr) != HF_OK)
             return hf_context(reterr, "backing file %s", next);
         for (int i = 0; i <= depth; i++)
             if (seen[i].dev == l->id.dev && seen[i].ino == l->id.ino)

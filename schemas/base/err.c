@@ -43,7 +43,7 @@ static void set_detail(hf_err *reterr, hf_code code, const char *format, va_list
     reterr->code = code;
 }
 
-hf_code hf_fail(hf_err *reterr, hf_code code, const char *format, ...) {
+hf_code(hf_fail)(hf_err *reterr, hf_code code, const char *format, ...) {
     va_list args;
     va_start(args, format);
     set_detail(reterr, code, format, args);
@@ -64,7 +64,7 @@ static hf_code code_of_errno(int err) {
     }
 }
 
-hf_code hf_fail_errno(hf_err *reterr, int err, const char *format, ...) {
+hf_code(hf_fail_errno)(hf_err *reterr, int err, const char *format, ...) {
     hf_code code = code_of_errno(err);
     va_list args;
     va_start(args, format);

@@ -42,3 +42,15 @@ int hf_code_http_status(hf_code code);
 int hf_code_exit_status(hf_code code);
 /* The code of a wire name of `len` bytes; HF_E_INTERNAL for one that is not known. */
 hf_code hf_code_from_name(const char *name, size_t len);
+
+#ifdef __clang_analyzer__ /* it does not look into another file: they always return an error */
+#define HF_NEVER_OK(call_)                                                                                             \
+    ({                                                                                                                 \
+        hf_code code_ = (call_);                                                                                       \
+        if (code_ == HF_OK)                                                                                            \
+            __builtin_unreachable();                                                                                   \
+        code_;                                                                                                         \
+    })
+#define hf_fail(...) HF_NEVER_OK((hf_fail)(__VA_ARGS__))
+#define hf_fail_errno(...) HF_NEVER_OK((hf_fail_errno)(__VA_ARGS__))
+#endif
