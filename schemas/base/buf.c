@@ -42,11 +42,12 @@ uint8_t *hf_buf_reserve(hf_buf *buf, size_t more) {
 }
 
 bool hf_buf_put(hf_buf *buf, const void *bytes, size_t len) {
+    if (len == 0) /* of a buffer without memory not even an end may be asked for */
+        return !buf->failed;
     uint8_t *to = hf_buf_reserve(buf, len);
     if (!to)
-        return len == 0 && !buf->failed;
-    if (len)
-        memcpy(to, bytes, len);
+        return false;
+    memcpy(to, bytes, len);
     buf->len += len;
     return true;
 }

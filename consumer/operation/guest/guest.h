@@ -67,6 +67,7 @@ typedef struct hf_guest_plan {
 /* What the operations are made of; offline_fix takes what it needs of them. */
 extern const hf_guest_plan hf_fs_repair_plan, hf_lvm_repair_plan;
 extern const hf_guest_plan hf_boot_repair_plan;
+extern const hf_guest_plan hf_initramfs_plan, hf_selinux_plan;
 
 /* Runs a job. Its functions in operations.def are one line. */
 hf_code hf_guest_run(hf_run *run, const hf_guest_plan *plan, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr);

@@ -5,11 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "consumer/operation/guest/appliance.h"
+#include "consumer/operation/guest/kernels.h"
 #include "consumer/operation/inspect.h"
 #include "schemas/base/mem.h"
-
-enum { KERNELS_MAX = 32, NAMES_MAX = 400 };
 
 typedef struct state {
     bool fstab_by_name, no_loader, vmware_tools, selinux, no_kernel;
@@ -67,13 +65,6 @@ static hf_code system_step(hf_guest_session *x, hf_err *reterr) {
 }
 
 /* ---- how it boots --------------------------------------------------------------------------------------------------------------- */
-/* Names in a folder, at most NAMES_MAX of them; NULL: none such. */
-static char **names_in(hf_guest_session *x, const char *folder) {
-    if (guestfs_is_dir(hf_guest_handle(x), folder) != 1)
-        return NULL;
-    return guestfs_ls(hf_guest_handle(x), folder);
-}
-
 static bool any_exists(hf_guest_session *x, const char *const *paths) {
     for (; *paths; paths++)
         if (hf_guest_exists(x, *paths))
@@ -125,79 +116,46 @@ static hf_code boot_step(hf_guest_session *x, hf_err *reterr) {
 }
 
 /* ---- kernels and their drivers ------------------------------------------------------------------------------------------------------- */
-static const char *find_path(hf_guest_session *x, const char *const *formats, const char *version) {
-    for (; *formats; formats++) {
-        const char *star = strchr(*formats, '*');
-        char *path =
-            hf_arena_printf(hf_guest_arena(x), "%.*s%s%s", (int)(star - *formats), *formats, version, star + 1);
-        if (path && guestfs_is_file_opts(hf_guest_handle(x), path, GUESTFS_IS_FILE_OPTS_FOLLOWSYMLINKS, 1, -1) == 1)
-            return path;
-    }
-    return NULL;
-}
-
-/* Built into the kernel, or a module of it; initrd_list of the appliance knows single-segment archives alone, so the initramfs is read by
- * the names that are in it only where that works. */
-static const char *driver(hf_guest_session *x, const char *folder, const char *name) {
-    char *builtin = NULL, *modules = NULL, path[300], word[64];
-    size_t len = 0;
-    snprintf(word, sizeof word, "/%s.ko", name);
-    snprintf(path, sizeof path, "%s/modules.builtin", folder);
-    if (hf_guest_read(x, path, &builtin, &len, NULL) == HF_OK && builtin && strstr(builtin, word))
-        return "built in";
-    snprintf(path, sizeof path, "%s/modules.dep", folder);
-    return hf_guest_read(x, path, &modules, &len, NULL) == HF_OK && modules && strstr(modules, word) ? "module"
-                                                                                                     : "absent";
-}
-
-/* Whether the initramfs has virtio_blk or virtio_scsi: 1, 0; -1: it cannot be told. */
-static int initramfs_has(hf_guest_session *x, const char *path) {
-    int64_t size = guestfs_filesize(hf_guest_handle(x), path);
-    if (size <= 0 || size > (256 << 20))
+/* Whether the initramfs has virtio_blk or virtio_scsi for that kernel: 1, 0; -1: it cannot be told. */
+static int initramfs_has(hf_guest_session *x, const hf_guest_kernel *k, hf_err *reterr) {
+    static const char *const disks[] = {"virtio_blk", "virtio_scsi", NULL};
+    hf_initramfs_scan scan;
+    hf_code rc = hf_guest_initramfs_look(x, k->initramfs, k->version, disks, false, &scan, reterr);
+    if (rc != HF_OK || scan.state == HF_INITRAMFS_UNKNOWN)
         return -1;
-    char **names = guestfs_initrd_list(hf_guest_handle(x), path);
-    int found = names && names[0] ? 0 : -1;
-    size_t count = 0;
-    for (char **n = names; n && *n; n++, count++)
-        if (strstr(*n, "/virtio_blk.ko") || strstr(*n, "/virtio_scsi.ko"))
-            found = 1;
-    /* Only microcode was listed: what follows it is compressed. */
-    if (found == 0 && count < 32)
-        found = -1;
-    hf_guest_free_strings(names);
-    return found;
+    if (scan.state == HF_INITRAMFS_DAMAGED)
+        hf_guest_finding(x, "warning", "initramfs-damaged", "initramfs_regenerate makes it again.", "%s: %s",
+                         k->initramfs, scan.why);
+    return scan.found != 0;
 }
 
-static void one_kernel(hf_guest_session *x, const char *version, json_t *list) {
-    static const char *const images[] = {"/boot/vmlinuz-*", "/lib/modules/*/vmlinuz", "/usr/lib/modules/*/vmlinuz",
-                                         NULL};
-    static const char *const initramfs[] = {"/boot/initrd.img-*", "/boot/initramfs-*.img", "/boot/initrd-*", NULL};
-    const char *image = find_path(x, images, version), *initrd = find_path(x, initramfs, version);
-    char folder[256];
-    snprintf(folder, sizeof folder, "/lib/modules/%.200s", version);
-    if (!image)
-        return; /* modules that an older kernel left */
-    const char *blk = driver(x, folder, "virtio_blk"), *net = driver(x, folder, "virtio_net");
-    int inside = initrd ? initramfs_has(x, initrd) : -1;
-    bool needs_it = strcmp(blk, "module") == 0;
-    state_of(x)->initramfs_missing |= needs_it && !initrd;
+static void one_kernel(hf_guest_session *x, const hf_guest_kernel *k, json_t *list) {
+    hf_err err = {0};
+    int inside = k->initramfs ? initramfs_has(x, k, &err) : -1;
+    hf_driver blk = hf_guest_driver(k, "virtio_blk"), net = hf_guest_driver(k, "virtio_net");
+    bool needs_it = blk == HF_DRIVER_MODULE;
+    state_of(x)->initramfs_missing |= needs_it && !k->initramfs;
     state_of(x)->initramfs_without |= needs_it && inside == 0;
-    json_array_append_new(list, json_pack("{s:o, s:s, s:s?, s:s, s:s, s:o}", "version", hf_inspect_text(version),
-                                          "image", image, "initramfs", initrd, "virtio_blk", blk, "virtio_net", net,
+    json_array_append_new(list, json_pack("{s:o, s:s, s:s?, s:s, s:s, s:o}", "version", hf_inspect_text(k->version),
+                                          "image", k->image, "initramfs", k->initramfs, "virtio_blk",
+                                          hf_guest_driver_says(blk), "virtio_net", hf_guest_driver_says(net),
                                           "virtio_in_initramfs", inside < 0 ? json_null() : json_boolean(inside)));
 }
 
 static hf_code kernel_step(hf_guest_session *x, hf_err *reterr) {
-    (void)reterr;
     const hf_guest_os *os = hf_guest_os_of(x);
+    hf_guest_kernel *kernels = hf_arena_alloc(hf_guest_arena(x), HF_GUEST_KERNELS_MAX * sizeof *kernels);
+    uint32_t count = 0;
     if (!os || !os->linux_guest)
         return HF_OK;
+    hf_code rc =
+        kernels ? hf_guest_kernels(x, kernels, &count, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "the guest's kernels");
+    if (rc != HF_OK)
+        return rc;
     json_t *list = json_array();
-    char **names = names_in(x, "/lib/modules");
-    for (size_t i = 0; names && names[i] && i < NAMES_MAX && json_array_size(list) < KERNELS_MAX; i++)
-        one_kernel(x, names[i], list);
-    hf_guest_free_strings(names);
-    state_of(x)->no_kernel = json_array_size(list) == 0;
+    for (uint32_t i = 0; i < count; i++)
+        one_kernel(x, &kernels[i], list);
+    state_of(x)->no_kernel = count == 0;
     hf_guest_note(x, "kernels", list);
     return HF_OK;
 }
