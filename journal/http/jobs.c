@@ -102,8 +102,8 @@ static void query(hf_request *r, const json_t *q) {
         list_ids(r, ids);
         return;
     }
-    json_int_t n = limit && json_integer_value(limit) ? json_integer_value(limit) : LIMIT_DEFAULT;
-    if ((limit && !json_is_integer(limit)) || n < 0 || n > LIMIT_MAX) {
+    int64_t n = LIMIT_DEFAULT;
+    if (limit && !hf_json_whole(limit, 0, LIMIT_MAX, &n)) {
         hf_reply_error(r, 400, "limit must be 1 to %d", LIMIT_MAX);
         return;
     }
@@ -116,7 +116,7 @@ static void query(hf_request *r, const json_t *q) {
     if (!states)
         hf_reply_error(r, 400, "status must be a list of pending, running, completed, failed, cancelled, or states");
     else
-        list_states(r, states, n);
+        list_states(r, states, n ? n : LIMIT_DEFAULT);
 }
 
 void hf_handle_jobs_query(hf_request *r) {

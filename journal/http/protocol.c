@@ -110,12 +110,30 @@ static void answer_create(hf_request *r, hf_write *w) {
 }
 
 /* ---- reading WorkerCapabilities ---------------------------------------------------------------------------------- */
-static hf_code read_number(const json_t *body, const char *name, json_int_t otherwise, json_int_t max, json_int_t *ret,
-                           hf_err *reterr) {
+/* A member that is null is one that was left out: the protocol's clients write all they have a name for. */
+static const json_t *given(const json_t *body, const char *name) {
     const json_t *value = json_object_get(body, name);
-    *ret = json_is_integer(value) ? json_integer_value(value) : otherwise;
-    if ((value && !json_is_integer(value)) || *ret < 1 || *ret > max)
+    return json_is_null(value) ? NULL : value;
+}
+
+/* *ret stays as it is where it was not given. */
+static hf_code read_number(const json_t *body, const char *name, int64_t max, int64_t *ret, hf_err *reterr) {
+    const json_t *value = given(body, name);
+    if (value && !hf_json_whole(value, 1, max, ret))
         return hf_fail(reterr, HF_E_INVALID, "%s must be a whole number from 1 to %lld", name, (long long)max);
+    return HF_OK;
+}
+
+static hf_code check_amounts(const hf_capabilities *c, hf_err *reterr) {
+    const struct {
+        const char *name;
+        double value, max;
+    } amounts[] = {{"memory_gb", c->memory_gb, 1e6},
+                   {"disk_space_gb", c->disk_space_gb, 1e9},
+                   {"max_disk_size_tb", c->max_disk_size_tb, 1e6}};
+    for (size_t i = 0; i < HF_ARRAY_LEN(amounts); i++)
+        if (!(amounts[i].value >= 0 && amounts[i].value <= amounts[i].max))
+            return hf_fail(reterr, HF_E_INVALID, "%s must be a number from 0 to %.0f", amounts[i].name, amounts[i].max);
     return HF_OK;
 }
 
@@ -124,42 +142,42 @@ static hf_code read_capabilities(const json_t *body, hf_arena *arena, hf_capabil
     static const char *const beside[] = {
         "memory_gb", "disk_space_gb", "max_disk_size_tb", "os_info",  "kernel_version", "execution_mode",
         "level",     "cpus",          "operations",       "providers"};
-    const json_t *given = json_object_get(body, "capabilities");
-    if (!json_is_object(given))
+    const json_t *flags = json_object_get(body, "capabilities");
+    if (!json_is_object(flags))
         return hf_fail(reterr, HF_E_INVALID,
                        "capabilities must be an object with some of: nbd, lvm, mount, selinux, qemu_img");
-    json_t *all = json_copy((json_t *)(uintptr_t)given);
+    json_t *all = json_copy((json_t *)(uintptr_t)flags);
     for (size_t i = 0; all && i < HF_ARRAY_LEN(beside); i++) {
-        json_t *value = json_object_get(body, beside[i]);
-        if (value && !json_is_null(value))
-            json_object_set(all, beside[i], value);
+        const json_t *value = given(body, beside[i]);
+        if (value)
+            json_object_set(all, beside[i], (json_t *)(uintptr_t)value);
     }
     hf_code code = all ? hf_json_to(&HF_TYPE_CAPABILITIES, all, arena, ret, reterr)
                        : hf_fail(reterr, HF_E_NO_MEMORY, "reading capabilities");
     json_decref(all);
-    return code;
+    return code == HF_OK ? check_amounts(ret, reterr) : code;
 }
 
 static hf_code read_worker(hf_request *r, const json_t *body, hf_arena *arena, hf_heartbeat *ret, hf_err *reterr) {
     const char *id = json_string_value(json_object_get(body, "worker_id"));
-    const char *host = json_string_value(json_object_get(body, "hostname"));
-    json_int_t slots = 1, lease = LEASE_S;
+    const json_t *host = given(body, "hostname");
+    int64_t slots = 1, lease = LEASE_S;
     hf_type_init(&HF_TYPE_HEARTBEAT, ret);
     if (!id || !hf_id_valid(hf_str_of(id)))
         return hf_fail(reterr, HF_E_INVALID,
                        "worker_id must be 1 to %d of A-Z a-z 0-9 . _ : @ + = ~ -, not beginning with . or -",
                        HF_ID_MAX_BYTES);
-    if (host && strlen(host) > 256)
-        return hf_fail(reterr, HF_E_INVALID, "hostname must have at most 256 bytes");
-    hf_code code = read_number(body, "max_concurrent_jobs", 1, SLOTS_MAX, &slots, reterr);
+    if (host && (!json_is_string(host) || json_string_length(host) > 256))
+        return hf_fail(reterr, HF_E_INVALID, "hostname must be a text of at most 256 bytes");
+    hf_code code = read_number(body, "max_concurrent_jobs", SLOTS_MAX, &slots, reterr);
     if (code == HF_OK)
-        code = read_number(body, "lease_seconds", LEASE_S, LEASE_MAX_S, &lease, reterr);
+        code = read_number(body, "lease_seconds", LEASE_MAX_S, &lease, reterr);
     if (code == HF_OK)
         code = read_capabilities(body, arena, &ret->capabilities, reterr);
     if (code != HF_OK)
         return code;
     ret->worker_id = hf_arena_str(arena, hf_str_of(id));
-    ret->hostname = hf_arena_str(arena, host ? hf_str_of(host) : HF_STR_NONE);
+    ret->hostname = hf_arena_str(arena, hf_str_of(host ? json_string_value(host) : ""));
     ret->incarnation = HF_STR(REGISTERED);
     ret->state = HF_W_QUIET;
     ret->slots = (int32_t)slots;

@@ -245,7 +245,7 @@ static hf_write *work_out(change *c, void (*answer)(hf_request *, hf_write *)) {
 static bool name_it(change *c, char made[HF_UUID_BYTES]) {
     const json_t *id = json_object_get(c->body, "id");
     hf_str text = {json_string_value(id), (uint32_t)json_string_length(id)};
-    if (c->kind == HF_WEBHOOK_CREATE && (!id || (!c->request->v1 && text.len == 0)))
+    if (c->kind == HF_WEBHOOK_CREATE && (!id || json_is_null(id) || (!c->request->v1 && text.len == 0)))
         c->id = hf_str_of(hf_id_new(c->request->http->clock, hf_random_system(), made));
     else if (c->kind == HF_WEBHOOK_CREATE)
         c->id = hf_id_valid(text) ? text : HF_STR_NONE; /* the check says what is wrong */

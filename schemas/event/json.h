@@ -22,6 +22,9 @@ hf_code hf_json_to(const hf_type *type, const json_t *json, hf_arena *arena, voi
 /* The same for one field of *record, from a value whose member may be called otherwise: `path` is how errors name it. */
 hf_code hf_json_to_field(const hf_field *field, const json_t *value, const char *path, hf_arena *arena, void *record,
                          hf_err *reterr);
+/* A whole number from min to max, written as an integer or as a real without a fraction: for JSON Schema 7.0 is an integer, and some clients
+ * write it so. False: it is something else, and *ret is as it was. */
+bool hf_json_whole(const json_t *value, int64_t min, int64_t max, int64_t *ret);
 /* Parses JSON text with the bounds for outside bytes: size, depth HF_JSON_MAX_DEPTH, duplicate keys refused.
  * Errors give line and column, never a piece of the text: it may be a secret. */
 json_t *hf_json_parse(hf_str text, size_t max_bytes, hf_err *reterr);

@@ -1,5 +1,6 @@
 /* JSON to structs, by the field tables, with every bound checked; and JSON text from outside. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -70,12 +71,30 @@ static hf_code read_raw(const json_t *json, uint32_t max, const where *w, hf_are
     return HF_OK;
 }
 
+static bool is_whole(const json_t *json, int64_t *ret) {
+    const double bound = 9223372036854775808.0; /* 2^63: the first that does not fit */
+    double real = json_real_value(json);
+    bool whole = json_is_integer(json) || (json_is_real(json) && real >= -bound && real < bound && real == floor(real));
+    if (whole)
+        *ret = json_is_integer(json) ? json_integer_value(json) : (int64_t)real;
+    return whole;
+}
+
+bool hf_json_whole(const json_t *value, int64_t min, int64_t max, int64_t *ret) {
+    int64_t number = 0;
+    bool ok = is_whole(value, &number) && number >= min && number <= max;
+    if (ok)
+        *ret = number;
+    return ok;
+}
+
 static hf_code read_integer(const json_t *json, int64_t min, int64_t max, const where *w, int64_t *to, hf_err *reterr) {
-    if (!json_is_integer(json))
+    int64_t number = 0;
+    if (!is_whole(json, &number))
         return wrong(reterr, HF_E_INVALID, w, "must be a whole number");
-    if (json_integer_value(json) < min || json_integer_value(json) > max)
+    if (number < min || number > max)
         return wrong(reterr, HF_E_INVALID, w, "the number is out of range");
-    *to = json_integer_value(json);
+    *to = number;
     return HF_OK;
 }
 

@@ -30,7 +30,7 @@ include-operation-id = ["webhook_create", "v1_webhook_create", "v1_webhook_repla
 checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 414, 422, 429]
 
 [[operations]]
-include-operation-id = ["webhook_test"]
+include-operation-id = ["webhook_test", "v1_webhook_test"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 414, 422, 429, 501]
 checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", 501]
 
@@ -59,15 +59,20 @@ def new_token(name="tester"):
     return re.search(r"# (hft_\S+)", text).group(1), text[text.index("  - {"):]
 
 
+# Which cases are asked follows from the seed and from their number, never from the time they take: every machine asks the same ones. To look for
+# more by hand: HF_CONTRACT_SEED=7 HF_CONTRACT_EXAMPLES=30.
+SEED, EXAMPLES = os.environ.get("HF_CONTRACT_SEED", "6"), os.environ.get("HF_CONTRACT_EXAMPLES", "3")
+
+
 # Without --checks all of Schemathesis' checks are made, but for what CONFIG says.
 def run_schemathesis(directory, http, token, *more):
     with open(os.path.join(directory, "schemathesis.toml"), "w") as out:
         out.write(CONFIG.replace("JUDGED", json.dumps(judged())))
     # /api/v1/events is a stream without an end: the_endless_stream_keeps_to_the_document asks what has an end, test_streams and others read it.
-    command = [sys.executable, "-m", "schemathesis.cli", "run", http + "/api/v1/openapi.json", "--workers", "1", "--seed", "6",
-               "--header", "Authorization: Bearer " + token, "--exclude-path", "/api/v1/events", "--request-timeout", "10", "--continue-on-failure",
-               "--max-examples", "10", "--no-shrink", *more]
-    return subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=150)
+    command = [sys.executable, "-m", "schemathesis.cli", "run", http + "/api/v1/openapi.json", "--workers", "1", "--seed", SEED,
+               "--header", "Authorization: Bearer " + token, "--exclude-path", "/api/v1/events", "--request-timeout", "60", "--continue-on-failure",
+               "--max-examples", EXAMPLES, "--no-shrink", "--generation-database", "none", *more]
+    return subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=400)
 
 
 def the_document_and_the_answers_agree():
@@ -79,7 +84,8 @@ def the_document_and_the_answers_agree():
         with open(tokens, "w") as out:
             out.write("tokens:\n" + line)
         os.chmod(tokens, 0o600)
-        f.journal(access__tokens_file=tokens), f.dispatch()
+        # A trial of a webhook goes to a proxy that is not there: whatever URL it was given, nobody is called.
+        f.journal(access__tokens_file=tokens, webhook__secrets_file=os.path.join(f.dir, "webhooks.yaml"), webhook__proxy="http://127.0.0.1:1"), f.dispatch()
         bearer = {"Authorization": "Bearer " + token}
         status, answer = f.request("POST", "/api/v1/jobs", [sleep_job(60000, "job-%d" % i) for i in range(4)], headers=bearer)
         assert status == 200 and answer["accepted"] == 4, answer
@@ -87,8 +93,8 @@ def the_document_and_the_answers_agree():
         nightly = {"id": "nightly", "schedule": "30 2 * * *", "job_template": sleep_job(1)}
         assert f.request("POST", "/api/v1/schedules", nightly, headers=bearer)[0] == 201
         # Then from answer to request along the document's links; a submission of which nothing was taken answers 200 too, and leads nowhere.
-        rounds = [(["--phases", "examples,coverage,fuzzing", "--max-time", "30"], 250),
-                  (["--phases", "stateful", "--max-time", "8", "--exclude-checks",
+        rounds = [(["--phases", "examples,coverage,fuzzing"], 500),
+                  (["--phases", "stateful", "--exclude-checks",
                     "positive_data_acceptance,negative_data_rejection,ensure_resource_availability"], 20)]
         for options, least in rounds:
             run = run_schemathesis(f.dir, f.http, token, *options)

@@ -64,9 +64,17 @@ def a_worker_of_another_kind_announces_itself_and_expires():
         status, answer = f.request("POST", "/workers/nobody/heartbeat")
         assert status == 404 and answer["error"] == "Worker nobody not found", (status, answer)
         for wrong in ({}, dict(WORKER, worker_id="no id!"), dict(WORKER, capabilities=[]), dict(WORKER, capabilities={"nbd": "yes"}), dict(WORKER, max_concurrent_jobs=0),
-                      dict(WORKER, lease_seconds=0), dict(WORKER, hostname="h" * 300), dict(WORKER, memory_gb="much"), []):
+                      dict(WORKER, lease_seconds=0), dict(WORKER, hostname="h" * 300), dict(WORKER, memory_gb="much"), [],
+                      dict(WORKER, hostname=7), dict(WORKER, kernel_version=6.8), dict(WORKER, os_info=[]), dict(WORKER, memory_gb=-1), dict(WORKER, disk_space_gb=2e9),
+                      dict(WORKER, max_concurrent_jobs=1.5), dict(WORKER, max_concurrent_jobs="3"), dict(WORKER, lease_seconds=86401), dict(WORKER, worker_id=None)):
             status, answer = f.request("POST", "/workers/register", wrong)
             assert 400 <= status < 500 and answer["error"], (wrong, status, answer)
+        # 3.0 is a whole number, and null was left out: that is how some clients write what they do not know.
+        nulls = dict.fromkeys(("hostname", "max_disk_size_tb", "max_concurrent_jobs", "memory_gb", "disk_space_gb", "os_info", "kernel_version", "lease_seconds"))
+        assert f.request("POST", "/workers/register", dict(WORKER, worker_id="py-2", **nulls))[0] == 201
+        assert f.request("POST", "/workers/register", dict(WORKER, max_concurrent_jobs=4.0))[0] == 201
+        wait_for("both to be listed", lambda: workers(f)["py-1"]["max_concurrent_jobs"] == 4 and "py-2" in workers(f))
+        assert workers(f)["py-2"]["max_concurrent_jobs"] == 1 and f.request("DELETE", "/workers/py-2")[0] == 200
         # A short lease: it expires as others do, and is back with a heartbeat.
         assert f.request("POST", "/workers/register", dict(WORKER, lease_seconds=2))[0] == 201
         wait_for("it to expire", lambda: not workers(f)["py-1"]["alive"], 10)

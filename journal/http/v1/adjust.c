@@ -2,27 +2,18 @@
 #include <stdio.h>
 
 #include "journal/http/v1/v1.h"
+#include "schemas/event/json.h"
 #include "schemas/event/json_submission.h"
 #include "schemas/job/propose.h"
 
-/* For JSON Schema 7.0 is an integer, and some clients write it so. */
-static bool read_whole(const json_t *value, json_int_t *ret) {
-    double n = json_number_value(value);
-    if (!json_is_number(value) || n < -1e15 || n > 1e15 || n != (double)(json_int_t)n)
-        return false;
-    *ret = (json_int_t)n;
-    return true;
-}
+#define BANDWIDTH_MAX ((int64_t)1 << 50)
 
 /* Bytes a second: a number, or a text such as "50MiB/s". */
 static bool read_bandwidth(const json_t *value, int64_t *ret) {
-    json_int_t number;
-    if (json_is_integer(value) || read_whole(value, &number)) {
-        *ret = json_is_integer(value) ? json_integer_value(value) : number;
-        return *ret >= 0;
-    }
-    return json_is_string(value) &&
-           hf_bytes_parse((hf_str){json_string_value(value), (uint32_t)json_string_length(value)}, ret);
+    if (json_is_string(value))
+        return hf_bytes_parse((hf_str){json_string_value(value), (uint32_t)json_string_length(value)}, ret) &&
+               *ret <= BANDWIDTH_MAX;
+    return hf_json_whole(value, 0, BANDWIDTH_MAX, ret);
 }
 
 static hf_code read_body(const json_t *body, hf_ev_adjusted *ret, hf_err *reterr) {
@@ -33,16 +24,17 @@ static hf_code read_body(const json_t *body, hf_ev_adjusted *ret, hf_err *reterr
     if (!json_is_object(body) || (!priority && !limit) || json_object_size(body) > known)
         return hf_fail(reterr, HF_E_INVALID,
                        "the body must have priority, bandwidth_limit or both, may have reason, and nothing else");
-    json_int_t number = HF_PRIORITY_DEFAULT;
-    if ((priority && !read_whole(priority, &number)) || number < HF_PRIORITY_HIGHEST || number > HF_PRIORITY_LOWEST)
+    int64_t number = 0;
+    if (priority && !hf_json_whole(priority, HF_PRIORITY_HIGHEST, HF_PRIORITY_LOWEST, &number))
         return hf_fail(reterr, HF_E_INVALID, "priority must be %d (highest) to %d", HF_PRIORITY_HIGHEST,
                        HF_PRIORITY_LOWEST);
     if (limit && !read_bandwidth(limit, &ret->bandwidth_limit))
-        return hf_fail(reterr, HF_E_INVALID,
-                       "bandwidth_limit must be bytes a second, such as 1048576 or \"50MiB/s\", or 0 for none");
+        return hf_fail(
+            reterr, HF_E_INVALID,
+            "bandwidth_limit must be bytes a second, such as 1048576 or \"50MiB/s\", at most 1024TiB/s, or 0 for none");
     if (reason && (!json_is_string(reason) || json_string_length(reason) > HF_MAX_TEXT))
         return hf_fail(reterr, HF_E_INVALID, "reason must be a text of at most %d bytes", HF_MAX_TEXT);
-    ret->priority = priority ? (int32_t)number : 0;
+    ret->priority = (int32_t)number;
     ret->reason = hf_str_of(reason ? json_string_value(reason) : "");
     return HF_OK;
 }

@@ -236,8 +236,8 @@ static hf_code read_options(const json_t *body, request_of *q, hf_err *reterr) {
         return hf_fail(reterr, HF_E_INVALID, "reason must be a text of at most %d bytes", HF_MAX_TEXT);
     if (dry_run && !json_is_boolean(dry_run))
         return hf_fail(reterr, HF_E_INVALID, "dry_run is true or false");
-    json_int_t n = limit ? json_integer_value(limit) : HF_HTTP_JOBS_PER_SUBMIT;
-    if ((limit && !json_is_integer(limit)) || n < 1 || n > HF_HTTP_JOBS_PER_SUBMIT)
+    int64_t n = HF_HTTP_JOBS_PER_SUBMIT;
+    if (limit && !hf_json_whole(limit, 1, HF_HTTP_JOBS_PER_SUBMIT, &n))
         return hf_fail(reterr, HF_E_INVALID, "limit must be 1 to %d", HF_HTTP_JOBS_PER_SUBMIT);
     q->reason = reason ? json_string_value(reason) : "";
     q->dry_run = json_is_true(dry_run);

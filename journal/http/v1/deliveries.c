@@ -118,7 +118,7 @@ static bool read_replay(hf_request *r, const json_t *body, replay *ret) {
     const json_t *dry = json_object_get(body, "dry_run"), *limit = json_object_get(body, "limit");
     const char *name;
     json_t *value;
-    *ret = (replay){.r = r, .ids = json_object_get(body, "delivery_ids"), .limit = REPLAY_DEFAULT};
+    *ret = (replay){.r = r, .ids = json_object_get(body, "delivery_ids")};
     if (!json_is_object(body)) {
         hf_reply_error(r, 400, "the body must be an object with some of: delivery_ids since until dry_run limit");
         return false;
@@ -132,14 +132,13 @@ static bool read_replay(hf_request *r, const json_t *body, replay *ret) {
             return false;
         }
     }
-    if ((dry && !json_is_boolean(dry)) || (limit && (!json_is_integer(limit) || json_integer_value(limit) < 1 ||
-                                                     json_integer_value(limit) > HF_HTTP_JOBS_PER_SUBMIT))) {
+    int64_t most = REPLAY_DEFAULT;
+    if ((dry && !json_is_boolean(dry)) || (limit && !hf_json_whole(limit, 1, HF_HTTP_JOBS_PER_SUBMIT, &most))) {
         hf_reply_error(r, 400, "dry_run is true or false, limit 1 to %d", HF_HTTP_JOBS_PER_SUBMIT);
         return false;
     }
     ret->dry_run = json_is_true(dry);
-    if (limit)
-        ret->limit = (size_t)json_integer_value(limit);
+    ret->limit = (size_t)most;
     return read_ids(r, ret->ids) && read_time(r, body, "since", HF_P_SINCE, &ret->since) &&
            read_time(r, body, "until", HF_P_UNTIL, &ret->until);
 }

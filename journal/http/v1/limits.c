@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "journal/http/v1/v1.h"
+#include "schemas/event/json.h"
 
 enum { HOLDERS_SHOWN = 1000 };
 
@@ -174,8 +175,8 @@ void hf_handle_v1_limit_set(hf_request *r) {
     if (!body)
         return;
     const json_t *max = json_object_get(body, "max"), *reason = json_object_get(body, "reason");
-    json_int_t n = json_is_integer(max) ? json_integer_value(max) : -1;
-    if (n < 0 || n > HF_LIMIT_GRANTS_MAX || json_object_size(body) != (size_t)(reason ? 2 : 1) ||
+    int64_t n = 0;
+    if (!hf_json_whole(max, 0, HF_LIMIT_GRANTS_MAX, &n) || json_object_size(body) != (size_t)(reason ? 2 : 1) ||
         (reason && (!json_is_string(reason) || json_string_length(reason) > HF_MAX_TEXT)))
         hf_reply_error(r, 400, "the body must be {\"max\": 0 to %d, \"reason\"?} and nothing else",
                        HF_LIMIT_GRANTS_MAX);

@@ -259,6 +259,51 @@ static void errors_name_the_path(void **state) {
     refused(&HF_TYPE_RECORD, text, HF_E_LIMIT, "job_id: has 129 bytes, the limit is 128");
 }
 
+static void reals_without_a_fraction_are_whole_numbers(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool whole;
+        int64_t value;
+    } cases[] = {{"7", true, 7},
+                 {"7.0", true, 7},
+                 {"-0.0", true, 0},
+                 {"-7e2", true, -700},
+                 {"9007199254740993", true, 9007199254740993},
+                 {"9223372036854775807", true, INT64_MAX},
+                 {"-9223372036854775808.0", true, INT64_MIN},
+                 {"9223372036854775808.0", false, 0},
+                 {"1e300", false, 0},
+                 {"-1e300", false, 0},
+                 {"7.5", false, 0},
+                 {"1e-9", false, 0},
+                 {"\"7\"", false, 0},
+                 {"true", false, 0},
+                 {"null", false, 0},
+                 {"[7]", false, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *json = hf_json_parse(hf_str_of(cases[i].text), 100, NULL);
+        int64_t value = 17;
+        assert_int_equal(hf_json_whole(json, INT64_MIN, INT64_MAX, &value), cases[i].whole);
+        assert_int_equal(value, cases[i].whole ? cases[i].value : 17);
+        json_decref(json);
+    }
+    int64_t value = 17;
+    json_t *seven = json_real(7);
+    assert_false(hf_json_whole(NULL, 0, 10, &value));
+    assert_false(hf_json_whole(seven, 8, 10, &value) || hf_json_whole(seven, 0, 6, &value));
+    assert_int_equal(value, 17);
+    assert_true(hf_json_whole(seven, 7, 7, &value) && value == 7);
+    json_decref(seven);
+    hf_job job;
+    json_t *json = hf_json_parse(HF_STR("{\"attempt\":2.0}"), 100, NULL);
+    assert_int_equal(hf_json_to(&HF_TYPE_JOB, json, &arena, &job, NULL), HF_OK);
+    assert_int_equal(job.attempt, 2);
+    json_decref(json);
+    refused(&HF_TYPE_JOB, "{\"attempt\":2.5}", HF_E_INVALID, "attempt: must be a whole number");
+    refused(&HF_TYPE_JOB, "{\"attempt\":3e9}", HF_E_INVALID, "attempt: the number is out of range");
+}
+
 static void unknown_kinds_of_events_are_kept_as_unknown(void **state) {
     (void)state;
     json_t *json =
@@ -330,6 +375,7 @@ int main(void) {
         TEST(empty_things_are_left_out_unless_full),
         TEST(shapes_people_see),
         TEST(errors_name_the_path),
+        TEST(reals_without_a_fraction_are_whole_numbers),
         TEST(unknown_kinds_of_events_are_kept_as_unknown),
         TEST(memory_that_is_short_is_an_error),
         TEST(parsing_is_bounded_and_never_quotes),
