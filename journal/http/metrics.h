@@ -6,12 +6,14 @@
  *   metrics_text.c       text 0.0.4 and OpenMetrics 1.0: names, numbers, samples
  *   metrics_fleet.c      queue, workers, partitions
  *   metrics_limits.c     limits of concurrency
+ *   metrics_webhooks.c   webhooks: by state, and what came of each one's deliveries
  *   metrics_process.c    the store, HTTP, this process
  *   metrics_exemplars.c  the last job of each bucket of durations */
 #pragma once
 #include "journal/http/inside.h"
 #include "journal/http/samples.h"
 #include "journal/replica/counters.h"
+#include "journal/replica/deliveries.h"
 
 enum {
     HF_METRICS_WORKERS = 100,     /* by id; past it `other` */
@@ -33,6 +35,19 @@ typedef struct hf_metrics_limit {
     int64_t max, held;
 } hf_metrics_limit;
 
+enum { HF_METRICS_WEBHOOKS = 100, HF_METRICS_WEBHOOKS_READ = 10000 };
+typedef enum hf_webhook_seen {
+    HF_WEBHOOK_ENABLED,
+    HF_WEBHOOK_CIRCUIT_OPEN, /* enabled, and it failed webhook.breaker_failures times in a row */
+    HF_WEBHOOK_DISABLED,
+    HF_WEBHOOK_UNREADABLE,
+    HF_WEBHOOK_STATES
+} hf_webhook_seen;
+typedef struct hf_metrics_webhook {
+    char id[2 * HF_ID_MAX_BYTES + 1]; /* as a label's value: escaped */
+    int64_t by_outcome[HF_DELIVERY_OUTCOME_COUNT], failed_in_row;
+} hf_metrics_webhook;
+
 typedef struct hf_exemplar {
     int64_t at_ms; /* 0: none */
     double value;
@@ -50,6 +65,9 @@ typedef struct hf_metrics_facts {
     size_t worker_count;
     hf_metrics_limit limit[HF_METRICS_LIMITS + 1]; /* the last: others */
     size_t limit_count;
+    hf_metrics_webhook webhook[HF_METRICS_WEBHOOKS + 1]; /* the last: others */
+    size_t webhook_count;
+    int64_t webhooks[HF_WEBHOOK_STATES];
     hf_lag lags[HF_SAMPLES_PARTITIONS];
     size_t lag_count;
     hf_store_stat store;
@@ -66,7 +84,12 @@ typedef struct hf_metrics_page {
 /* ---- metrics_limits.c ---- */
 hf_code hf_metrics_read_limits(hf_http *http, hf_read *read, hf_metrics_facts *to, hf_err *reterr);
 
+/* ---- metrics_webhooks.c ---- */
+hf_code hf_metrics_read_webhooks(hf_http *http, hf_read *read, hf_metrics_facts *to, hf_err *reterr);
+
 /* ---- metrics_text.c ---- */
+/* A label's value: backslashes, quotes and line ends escaped, other control characters and what is past room / 2 bytes left out. */
+void hf_metrics_escape(hf_str value, char *to, size_t room);
 enum { HF_METRICS_NUMBER = 40 };
 /* As Go prints a float64 (strconv 'g', shortest): what existing dashboards compare `le` with. In OpenMetrics 1 is 1.0. */
 const char *hf_metrics_number(double value, bool open, char text[HF_METRICS_NUMBER]);

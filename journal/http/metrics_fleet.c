@@ -165,6 +165,8 @@ hf_code hf_metrics_read_fleet(hf_http *http, hf_read *read, hf_metrics_facts *to
         rc = read_controls(http, read, to, reterr);
     if (rc == HF_OK)
         rc = hf_metrics_read_limits(http, read, to, reterr);
+    if (rc == HF_OK)
+        rc = hf_metrics_read_webhooks(http, read, to, reterr);
     return rc == HF_OK ? read_workers(http, read, to, reterr) : rc;
 }
 

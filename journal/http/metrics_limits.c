@@ -6,24 +6,11 @@
 
 enum { ARENA_BYTES = 1 << 20, READ_MAX = 4096 };
 
-/* A label's value: backslashes, quotes and line ends escaped, other control characters left out. */
-static void escape(hf_str key, char to[2 * HF_LIMIT_KEY_MAX + 1]) {
-    size_t n = 0;
-    for (uint32_t i = 0; i < key.len && i < HF_LIMIT_KEY_MAX; i++) {
-        char c = key.p[i];
-        if (c == '\\' || c == '"' || c == '\n')
-            to[n++] = '\\';
-        if ((unsigned char)c >= 0x20 || c == '\n')
-            to[n++] = c == '\n' ? 'n' : c;
-    }
-    to[n] = 0;
-}
-
 static bool take(void *ctx, const hf_limit_view *view) {
     hf_metrics_facts *to = ctx;
     size_t at = to->limit_count < HF_METRICS_LIMITS ? to->limit_count : HF_METRICS_LIMITS;
     hf_metrics_limit *l = &to->limit[at];
-    escape(at < HF_METRICS_LIMITS ? view->set.key : HF_STR("other"), l->key);
+    hf_metrics_escape(at < HF_METRICS_LIMITS ? view->set.key : HF_STR("other"), l->key, sizeof l->key);
     l->max += view->set.max > 0 ? view->set.max : 0;
     l->held += view->held;
     if (to->limit_count <= HF_METRICS_LIMITS)

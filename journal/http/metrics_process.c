@@ -65,6 +65,13 @@ void hf_metrics_put_rate_limited(hf_metrics_page *p, const char *family) {
     hf_metrics_int(p, family, "", "", (int64_t)n);
 }
 
+void hf_metrics_put_cut(hf_metrics_page *p, const char *family) {
+    const hf_watch *watch = p->http->watch;
+    hf_metrics_int(p, family, "", "phase=\"head\"", (int64_t)hf_watch_cut(watch, HF_WATCH_HEAD));
+    hf_metrics_int(p, family, "", "phase=\"body\"", (int64_t)hf_watch_cut(watch, HF_WATCH_BODY));
+    hf_metrics_int(p, family, "", "phase=\"answer\"", (int64_t)hf_watch_cut(watch, HF_WATCH_ANSWER));
+}
+
 void hf_metrics_put_log_up(hf_metrics_page *p, const char *family) {
     hf_metrics_int(p, family, "", "", atomic_load(&p->http->log_code) == HF_OK);
 }

@@ -5,6 +5,7 @@
 
 #include "journal/http/metrics.h"
 #include "schemas/base/mem.h"
+#include "schemas/event/utf8.h"
 
 const char *hf_metrics_number(double v, bool open, char text[HF_METRICS_NUMBER]) {
     if (isnan(v) || isinf(v))
@@ -21,6 +22,19 @@ const char *hf_metrics_number(double v, bool open, char text[HF_METRICS_NUMBER])
         snprintf(text, HF_METRICS_NUMBER, open && digits == 0 ? "%.*f.0" : "%.*f", digits, v);
     }
     return text;
+}
+
+void hf_metrics_escape(hf_str value, char *to, size_t room) {
+    size_t n = 0;
+    bool text = hf_utf8_valid(value.p, value.len);
+    for (uint32_t i = 0; i < value.len && i < room / 2; i++) {
+        char c = value.p[i];
+        if (c == '\\' || c == '"' || c == '\n')
+            to[n++] = '\\';
+        if ((unsigned char)c >= 0x20 || c == '\n')
+            to[n++] = c == '\n' ? 'n' : (unsigned char)c >= 0x80 && !text ? '?' : c;
+    }
+    to[n] = 0;
 }
 
 static bool ends_with(const char *text, size_t len, const char *end) {

@@ -147,8 +147,8 @@ class Fleet:
         self.programs.append(p)
         return p
 
-    def journal(self, wait=True, **more):
-        self.j = self.program("hyperjournal", ["hyperjournal"] + self.sets(**more)).start(wait)
+    def journal(self, wait=True, program="hyperjournal", **more):
+        self.j = self.program("hyperjournal", [program] + self.sets(**more)).start(wait)
         if wait:
             self.http = "http://" + self.j.notes["HTTP"]
         return self.j

@@ -6,7 +6,7 @@
 #include "schemas/base/mem.h"
 #include "schemas/event/json.h"
 
-enum { REPLAY_DEFAULT = 1000, IDS_MAX = 1000 };
+enum { REPLAY_DEFAULT = 1000, IDS_MAX = 1000, ID_BYTES = 64 };
 
 /* False: answered. The webhook need not be readable. */
 static bool exists(hf_request *r, hf_look *l) {
@@ -106,9 +106,10 @@ static bool read_ids(hf_request *r, const json_t *ids) {
     size_t i;
     bool ok = !ids || (json_is_array(ids) && json_array_size(ids) >= 1 && json_array_size(ids) <= IDS_MAX);
     json_array_foreach(ids, i, item)
-        ok &= json_is_string(item);
+        ok &= json_is_string(item) && json_string_length(item) <= ID_BYTES;
     if (!ok)
-        hf_reply_error(r, 400, "delivery_ids must be a list of 1 to %d ids (webhook-id)", IDS_MAX);
+        hf_reply_error(r, 400, "delivery_ids must be a list of 1 to %d ids (webhook-id) of at most %d bytes", IDS_MAX,
+                       ID_BYTES);
     return ok;
 }
 
