@@ -193,7 +193,6 @@ static enum MHD_Result answer_refusal(hf_request *r) {
 }
 
 static void handle(hf_request *r) {
-    hf_watched_phase(r->watched, HF_WATCH_HANDLED);
     if (r->body_too_large) {
         refuse(r, 413, HF_E_LIMIT, "the body is larger than http.body_max");
         hf_reply_error(r, 413, "the body is larger than http.body_max (%zu bytes)", r->http->body_max);
@@ -211,8 +210,9 @@ enum MHD_Result hf_exchange_step(void *cls, struct MHD_Connection *connection, c
         return MHD_NO; /* no memory for the request */
     if (!r->method) {  /* the head has been read */
         r->method = method;
+        if (!hf_watched_phase(r->watched, HF_WATCH_BODY))
+            return MHD_NO;
         look_at_head(r, version);
-        hf_watched_phase(r->watched, HF_WATCH_BODY);
         return r->refused ? answer_refusal(r) : MHD_YES;
     }
     if (*upload_len) {
@@ -227,6 +227,8 @@ enum MHD_Result hf_exchange_step(void *cls, struct MHD_Connection *connection, c
         r->write->answer(r, r->write);
         return hf_reply_send(r);
     }
+    if (!hf_watched_phase(r->watched, HF_WATCH_HANDLED))
+        return MHD_NO; /* told 408: nothing of it is done */
     handle(r);
     if (r->write && !r->status)
         return MHD_YES; /* suspended */

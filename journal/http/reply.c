@@ -248,8 +248,9 @@ enum MHD_Result hf_reply_send(hf_request *r) {
         r->reply = (hf_buf){.max_bytes = r->reply.max_bytes}; /* it is the response's now */
     }
     add_headers(r, response, tagged ? etag : NULL, compressed);
-    hf_watched_phase(r->watched, HF_WATCH_ANSWER);
-    enum MHD_Result ok = MHD_queue_response(r->connection, (unsigned)r->status, response);
+    enum MHD_Result ok = hf_watched_phase(r->watched, HF_WATCH_ANSWER)
+                             ? MHD_queue_response(r->connection, (unsigned)r->status, response)
+                             : MHD_NO;
     MHD_destroy_response(response);
     r->stream = NULL;
     return ok;

@@ -5,34 +5,49 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "schemas/base/mem.h"
 
-enum { PHASE_BITS = 2, PHASE_MASK = (1 << PHASE_BITS) - 1, PHASES = 4, TICKS_ROUND = 4 };
+enum { PHASES = 4, PHASE_MASK = PHASES - 1, TOLD = PHASES, STATE_BITS = 3, TICKS_ROUND = 4, TEXT_BYTES = 512 };
 
 struct hf_watched {
     hf_watched *prev, *next; /* under the lock */
     int fd;
     bool over;
-    _Atomic uint64_t state; /* requests that are over, and the phase of the one that is not */
+    _Atomic uint64_t
+        state; /* requests that are over, whether its client was told 408, and the phase of the one that is not */
     _Atomic uint64_t body_bytes;
     /* the loop's thread only */
     uint64_t seen; /* state it met last */
-    bool met, begun, cut;
+    bool met, begun, cut, closed;
     int64_t since_ms;
     uint64_t mark; /* bytes received or taken, when the time began */
 };
 
 struct hf_watch {
     int64_t bound_ms[PHASES];
+    bool tls;
+    char told[PHASES][TEXT_BYTES]; /* bodies of a 408; empty: none */
     pthread_mutex_t lock;
     hf_watched *first, *last;
     size_t count;
     int64_t next_ms; /* the loop's thread only */
     _Atomic uint64_t cut[PHASES];
 };
+
+static void say(hf_watch *watch, hf_watch_phase phase, const char *what, const char *key) {
+    snprintf(
+        watch->told[phase], TEXT_BYTES,
+        "{\"type\":\"urn:hyperfleet:error:%s\",\"title\":\"%s\",\"status\":408,\"detail\":\"the request's %s was not there "
+        "in time: %s is %lld ms\",\"code\":\"%s\"}\n",
+        hf_code_name(HF_E_TIMEOUT), hf_code_sentence(HF_E_TIMEOUT), what, key, (long long)watch->bound_ms[phase],
+        hf_code_name(HF_E_TIMEOUT));
+}
 
 hf_watch *hf_watch_new(const hf_config *config) {
     hf_watch *watch = hf_alloc(sizeof *watch);
@@ -41,6 +56,9 @@ hf_watch *hf_watch_new(const hf_config *config) {
     watch->bound_ms[HF_WATCH_HEAD] = hf_config_int(config, HF_C_HTTP_HEAD_TIMEOUT);
     watch->bound_ms[HF_WATCH_BODY] = hf_config_int(config, HF_C_HTTP_BODY_TIMEOUT);
     watch->bound_ms[HF_WATCH_ANSWER] = hf_config_int(config, HF_C_HTTP_ANSWER_TIMEOUT);
+    watch->tls = *hf_config_str(config, HF_C_HTTP_TLS_CERT) != 0;
+    say(watch, HF_WATCH_HEAD, "head", "http.head_timeout");
+    say(watch, HF_WATCH_BODY, "body", "http.body_timeout");
     pthread_mutex_init(&watch->lock, NULL);
     return watch;
 }
@@ -111,16 +129,17 @@ hf_watched *hf_watch_of(struct MHD_Connection *connection) {
 bool hf_watched_is_over(const hf_watched *w) { return w && w->over; }
 
 /* ---- the server's threads tell --------------------------------------------------------------------------------- */
-/* One request at a time, so nobody else stores meanwhile. */
-void hf_watched_phase(hf_watched *w, hf_watch_phase phase) {
+/* One request at a time, so nobody else changes it meanwhile but the loop's thread, once, as it tells 408. */
+bool hf_watched_phase(hf_watched *w, hf_watch_phase phase) {
     if (!w)
-        return;
-    uint64_t number = atomic_load_explicit(&w->state, memory_order_relaxed) >> PHASE_BITS;
-    if (phase == HF_WATCH_HEAD)
-        number++;
+        return true;
+    uint64_t state = atomic_load_explicit(&w->state, memory_order_relaxed);
+    uint64_t number = (state >> STATE_BITS) + (phase == HF_WATCH_HEAD);
     if (phase == HF_WATCH_BODY)
         atomic_store_explicit(&w->body_bytes, 0, memory_order_relaxed);
-    atomic_store_explicit(&w->state, number << PHASE_BITS | (uint64_t)phase, memory_order_release);
+    return !(state & TOLD) &&
+           atomic_compare_exchange_strong_explicit(&w->state, &state, number << STATE_BITS | (uint64_t)phase,
+                                                   memory_order_acq_rel, memory_order_relaxed);
 }
 
 void hf_watched_received(hf_watched *w, size_t body_bytes) {
@@ -139,7 +158,7 @@ static uint64_t tcp_count(const hf_watched *w, bool received) {
 
 static void begin(hf_watched *w, uint64_t state, int64_t now) {
     hf_watch_phase phase = (hf_watch_phase)(state & PHASE_MASK);
-    bool first = state >> PHASE_BITS == 0;
+    bool first = state >> STATE_BITS == 0;
     w->met = true;
     w->begun = false;
     w->seen = state;
@@ -184,19 +203,55 @@ static bool is_late(const hf_watch *watch, hf_watched *w, hf_watch_phase phase, 
     return false;
 }
 
+/* What fits into the socket: nothing else is on its way there, for the request was not answered. */
+static void tell(const hf_watch *watch, const hf_watched *w, hf_watch_phase phase) {
+    char text[TEXT_BYTES + 256], date[64] = "";
+    time_t now = time(NULL);
+    struct tm tm;
+    if (gmtime_r(&now, &tm))
+        strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    int len = snprintf(text, sizeof text,
+                       "HTTP/1.1 408 Request Timeout\r\nDate: %s\r\nConnection: close\r\nCache-Control: no-store\r\n"
+                       "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n\r\n%s",
+                       date, strlen(watch->told[phase]), watch->told[phase]);
+    (void)!send(w->fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    shutdown(w->fd, SHUT_WR);
+}
+
+/* False: the request is whole, as of now. */
+static bool tell_late(hf_watch *watch, hf_watched *w, hf_watch_phase phase, uint64_t state, int64_t now) {
+    if (!atomic_compare_exchange_strong(&w->state, &state, state | TOLD))
+        return false;
+    tell(watch, w, phase);
+    w->since_ms = now;
+    return true;
+}
+
+static void end(hf_watched *w) {
+    w->closed = true;
+    shutdown(w->fd, SHUT_RDWR);
+}
+
 static void look_at(hf_watch *watch, hf_watched *w, int64_t now) {
+    if (w->cut) {
+        if (!w->closed && now - w->since_ms > HF_WATCH_LINGER_MS)
+            end(w);
+        return;
+    }
     uint64_t state = atomic_load_explicit(&w->state, memory_order_acquire);
     hf_watch_phase phase = (hf_watch_phase)(state & PHASE_MASK);
     if (!w->met || (state != w->seen && !w->over))
         begin(w, state, now);
     bool late = w->over ? now - w->since_ms > HF_WATCH_OVER_MS : is_late(watch, w, phase, now);
-    if (!late || w->cut)
+    bool told = late && !w->over && !watch->tls && *watch->told[phase];
+    if (!late || (told && !tell_late(watch, w, phase, state, now)))
         return;
     w->cut = true;
     atomic_fetch_add(&watch->cut[phase], 1);
     if (phase == HF_WATCH_ANSWER) /* what nobody takes is not kept by the kernel either */
         setsockopt(w->fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
-    shutdown(w->fd, SHUT_RDWR);
+    if (!told)
+        end(w);
 }
 
 int hf_watch_step(hf_watch *watch, int64_t now) {

@@ -1,5 +1,5 @@
 """The sidecar's doors: tokens and scopes, TLS and client certificates, rotation without a restart, and what HTTP asks of a good server."""
-import gzip, json, os, re, ssl, subprocess, time, urllib.error, urllib.request
+import gzip, json, os, re, socket, ssl, subprocess, time, urllib.error, urllib.request
 
 from fleet import BIN, Fleet, main, sleep_job, wait_for
 from openapi_spec_validator import validate
@@ -92,6 +92,9 @@ def tls_is_spoken_renewed_and_knows_clients_by_certificate():
         f.journal(access__tokens_file=tokens, http__tls__certificate=server + ".pem", http__tls__key=server + ".key",
                   http__tls__client_ca=ca + ".pem")
         url = f.http.replace("http://", "https://")
+        host, port = url[len("https://"):].split(":")
+        slow = socket.create_connection((host, int(port)))
+        slow.sendall(b"\x16")  # of a handshake that never comes
         def context(own=None):
             c = ssl.create_default_context(cafile=ca + ".pem")
             if own:
@@ -112,7 +115,6 @@ def tls_is_spoken_renewed_and_knows_clients_by_certificate():
         except (urllib.error.URLError, ssl.SSLError, ConnectionError):
             pass
         def serial():
-            host, port = url[len("https://"):].split(":")
             return ssl.get_server_certificate((host, int(port)))
         before = serial()
         renewed = certificate(f.dir, "renewed", "/CN=journal", ca, alt)
@@ -120,6 +122,8 @@ def tls_is_spoken_renewed_and_knows_clients_by_certificate():
         os.rename(renewed + ".pem", server + ".pem")
         wait_for("the renewed certificate", lambda: serial() != before, 10, every=0.5)
         assert ask(url + "/status", context=context(client))[0] == 200
+        slow.settimeout(60)
+        assert slow.recv(100) == b""  # cut off after http.head_timeout; a 408 in clear would be no TLS
 
 
 def http_is_spoken_as_its_standards_have_it():

@@ -206,6 +206,8 @@ static json_t *answers_of(const char *path, const char *handler, const char *sco
     if (webhooks && writes)
         add_answer(a, "422", "It has secrets, and the sidecar has no store for them.", error_content(v1));
     if (has_body) {
+        add_answer(a, "408", "The body was not there within http.body_timeout (told where there is no TLS).",
+                   error_content(true));
         add_answer(a, "413", "The body is larger than http.body_max, or has too many items.", error_content(v1));
         add_answer(a, "415", "The body is neither JSON nor YAML, or is compressed.", error_content(v1));
     }
