@@ -73,7 +73,7 @@ def run_schemathesis(directory, http, token, *more):
     command = [sys.executable, "-m", "schemathesis.cli", "run", http + "/api/v1/openapi.json", "--workers", "1", "--seed", SEED,
                "--header", "Authorization: Bearer " + token, "--exclude-path", "/api/v1/events", "--request-timeout", "60", "--continue-on-failure",
                "--max-examples", EXAMPLES, "--no-shrink", "--generation-database", "none", *more]
-    return subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=400 if EXAMPLES == "3" else None)
+    return subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=None if "HF_CONTRACT_SEED" in os.environ else 400)
 
 
 def the_document_and_the_answers_agree():

@@ -190,6 +190,8 @@ static json_t *answers_of(const char *path, const char *handler, const char *sco
     }
     if (strchr(path, '{'))
         add_answer(a, "404", "There is no such thing.", error_content(v1));
+    if (strcmp(handler, "v1_control") == 0)
+        add_answer(a, "404", "There is no such worker.", error_content(v1));
     json_object_set_new(a, "414", json_pack("{s:s}", "description", "The address is longer than the sidecar reads."));
     if (v1)
         add_answer(a, "406", "Accept does not allow what this answers.", error_content(v1));
