@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+enum { GRANT_TTL_MIN_MS = 10000 };
+
 /* ---- making ------------------------------------------------------------------------------------------------ */
 static hf_code check(const hf_worker_options *o, hf_err *reterr) {
     if (!hf_id_valid(o->worker_id) || !hf_id_valid(o->incarnation))
@@ -41,7 +43,7 @@ hf_code hf_worker_core_new(const hf_worker_options *o, hf_now now, hf_worker_cor
     if (core->o.quick_ms <= 0)
         core->o.quick_ms = 25;
     if (core->o.grant_ttl_ms <= 0)
-        core->o.grant_ttl_ms = HF_GRANT_TTL_DEFAULT_MS;
+        core->o.grant_ttl_ms = 2 * o->lease_ms > GRANT_TTL_MIN_MS ? 2 * o->lease_ms : GRANT_TTL_MIN_MS;
     int len = snprintf(core->identity_text, sizeof core->identity_text, "%.*s/%.*s", HF_STR_ARG(o->worker_id),
                        HF_STR_ARG(o->incarnation));
     core->identity = (hf_str){core->identity_text, (uint32_t)len};

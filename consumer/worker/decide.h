@@ -42,8 +42,9 @@ typedef struct hf_worker_options {
     int64_t stranger_wait_ms, ageing_ms;
     int64_t retry_base_ms, retry_max_ms;
     int64_t kill_grace_ms;
-    int64_t grant_ttl_ms; /* a grant may wait so long for its claim before others free it; 0: 60 s */
-    int64_t quick_ms;     /* a job that ends sooner has Started and its end in one record; 0: 25 ms */
+    int64_t
+        grant_ttl_ms; /* a grant may wait so long for its claim before others free it; 0: two leases, at least 10 s */
+    int64_t quick_ms; /* a job that ends sooner has Started and its end in one record; 0: 25 ms */
 } hf_worker_options;
 
 typedef enum hf_action_kind {

@@ -1,6 +1,6 @@
 """Limits of concurrency on a real fleet: never more at once than was said, whatever the workers; what a killed worker held comes back;
 a limit that is changed while it works; jobs that match none go on."""
-import json, urllib.request, time
+import json, os, time, urllib.request
 
 from fleet import Fleet, main, sleep_job, wait_for
 
@@ -80,6 +80,41 @@ def grants_of_a_killed_worker_come_back():
         wait_for("all grants to be freed", lambda: in_use(f, "tag/lab") == 0, 10)
 
 
+def a_killed_workers_grants_come_back_when_its_lease_has_ended():
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        put(f, "tag/lab", 1)
+        worker = f.worker("w1", worker__slots=2)
+        f.submit(dict(tagged(600000, "long", "lab"), retry_count=0))
+        wait_for("the job to run", lambda: (f.job("long") or {}).get("state") in ("running", "progressing"), 30)
+        f.worker("w2", worker__slots=2)
+        ids = ["after%d" % i for i in range(3)]
+        f.submit(*[tagged(50, id, "lab") for id in ids])
+        wait_for("them to wait", lambda: all((f.job(id) or {}).get("state") == "queued" for id in ids), 30)
+        assert in_use(f, "tag/lab") == 1
+        worker.kill()  # and nobody starts it again
+        long = f.wait_job("long", ("failed",))
+        for id in ids:
+            assert f.wait_job(id)["worker"].startswith("w2/")
+        assert most_at_once(f, ["long"] + ids) == 1, [long] + [f.job(id) for id in ids]
+        wait_for("all grants to be freed", lambda: in_use(f, "tag/lab") == 0, 30)
+
+
+def no_job_gets_past_an_endpoints_limit_by_naming_none():
+    with Fleet() as f:
+        f.journal(), f.dispatch()
+        put(f, "endpoint/vc", 0)
+        with open(f.dir + "/password", "w") as out:
+            out.write("secret\n")
+        os.chmod(f.dir + "/password", 0o600)
+        f.worker(endpoints=json.dumps({"vc": {"provider": "vsphere", "url": "https://127.0.0.1:9/sdk", "username": "u", "password_file": f.dir + "/password"}}))
+        job = {"name": "web", "vm_path": "/DC0/vm/web", "provider": "vsphere", "output_dir": f.out, "format": "ova"}
+        named, unnamed = f.submit(dict(job, endpoint="vc"), job)["job_ids"]
+        failed = f.wait_job(unnamed, ("failed",), 30)
+        assert "names no endpoint" in json.dumps(failed["error"]), failed
+        assert f.job(named)["state"] == "queued" and f.job(named)["attempt"] == 0, f.job(named)
+
+
 def a_limit_is_changed_while_it_works():
     with Fleet() as f:
         f.journal(), f.dispatch(), f.worker("w1", worker__slots=4)
@@ -116,5 +151,6 @@ def the_configurations_limits_are_what_counts():
 
 
 if __name__ == "__main__":
-    main(never_more_at_once_whatever_the_number_of_workers, grants_of_a_killed_worker_come_back, a_limit_is_changed_while_it_works,
+    main(never_more_at_once_whatever_the_number_of_workers, grants_of_a_killed_worker_come_back,
+         a_killed_workers_grants_come_back_when_its_lease_has_ended, no_job_gets_past_an_endpoints_limit_by_naming_none, a_limit_is_changed_while_it_works,
          the_configurations_limits_are_what_counts)

@@ -40,6 +40,10 @@ void fleet_done(fleet *f) {
         free(f->jobs[i]);
     for (; f->head < f->tail; f->head++)
         free(f->log[f->head]);
+    for (; f->limit_head < f->limit_tail; f->limit_head++)
+        free(f->limit_log[f->limit_head]);
+    for (int i = 0; i < f->limit_count; i++)
+        hf_limit_free(f->limits[i]);
 }
 
 static int index_of(fleet *f, hf_str id) {
@@ -86,11 +90,16 @@ hf_verdict fleet_event(fleet *f, const char *id, int attempt, const char *by, hf
                                       .transitions = {&t, 1}});
 }
 
-void fleet_submit(fleet *f, const char *id, hf_exec_policy policy) {
+void fleet_submit(fleet *f, const char *id, hf_exec_policy policy) { fleet_submit_tagged(f, id, NULL, policy); }
+
+void fleet_submit_tagged(fleet *f, const char *id, const char *tag, hf_exec_policy policy) {
     hf_ev_created created;
+    hf_str tags[] = {hf_str_of(tag ? tag : "")};
     hf_type_init(HF_TYPES_EVENT[HF_EV_CREATED], &created);
     created.spec.operation = HF_STR("sleep");
     created.spec.policy = policy;
+    created.spec.audit.tags = (hf_list){tags, tag ? 1 : 0};
+    created.spec.provider = tag ? HF_STR("local") : created.spec.provider;
     if (!policy.priority)
         created.spec.policy.priority = HF_PRIORITY_DEFAULT;
     hf_variant t[] = {{HF_EV_CREATED, &created},
@@ -110,6 +119,86 @@ void fleet_read_log(fleet *f) {
     f->head = f->tail = 0;
 }
 
+/* ---- limits ------------------------------------------------------------------------------------------------------ */
+static hf_limit **limit_at(fleet *f, hf_str key) {
+    int i = 0;
+    while (i < f->limit_count && !hf_str_eq(f->limits[i]->key, key))
+        i++;
+    return &f->limits[i];
+}
+
+const hf_limit *fleet_limit_of(const fleet *f, const char *key) {
+    for (int i = 0; i < f->limit_count; i++)
+        if (hf_str_eqz(f->limits[i]->key, key))
+            return f->limits[i];
+    return NULL;
+}
+
+hf_limit_verdict fleet_limit(fleet *f, const hf_limit_event *event) {
+    hf_limit **at = limit_at(f, event->key);
+    bool is_new = at == &f->limits[f->limit_count], again = false;
+    hf_limit_parts parts = {0};
+    hf_grant *freed = NULL;
+    uint32_t index = 0;
+    int64_t offset = f->limit_offset++;
+    hf_limit_verdict v = hf_limit_fold(is_new ? NULL : *at, event, (uint32_t)f->limit_count, &index);
+    if (v == HF_LV_ACCEPTED) {
+        assert_true(!is_new || f->limit_count < FLEET_LIMITS);
+        if (is_new)
+            *at = hf_limit_new();
+        f->limit_count += is_new;
+        assert_true(hf_limit_prepare(*at, event, offset, &parts));
+        hf_limit_apply(*at, event, index, &parts, &freed);
+        is_new = false;
+    }
+    hf_limit_change c = {{0, offset}, event, v, is_new ? NULL : *at, freed};
+    assert_int_equal(hf_worker_core_limit(f->core, &c, f->now, &again), HF_OK);
+    free(freed);
+    for (int i = 0; again && i < f->job_count; i++)
+        assert_int_equal(hf_worker_core_change(f->core, NULL, HF_V_ACCEPTED, f->jobs[i], f->now), HF_OK);
+    return v;
+}
+
+hf_limit_verdict fleet_limit_set(fleet *f, const char *key, int32_t max) {
+    return fleet_limit(
+        f, &(hf_limit_event){
+               .key = hf_str_of(key), .kind = HF_LIMIT_SET, .at = f->now.wall_ms, .by = HF_STR("test"), .max = max});
+}
+
+hf_limit_verdict fleet_limit_taken(fleet *f, const char *key, const char *id, int attempt, const char *by) {
+    return fleet_limit(f, &(hf_limit_event){.key = hf_str_of(key),
+                                            .kind = HF_LIMIT_TAKEN,
+                                            .at = f->now.wall_ms,
+                                            .by = hf_str_of(by),
+                                            .job_id = hf_str_of(id),
+                                            .attempt = attempt,
+                                            .ttl_ms = 60000});
+}
+
+hf_limit_verdict fleet_limit_freed(fleet *f, const char *key, int64_t grant, int attempt, const char *by) {
+    const hf_limit *limit = fleet_limit_of(f, key);
+    const hf_grant *g = limit ? hf_limit_grant(limit, grant) : NULL;
+    char id[64];
+    snprintf(id, sizeof id, "%.*s", g ? (int)g->job_id.len : 1, g ? g->job_id.p : "-");
+    return fleet_limit(f, &(hf_limit_event){.key = hf_str_of(key),
+                                            .kind = HF_LIMIT_FREED,
+                                            .at = f->now.wall_ms,
+                                            .by = hf_str_of(by),
+                                            .job_id = hf_str_of(id),
+                                            .attempt = attempt,
+                                            .grant = grant});
+}
+
+void fleet_read_limits(fleet *f) {
+    while (f->limit_head < f->limit_tail) {
+        hf_limit_event *event = f->limit_log[f->limit_head];
+        hf_worker_core_ack(f->core, f->limit_tags[f->limit_head++], HF_OK, f->now);
+        fleet_limit(f, event);
+        free(event);
+    }
+    f->limit_head = f->limit_tail = 0;
+}
+
 static void take(fleet *f, const hf_action *a) {
     if (a->kind == HF_ACT_HEARTBEAT) {
         f->heartbeats++;
@@ -119,6 +208,10 @@ static void take(fleet *f, const hf_action *a) {
         f->proposals++;
         f->tags[f->tail] = a->tag;
         f->log[f->tail++] = hf_type_clone(&HF_TYPE_RECORD, a->record);
+    } else if (a->kind == HF_ACT_GRANT) {
+        assert_true(f->limit_tail < 1024);
+        f->limit_tags[f->limit_tail] = a->tag;
+        f->limit_log[f->limit_tail++] = hf_type_clone(&HF_TYPE_LIMIT_EVENT, a->limit);
     } else {
         assert_true(f->act_count < 1024);
         f->acts[f->act_count].kind = a->kind;
@@ -143,9 +236,12 @@ void fleet_run(fleet *f) {
         assert_int_equal(hf_worker_core_step(f->core, f->now, actions, FLEET_ACTIONS, &count, &err), HF_OK);
         for (size_t i = 0; i < count; i++)
             take(f, &actions[i]);
+        bool news = (!f->hold && f->head < f->tail) || (!f->hold_limits && f->limit_head < f->limit_tail);
+        if (!f->hold_limits)
+            fleet_read_limits(f);
         if (!f->hold)
             fleet_read_log(f);
-        if (!count)
+        if (!count && !news)
             return;
     }
 }
