@@ -4,7 +4,8 @@
 
 #include "schemas/base/mem.h"
 
-enum { TOLD_SETS = 16384, TOLD_WAYS = 4 };
+enum { TOLD_SETS = 16384, TOLD_WAYS = 4, ATTEMPTS_MAX = 1000000 };
+#define TIME_MAX_MS (INT64_C(1) << 50)
 
 hf_decide *hf_decide_new(const hf_decide_options *options, hf_outbox *outbox) {
     hf_decide *d = hf_alloc(sizeof *d);
@@ -115,7 +116,7 @@ static hf_place from_of(const endpoint *e, int32_t partition) {
     for (uint32_t i = 0; e->webhook && i < e->webhook->from.count; i++) {
         const hf_position *from = HF_LIST_AT(e->webhook->from, hf_position, i);
         if (from->partition == partition && from->offset > 0)
-            return from->offset * HF_PLACE_EVENTS;
+            return (from->offset < HF_PLACE_OFFSET_MAX ? from->offset : HF_PLACE_OFFSET_MAX) * HF_PLACE_EVENTS;
     }
     return 0;
 }
@@ -312,10 +313,16 @@ static bool bygone(const hf_decide *d, const hf_delivery *r, hf_place place, int
            (!entry || entry->place != place);
 }
 
+/* Whoever may write to the topic may write anything: numbers are added up here. */
+static bool is_sound(const hf_delivery *r) {
+    return r->event_partition >= 0 && r->event_partition < HF_OUTBOX_PARTITIONS_MAX && r->event_offset >= 0 &&
+           r->event_offset <= HF_PLACE_OFFSET_MAX && r->attempt >= 0 && r->attempt <= ATTEMPTS_MAX && r->at >= 0 &&
+           r->at <= TIME_MAX_MS && r->next_at >= 0 && r->next_at <= TIME_MAX_MS;
+}
+
 hf_code hf_decide_delivery(hf_decide *d, const hf_delivery *r, int64_t wall_ms, hf_err *reterr) {
     hf_webhook_event event;
-    if (!hf_webhook_event_from_name(r->event, &event) || event == HF_WE_JOB_PROGRESS || r->event_partition < 0 ||
-        r->event_partition >= HF_OUTBOX_PARTITIONS_MAX || r->event_offset < 0)
+    if (!hf_webhook_event_from_name(r->event, &event) || event == HF_WE_JOB_PROGRESS || !is_sound(r))
         return HF_OK; /* not of ours */
     hf_place place = hf_place_of(r->event_offset, event);
     if (bygone(d, r, place, wall_ms) || (d->caught_up && !find(d, r->endpoint)))

@@ -11,6 +11,7 @@
 
 typedef int64_t hf_place; /* offset * HF_PLACE_EVENTS + event */
 enum { HF_PLACE_EVENTS = 16, HF_OUTBOX_PARTITIONS_MAX = 4096, HF_OUTBOX_ROW_MAX = 1 << 20 };
+#define HF_PLACE_OFFSET_MAX ((INT64_C(1) << 48) - 1) /* a place has 52 bits in the table's key */
 static inline hf_place hf_place_of(int64_t offset, hf_webhook_event event) {
     return offset * HF_PLACE_EVENTS + (int64_t)event;
 }

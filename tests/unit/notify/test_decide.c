@@ -722,6 +722,36 @@ static void unsent_is_first_again(void **state) {
     rig_close(&r);
 }
 
+/* Whoever may write to the topics may write any number. */
+static void numbers_without_bounds_are_passed_over(void **state) {
+    (void)state;
+    rig r = {.seed = 1};
+    hf_webhook far = rig_webhook("far");
+    hf_position from = {P, INT64_MAX};
+    far.from = (hf_list){&from, 1};
+    open_one(&r, (hf_decide_options){0}, rig_webhook("a"));
+    rig_hook(&r, &far);
+    const hf_delivery wild[] = {{.event_offset = INT64_MAX},
+                                {.attempt = INT32_MAX, .outcome = HF_DELIVERY_RETRYING},
+                                {.attempt = -1, .outcome = HF_DELIVERY_RETRYING},
+                                {.at = INT64_MIN, .outcome = HF_DELIVERY_FAILED},
+                                {.next_at = INT64_MAX, .outcome = HF_DELIVERY_RETRYING}};
+    for (size_t i = 0; i < HF_ARRAY_LEN(wild); i++) {
+        hf_delivery d = wild[i];
+        d.endpoint = HF_STR("a");
+        d.event = HF_STR("job.created");
+        d.event_partition = P;
+        rig_read(&r, &d);
+    }
+    rig_event(&r, P, 0, HF_WE_JOB_CREATED, "j");
+    rig_pass(&r, 10);
+    hf_decide_send s = rig_must(&r);
+    assert_true(hf_str_eqz(s.webhook->endpoint_id, "a") && s.attempt == 1);
+    rig_nothing(&r);
+    rig_deliver(&r, &s);
+    rig_close(&r);
+}
+
 /* How often a loop turns that sleeps as long as it is told to: a sender without room for one endpoint takes nothing of it. */
 static void what_has_no_room_is_not_asked_for_again_and_again(void **state) {
     (void)state;
@@ -780,6 +810,7 @@ int main(void) {
         cmocka_unit_test(an_endpoint_that_goes),
         cmocka_unit_test(what_is_under_way_is_counted),
         cmocka_unit_test(unsent_is_first_again),
+        cmocka_unit_test(numbers_without_bounds_are_passed_over),
         cmocka_unit_test(what_has_no_room_is_not_asked_for_again_and_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
