@@ -2,6 +2,8 @@
 """The whole fleet against a real Kafka on this machine: no-op jobs a second, pick-up latency, resident memory.
 
     tests/bench/bench_fleet.py [--jobs N] [--bin build/release/bin]
+    tests/bench/bench_fleet.py --limits [--jobs N]    what limits of concurrency cost: without one, with one that no job matches,
+                                                      with one that all match and that binds none, with ones that bind
 
 One broker, one journal, one dispatcher, one worker; the broker shares the cores. Every event is acknowledged by all
 in-sync replicas; the clock stops when the journal has folded the last Completed. Prints figures, judges nothing.
@@ -13,6 +15,7 @@ parser.add_argument("--jobs", type=int, default=100000)
 parser.add_argument("--pickups", type=int, default=400)
 parser.add_argument("--rate", type=float, default=20)
 parser.add_argument("--rounds", type=int, default=3)
+parser.add_argument("--limits", action="store_true")
 parser.add_argument("--bin", default="build/release/bin")
 options = parser.parse_args()
 root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -39,10 +42,12 @@ def completed(f):
     return f.request("GET", "/status")[1]["completed_jobs"]
 
 
-def throughput(round):
+def throughput(round, limits=()):
     with Fleet(fleet="bench") as f:
         journal = f.journal(log__level="warn")
-        print("round %d: %s" % (round, load("submit", f.bootstrap, "bench", options.jobs)), flush=True)
+        for key, max in limits:
+            assert f.request("PUT", "/api/v1/limits/" + key, {"max": max})[0] == 200
+        print("round %s: %s" % (round, load("submit", f.bootstrap, "bench", options.jobs)), flush=True)
         begun = time.monotonic()
         dispatch, worker = f.dispatch(wait=False, log__level="warn"), f.worker(wait=False, worker__lease="30s", worker__heartbeat_interval="5s", log__level="warn")
         ready = None
@@ -84,6 +89,10 @@ def through_the_sidecar(f, jobs=200):
         len(waits), waits[len(waits) // 2], waits[len(waits) * 9 // 10], waits[len(waits) * 99 // 100]), flush=True)
 
 
-latency()
+LIMITS = (("no limit", ()), ("a limit no job matches", [("tag/none", 1)]), ("10,000 at once", [("provider/local", 10000)]),
+          ("64 at once", [("provider/local", 64)]), ("4 at once", [("provider/local", 4)]))
+if not options.limits:
+    latency()
 for i in range(options.rounds):
-    throughput(i + 1)
+    for name, limits in LIMITS if options.limits else ((None, ()),):
+        throughput("%d, %s" % (i + 1, name) if name else i + 1, limits)

@@ -108,23 +108,23 @@ def a_worker_is_quiet_drains_stops_and_comes_back():
         f.wait_job("runs", ("running", "progressing"))
         said = f.request("POST", "/api/v1/workers/w1/quiet", {"reason": "look at it"})
         assert said[0] == 200 and said[1]["target"] == "worker/w1" and said[1]["action"] == "quiet", said
-        wait_for("it to be quiet", lambda: state_of(f, "w1") == "quiet", 10)
+        wait_for("it to be quiet", lambda: state_of(f, "w1") == "quiet", 60)
         f.submit(sleep_job(0, "waits"))
         f.wait_job("runs")
         stays(f, "waits", "queued")
         assert f.request("POST", "/api/v1/workers/w1/drain")[0] == 200
-        wait_for("it to drain", lambda: state_of(f, "w1") == "draining", 10)
+        wait_for("it to drain", lambda: state_of(f, "w1") == "draining", 60)
         stays(f, "waits", "queued", 1)
         assert f.request("POST", "/api/v1/workers/w1/resume")[0] == 200
         f.wait_job("waits")
-        wait_for("it to work", lambda: state_of(f, "w1") == "active", 10)
+        wait_for("it to work", lambda: state_of(f, "w1") == "active", 60)
         f.submit(sleep_job(1500, "last"))
         f.wait_job("last", ("running", "progressing"))
         assert f.request("POST", "/api/v1/workers/w1/stop", {"reason": "new kernel"})[0] == 200
         assert in_force(f)["worker/w1"]["action"] == "stop"
-        assert w.process.wait(20) == 0
+        assert w.process.wait(60) == 0
         f.wait_job("last")  # it finished what it ran
-        wait_for("it to have stopped", lambda: state_of(f, "w1") == "stopped", 10)
+        wait_for("it to have stopped", lambda: state_of(f, "w1") == "stopped", 60)
         assert in_force(f) == {}
         assert f.request("POST", "/api/v1/workers/w1/stop")[0] == 409
         f.submit(sleep_job(0, "again"))
@@ -151,7 +151,7 @@ def a_running_export_is_given_more_bandwidth():
         assert f.job("slow")["state"] in ("running", "progressing")
         status, said = f.request("POST", "/api/v1/jobs/slow/adjust", {"bandwidth_limit": "400MiB/s", "reason": "the night is short"})
         assert status == 200 and said == {"job_id": "slow", "priority": 5, "bandwidth_limit": 400 << 20}, (status, said)
-        f.wait_job("slow", seconds=30)
+        f.wait_job("slow")
         assert "Adjusted" in f.accepted("slow")
         assert f.request("POST", "/api/v1/jobs/slow/adjust", {"priority": 1})[0] == 409  # it is over
         for body in ({}, {"priority": 0}, {"priority": 11}, {"bandwidth_limit": -1}, {"bandwidth_limit": "fast"}, {"colour": 1, "priority": 2}):
@@ -194,7 +194,7 @@ def targets(text):
 def the_command_line_pauses_and_resumes_every_target():
     with Fleet() as f:
         f.journal(), f.dispatch(), f.worker()
-        wait_for("the worker to be known", lambda: state_of(f, "w1") == "active", 10)
+        wait_for("the worker to be known", lambda: state_of(f, "w1") == "active", 60)
         said(f, OK, "controls", words="nothing is paused")
         assert targets(said(f, OK, "controls", "-o", "json")) == {}
         said(f, OK, "pause", "intake", "--reason", "moving the database", words=("intake", "pause", "moving the database"))
@@ -225,9 +225,9 @@ def the_command_line_tells_workers():
     with Fleet() as f:
         f.journal(), f.dispatch()
         w = f.worker("w1")
-        wait_for("the worker to be known", lambda: state_of(f, "w1") == "active", 10)
+        wait_for("the worker to be known", lambda: state_of(f, "w1") == "active", 60)
         said(f, OK, "worker", "quiet", "w1", "--reason", "its disk", words=("worker/w1", "quiet", "its disk"))
-        wait_for("it to be quiet", lambda: state_of(f, "w1") == "quiet", 10)
+        wait_for("it to be quiet", lambda: state_of(f, "w1") == "quiet", 60)
         assert targets(said(f, OK, "worker", "drain", "w1", "-o", "json")) == {"worker/w1": "drain"}
         said(f, OK, "worker", "resume", "w1", words="nothing is paused")
         said(f, USAGE, "worker", words="worker needs quiet|drain|stop|resume ID")
@@ -237,8 +237,8 @@ def the_command_line_tells_workers():
         said(f, NOT_FOUND, "worker", "stop", "nobody", words="nobody")
         assert in_force(f) == {}
         said(f, OK, "worker", "stop", "w1", words="stop")
-        assert w.process.wait(20) == 0
-        wait_for("it to have stopped", lambda: state_of(f, "w1") == "stopped", 10)
+        assert w.process.wait(60) == 0
+        wait_for("it to have stopped", lambda: state_of(f, "w1") == "stopped", 60)
         said(f, CONFLICT, "worker", "stop", "w1", words="w1")
 
 
@@ -286,7 +286,7 @@ def the_command_line_looks_at_dead_letters():
 
         def letters():
             return {"%d/%d" % (d["partition"], d["offset"]): d for d in json.loads(said(f, OK, "dead", "list", "-o", "json"))["items"]}
-        wait_for("both", lambda: len(letters()) == 2, 15)
+        wait_for("both", lambda: len(letters()) == 2, 60)
         assert json.loads(said(f, OK, "dead", "list", "-o", "json"))["total"] == 2
         said(f, OK, "dead", "list", words=("LETTER", "submissions/0/1", "12"))  # its size is told
         half = next(at for at, d in letters().items() if d["key"] == "k2")
@@ -304,7 +304,7 @@ def the_command_line_looks_at_dead_letters():
             said(f, NOT_FOUND, "dead", verb, "0/99999", words="there is no dead letter at 0/99999")
         assert len(letters()) == 2  # a wrong one beside it: nothing was done
         said(f, OK, "dead", "replay", half, words=half + ": replayed as submissions/")
-        wait_for("it to come back, as it is no better", lambda: len(letters()) == 2 and half not in letters(), 15)
+        wait_for("it to come back, as it is no better", lambda: len(letters()) == 2 and half not in letters(), 60)
         said(f, NOT_FOUND, "dead", "replay", half, words="or it was replayed or dropped")
         last = next(at for at in letters() if at != other)
         assert json.loads(said(f, OK, "dead", "drop", last, "-o", "json"))["how"] == "dropped"

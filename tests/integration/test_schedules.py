@@ -38,28 +38,33 @@ def verified(f):
     assert verify.returncode == 0, verify.stdout + verify.stderr
 
 
+def in_a_row(times):
+    """The most nominal times of which each is a second after the one before."""
+    times, most, now = sorted(times), 1, 1
+    for before, after in zip(times, times[1:]):
+        now = now + 1 if abs(after - before - 1) < 0.001 else 1
+        most = max(most, now)
+    return most
+
+
 def an_every_second_schedule_makes_one_job_a_second_whoever_is_killed():
     with Fleet() as f:
         f.journal(), f.worker()
         kept = listed(schedule("second", "@every 1s", overlap="allow", tags=["often"]))
         first, second = f.dispatch("d1", **kept), f.dispatch("d2", **kept)
-        wait_for("some runs", lambda: len(runs(f, "second")) >= 3, 20)
-        calm_from = time.time()
-        time.sleep(3)
-        calm_until = time.time()
+        wait_for("some runs", lambda: len(runs(f, "second")) >= 3, 60)
+        wait_for("four runs a second apart", lambda: in_a_row(nominal(runs(f, "second"))) >= 4)
         for victim in (first, second):
             victim.kill()
             had = len(runs(f, "second"))
-            wait_for("the other one to run it", lambda: len(runs(f, "second")) > had + 1, 30)
+            wait_for("the other one to run it", lambda: len(runs(f, "second")) > had + 1, 60)
             victim.start()
         first.stop(), second.stop()
-        wait_for("the last to end", lambda: all(j["state"] == "completed" for j in runs(f, "second")), 20)
+        wait_for("the last to end", lambda: all(j["state"] == "completed" for j in runs(f, "second")), 60)
         jobs = runs(f, "second")
         times = nominal(jobs)
         assert len(set(times)) == len(times), "two jobs of one nominal time: %r" % times
         assert len({round(t % 1, 3) for t in times}) == 1, "nominal times are not on one grid: %r" % times
-        missed = [s for s in range(int(calm_from) + 1, int(calm_until) - 1) if not any(s <= t < s + 1 for t in times)]
-        assert not missed, (missed, times)
         job = jobs[0]
         assert job["spec"]["name"] == "tick (scheduled)" and "often" in job["spec"]["audit"]["tags"], job["spec"]
         f.j.stop()
@@ -71,9 +76,9 @@ def a_dispatcher_killed_right_after_it_proposed_makes_no_second_job():
         f.journal(), f.worker()
         kept = listed(schedule("often", "@every 2s", ms=100))
         doomed = f.dispatch("d1", env={"HF_KILL_AT": "schedule-after-propose"}, **kept)
-        wait_for("the dispatcher to be killed", lambda: not doomed.alive(), 30)
+        wait_for("the dispatcher to be killed", lambda: not doomed.alive(), 60)
         again = f.dispatch("d2", **kept)
-        wait_for("runs", lambda: len(runs(f, "often")) >= 3, 30)
+        wait_for("runs", lambda: len(runs(f, "often")) >= 3, 60)
         again.stop()
         times = nominal(runs(f, "often"))
         assert len(set(times)) == len(times), times
@@ -94,16 +99,16 @@ def the_configurations_list_is_what_runs():
     with Fleet() as f:
         f.journal(), f.worker()
         first = f.dispatch("d1", **listed(schedule("a", "@every 1s"), schedule("b", "@every 1s")))
-        wait_for("runs of both", lambda: runs(f, "a") and runs(f, "b"), 20)
+        wait_for("runs of both", lambda: runs(f, "a") and runs(f, "b"), 60)
         first.stop()
         second = f.dispatch("d1", **listed(schedule("b", "@every 1s", enabled=False), schedule("c", "@every 1s", max_runs=2)))
-        wait_for("runs of c", lambda: len(runs(f, "c")) == 2, 20)
+        wait_for("runs of c", lambda: len(runs(f, "c")) == 2, 60)
         a, b = len(runs(f, "a")), len(runs(f, "b"))
         time.sleep(3)
         assert (len(runs(f, "a")), len(runs(f, "b")), len(runs(f, "c"))) == (a, b, 2)
         second.stop()
         bad = f.dispatch("d1", wait=False, **listed(schedule("b", "61 * * * *", overlap="never")))
-        bad.process.wait(20)
+        bad.process.wait(60)
         assert bad.process.returncode == 78 and "schedules[0]" in bad.tail(), bad.tail()
 
 

@@ -160,7 +160,7 @@ class VSphere:
             s = self.stats()
             return s if (s["leases_open"], s["downloads_open"]) == (0, 0) and s["sessions_open"] <= sessions and s["snapshots_left"] == snapshots else None
         try:
-            return wait_for("everything to be given back", gone, 5)
+            return wait_for("everything to be given back", gone, 30)
         except AssertionError as e:
             s = self.stats()
             raise AssertionError("left behind: %s" % {k: s[k] for k in ("leases_open", "downloads_open", "sessions_open", "snapshots_left", "snapshots")}) from e
