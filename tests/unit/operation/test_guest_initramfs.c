@@ -4,9 +4,11 @@
 #include "tests/unit/operation/rig.h"
 
 #ifdef HF_HAVE_GUESTFS
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "consumer/operation/guest/inside.h"
 #include "consumer/operation/inspect.h"
@@ -18,7 +20,7 @@ static const char make[] =
     "t/dev t/run; "
     "printf 'PRETTY_NAME=\"Debian GNU/Linux 12\"\\nID=debian\\nVERSION_ID=\"12\"\\n' >t/etc/os-release; echo 12.5 >t/etc/debian_version; "
     "touch t/var/lib/dpkg/status t/etc/passwd; echo '/dev/sda1 / ext4 defaults 0 1' >t/etc/fstab; cp $(command -v busybox) t/bin/busybox; "
-    "for a in sh tail cat echo find cpio gzip mkdir rm ls run-parts; do ln -s busybox t/bin/$a; done; printf '# none\\next4' >t/etc/initramfs-tools/modules; "
+    "for a in sh tail cat echo find cpio gzip mkdir rm ls run-parts sleep; do ln -s busybox t/bin/$a; done; printf '# none\\next4' >t/etc/initramfs-tools/modules; "
     "printf '#!/bin/sh\\nset -e\\ncase $3 in *-12-*) echo half >$2; echo no room for dancing; exit 7;; esac\\n"
     "d=/tmp/d; mkdir -p $d/usr/lib/modules/$3\\n"
     "for m in $(cat /etc/initramfs-tools/modules); do echo x >$d/usr/lib/modules/$3/$m.ko; done\\n"
@@ -140,6 +142,12 @@ static void what_cannot_be_made_leaves_the_old_one(hf_guest_session *x) {
     hf_auto_free char *now = sum(x, BOOT "9-amd64");
     assert_string_equal(old, now);
     assert_int_equal(guestfs_mv(x->g, "/usr/sbin/mkinitramfs.off", "/usr/sbin/mkinitramfs"), 0);
+    x->dry = true;
+    assert_int_equal(play(x, &hf_initramfs_plan, 0), 1);
+    assert_string_equal(state_of_kernel(x, 0, "state"), "would be made");
+    x->dry = false;
+    hf_auto_free char *still = sum(x, BOOT "9-amd64");
+    assert_string_equal(old, still);
     assert_int_equal(play(x, &hf_initramfs_plan, 0), 1); /* as asked for */
     /* Modules that came later. */
     again(x, HF_GUEST_INITRAMFS, &hf_initramfs_plan, "{\"kernel\": \"6.1.0-9-amd64\"}");
@@ -204,14 +212,35 @@ static void labels_are_put_at_once_or_at_the_next_start(hf_guest_session *x) {
     assert_int_equal(play(x, &hf_selinux_plan, 1), 0);
 }
 
+/* ---- cancelled in the middle -------------------------------------------------------------------------------------------------- */
+static atomic_bool cancel;
+static char *kept; /* SHA-256 of the initramfs that is being replaced */
+
+static void on_alarm(int number) {
+    (void)number;
+    atomic_store(&cancel, true);
+}
+
+static void a_cancel_ends_it_in_the_middle(hf_guest_session *x) {
+    static const char slow[] = "#!/bin/sh\necho half >$2\nsleep 600\n";
+    hf_err err = {0};
+    write_text(x, "/usr/sbin/mkinitramfs", slow);
+    assert_int_equal(guestfs_chmod(x->g, 0755, "/usr/sbin/mkinitramfs"), 0);
+    again(x, HF_GUEST_INITRAMFS, &hf_initramfs_plan, "{\"kernel\": \"6.1.0-10-amd64\", \"force\": true}");
+    kept = sum(x, BOOT "10-amd64");
+    signal(SIGALRM, on_alarm);
+    alarm(4);
+    assert_int_equal(hf_initramfs_plan.steps[0].run(x, &err), HF_E_CANCELLED);
+}
+
 /* ---- one appliance for all -------------------------------------------------------------------------------------------------------- */
 static hf_code all_of_it(hf_guest_session *x, hf_err *reterr) {
-    (void)reterr;
     only_those_that_need_it_are_made(x);
     what_cannot_be_made_leaves_the_old_one(x);
     what_stops_the_start_is_put_right(x);
     labels_are_put_at_once_or_at_the_next_start(x);
-    return HF_OK;
+    a_cancel_ends_it_in_the_middle(x);
+    return hf_fail(reterr, HF_E_CANCELLED, "the whole way");
 }
 
 static hf_code prepare_both(hf_guest_session *x, const json_t *parameters, hf_err *reterr) {
@@ -243,12 +272,21 @@ static void kernels_get_what_they_need_and_files_their_labels(void **state) {
                   .roots = &r.roots,
                   .threads = r.threads,
                   .arena = &r.arena,
-                  .cancel = &r.cancel,
+                  .cancel = &cancel,
                   .bandwidth_limit = &r.limit,
                   .report = on_report};
-    if (hf_guest_run(&run, &plan, &r.result, &r.phase, &r.err) != HF_OK)
+    if (hf_guest_run(&run, &plan, &r.result, &r.phase, &r.err) != HF_E_CANCELLED ||
+        !strstr(r.err.detail, "the whole way"))
         fail_msg("%s", r.err.detail);
     json_decref(given);
+    /* The image was worked on in place: its file is the one from before. */
+    assert_int_equal(
+        rig_sh(&r,
+               "dd if=in/disk.raw of=p bs=1M skip=1 status=none; e2fsck -fy p >/dev/null 2>&1; test $? -le 1 && "
+               "debugfs -R 'dump " BOOT "10-amd64 now' p 2>/dev/null && echo '%s  now' | sha256sum -c --quiet",
+               kept),
+        0);
+    free(kept);
     rig_close(&r);
 }
 
