@@ -348,8 +348,9 @@ static hf_code print(options *o, hf_err *reterr) {
     char dir[4096];
     hf_code rc = find_dir(o, dir, reterr);
     if (rc == HF_OK && (o->arg_count < 2 || o->arg_count > 3))
-        rc = hf_fail(reterr, HF_E_USAGE,
-                     "print what? jobs, job ID, events ID, offsets, counters, chain, orphans or log TOPIC");
+        rc = hf_fail(
+            reterr, HF_E_USAGE,
+            "print what? jobs, job ID, events ID, offsets, counters, chain, orphans, schedule_runs or log TOPIC");
     if (rc == HF_OK)
         rc = open_codec(o, dir, HF_REGISTRY_WRITES_NONE, reterr);
     o->print.codec = o->codec;
@@ -403,7 +404,8 @@ static const struct command {
      "hyperjournal rebuild /var/lib/hyperfleet/journal", rebuild},
     {"verify", "DIR", "fold it anew aside and compare everything, byte for byte; also while the fleet runs",
      "hyperjournal verify /var/lib/hyperfleet/journal", verify},
-    {"print", "DIR WHAT", "show jobs | job ID | events ID | offsets | counters | chain | orphans | log TOPIC",
+    {"print", "DIR WHAT",
+     "show jobs | job ID | events ID | offsets | counters | chain | orphans | schedule_runs | log TOPIC",
      "hyperjournal print /var/lib/hyperfleet/journal job 0190… --as-of 2026-01-17T10:30:00Z", print},
     {"snapshot", "DIR FILE", "a consistent copy in one file, while the journal goes on",
      "hyperjournal snapshot /var/lib/hyperfleet/journal /backup/journal.mdb", snapshot},

@@ -21,6 +21,8 @@ typedef struct session {
     hf_external_talk talk;
     const char *spec;
     size_t spec_len, spec_sent;
+    int dir_fd;
+    int64_t limit;       /* the bandwidth it was told of; -1: of none */
     int64_t deadline_ns; /* 0: none */
     int64_t output_bytes;
     size_t line_len;
@@ -107,6 +109,14 @@ static hf_code check_limits(const session *s, hf_err *reterr) {
     return HF_OK;
 }
 
+/* A file that cannot be written now is tried again at the next look. */
+static void tell_limit(session *s) {
+    int64_t now =
+        s->run->bandwidth_limit ? atomic_load(s->run->bandwidth_limit) : s->run->spec->options.bandwidth_limit;
+    if (now != s->limit && hf_external_tell_limit(s->dir_fd, now))
+        s->limit = now;
+}
+
 /* Until the program has ended, or did something it may not. */
 static hf_code converse(session *s, hf_err *reterr) {
     hf_code rc = HF_OK;
@@ -117,6 +127,7 @@ static hf_code converse(session *s, hf_err *reterr) {
         ended = hf_child_ended(&s->child);
         if (!open && !ended)
             poll(NULL, 0, TICK_MS);
+        tell_limit(s);
         if (rc == HF_OK && !ended)
             rc = check_limits(s, reterr);
     }
@@ -146,6 +157,7 @@ static void ask_to_end(session *s) {
 }
 
 static hf_code run_session(session *s, const hf_child_options *options, hf_str *ret_phase, hf_err *reterr) {
+    tell_limit(s);
     hf_code rc = hf_child_start(options, &s->child, reterr);
     if (rc != HF_OK)
         return rc;
@@ -170,7 +182,7 @@ static hf_code make_options(const hf_run *run, const hf_external *program, const
     hf_arena *arena = run->arena;
     size_t argc = json_array_size(program->command), envc = json_object_size(program->environment), n = 0;
     char **argv = hf_arena_alloc(arena, (argc + 1) * sizeof *argv),
-         **envp = hf_arena_alloc(arena, (envc + 8) * sizeof *envp);
+         **envp = hf_arena_alloc(arena, (envc + 9) * sizeof *envp);
     if (!argv || !envp)
         return hf_fail(reterr, HF_E_NO_MEMORY, "the program's command line");
     bool fine = true;
@@ -183,6 +195,8 @@ static hf_code make_options(const hf_run *run, const hf_external *program, const
     fine &= (envp[n++] = hf_arena_printf(arena, "HOME=%s/%s", stage->out_path, stage->dir_name)) != NULL;
     fine &= (envp[n++] = hf_arena_printf(arena, "TMPDIR=%s/%s", stage->out_path, stage->dir_name)) != NULL;
     fine &= (envp[n++] = hf_arena_printf(arena, "HF_JOB_ID=%.*s", HF_STR_ARG(run->job_id))) != NULL;
+    fine &= (envp[n++] = hf_arena_printf(arena, "HF_BANDWIDTH_FILE=%s/%s/" HF_EXTERNAL_LIMIT_FILE, stage->out_path,
+                                         stage->dir_name)) != NULL;
     union {
         const json_t *given;
         json_t *walk;
@@ -208,6 +222,8 @@ static hf_code run_in_stage(hf_run *run, const hf_external *program, hf_stage *s
                    .program = program,
                    .child = {.in = -1, .out = -1, .err = -1},
                    .talk = {.run = run},
+                   .dir_fd = stage->dir_fd,
+                   .limit = -1,
                    .spec = spec,
                    .spec_len = strlen(spec)};
     hf_code rc = make_options(run, program, stage, &options, reterr);

@@ -5,7 +5,8 @@
  *
  * Such a program speaks worker protocol v1: one JobSpec (JSON) on stdin, then on stdout one JSON object a line:
  * ProgressEvents, and last of all one JobResult. It runs with a clean environment (PATH, HOME, LANG, TMPDIR and what
- * `environment` names), in a process group of its own, in the job's private directory; files it names in
+ * `environment` names; HF_JOB_ID; HF_BANDWIDTH_FILE, the path of a file that always holds the job's bandwidth limit, in bytes a second,
+ * 0 for none: replaced within 50 ms when the limit is changed, for programs that care to look again), in a process group of its own, in the job's private directory; files it names in
  * `outputs` must lie there, are hashed and published into output_dir. Every way of misbehaving has its error:
  * a line that is no JSON, a wrong job_id, a line over 64 KiB, over 64 MiB in all, no result, success with an exit status
  * other than 0 are PROTOCOL; a program that reports failure or dies is TOOL_FAILED with the last of its stderr; the time limit is

@@ -26,5 +26,8 @@ char *hf_external_job_spec(const hf_run *run, const hf_stage *stage, hf_err *ret
 hf_code hf_external_line(hf_external_talk *talk, hf_str line, hf_err *reterr);
 /* Judges the end: the wait status against the JobResult; tail is the end of stderr. */
 hf_code hf_external_judge(hf_external_talk *talk, int status, const char *tail, hf_str *ret_phase, hf_err *reterr);
+#define HF_EXTERNAL_LIMIT_FILE ".bandwidth_limit"
+/* Writes the file HF_BANDWIDTH_FILE of the private directory anew, whole: bytes a second, 0 for none. False: it could not. */
+bool hf_external_tell_limit(int dir_fd, int64_t bytes_per_second);
 /* Publishes the outputs the JobResult names and fills *ret. */
 hf_code hf_external_outputs(hf_external_talk *talk, hf_stage *stage, hf_result *ret, hf_err *reterr);

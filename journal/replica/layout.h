@@ -7,7 +7,7 @@
 #include "journal/store/store.h"
 #include "schemas/job/fold.h"
 
-enum { HF_LAYOUT_VERSION = 9 };
+enum { HF_LAYOUT_VERSION = 10 };
 
 typedef enum hf_store_table_id {
 #define HF_STORE_TABLE(id, name, flags, doc) HF_TB_##id,

@@ -65,6 +65,19 @@ static void take_last(hf_run_slot *slot, int64_t at, uint64_t key, hf_str job) {
     r->last_job = keep_id(slot->last_job, job);
 }
 
+/* One of the latest? Between equal times the later place is the latest, as everywhere: whichever partition is read first, it is the same. */
+static void take_recent(hf_schedule_runs *r, hf_run_place run) {
+    uint32_t i = r->recent_count;
+    while (i && (run.created_at > r->recent[i - 1].created_at ||
+                 (run.created_at == r->recent[i - 1].created_at && run.job_key > r->recent[i - 1].job_key)))
+        i--;
+    if (i == HF_RUNS_RECENT)
+        return;
+    r->recent_count += r->recent_count < HF_RUNS_RECENT;
+    memmove(&r->recent[i + 1], &r->recent[i], (r->recent_count - i - 1) * sizeof run);
+    r->recent[i] = run;
+}
+
 static void take_ended(hf_run_slot *slot, int64_t at, uint64_t key, hf_str job, int32_t outcome) {
     hf_schedule_runs *r = &slot->runs;
     if (r->ended_job.len && (at < r->ended_at || (at == r->ended_at && key <= slot->ended_key)))
@@ -98,6 +111,7 @@ void hf_runs_count(hf_runs *runs, hf_run_slot *slot, const hf_job *before, const
         r->count++;
         r->alive++;
         take_last(slot, after->created_at, key, after->id);
+        take_recent(r, (hf_run_place){after->created_at, key});
         if (after->spec->scheduled_for > r->nominal && is_tick(slot, after))
             r->nominal = after->spec->scheduled_for;
     }
@@ -121,37 +135,43 @@ bool hf_runs_add(hf_runs *runs, const hf_runs *from) {
             take_last(slot, of->runs.last_at, of->last_key, of->runs.last_job);
         if (of->runs.ended_job.len)
             take_ended(slot, of->runs.ended_at, of->ended_key, of->runs.ended_job, of->runs.outcome);
+        for (uint32_t i = 0; i < of->runs.recent_count; i++)
+            take_recent(&slot->runs, of->runs.recent[i]);
         mark(runs, slot);
     }
     return true;
 }
 
-/* ---- rows: seven numbers, the outcome, two ids with their lengths ahead ---------------------------------------- */
-enum { NUMBERS = 7, HEAD = NUMBERS * 8 + 3 };
+/* ---- rows: seven numbers, the outcome, the lengths of two ids, how many places; the ids; the places ---------------------------------------- */
+enum { NUMBERS = 7, HEAD = NUMBERS * 8 + 4 };
 
 hf_str hf_runs_row(const hf_run_slot *slot, char row[HF_RUNS_ROW_MAX]) {
     const hf_schedule_runs *r = &slot->runs;
     const uint64_t numbers[NUMBERS] = {(uint64_t)r->count,   (uint64_t)r->alive,    (uint64_t)r->nominal,
                                        (uint64_t)r->last_at, (uint64_t)r->ended_at, slot->last_key,
                                        slot->ended_key};
-    _Static_assert(HEAD + 2 * HF_ID_MAX_BYTES <= HF_RUNS_ROW_MAX, "a row holds both ids");
+    _Static_assert(HEAD + 2 * HF_ID_MAX_BYTES + sizeof r->recent <= HF_RUNS_ROW_MAX, "a row holds both ids");
+    uint32_t ids = r->last_job.len + r->ended_job.len, places = r->recent_count * (uint32_t)sizeof *r->recent;
     memcpy(row, numbers, sizeof numbers);
-    row[HEAD - 3] = (char)r->outcome;
-    row[HEAD - 2] = (char)r->last_job.len;
-    row[HEAD - 1] = (char)r->ended_job.len;
+    row[HEAD - 4] = (char)r->outcome;
+    row[HEAD - 3] = (char)r->last_job.len;
+    row[HEAD - 2] = (char)r->ended_job.len;
+    row[HEAD - 1] = (char)r->recent_count;
     if (r->last_job.len)
         memcpy(row + HEAD, r->last_job.p, r->last_job.len);
     if (r->ended_job.len)
         memcpy(row + HEAD + r->last_job.len, r->ended_job.p, r->ended_job.len);
-    return (hf_str){row, HEAD + r->last_job.len + r->ended_job.len};
+    memcpy(row + HEAD + ids, r->recent, places);
+    return (hf_str){row, HEAD + ids + places};
 }
 
 bool hf_runs_row_read(hf_str row, hf_schedule_runs *ret, uint64_t *ret_last_key, uint64_t *ret_ended_key) {
     uint64_t numbers[NUMBERS];
     if (row.len < HEAD)
         return false;
-    uint32_t last = (uint8_t)row.p[HEAD - 2], end = (uint8_t)row.p[HEAD - 1];
-    if (last > HF_ID_MAX_BYTES || end > HF_ID_MAX_BYTES || row.len != HEAD + last + end)
+    uint32_t last = (uint8_t)row.p[HEAD - 3], end = (uint8_t)row.p[HEAD - 2], recent = (uint8_t)row.p[HEAD - 1];
+    if (last > HF_ID_MAX_BYTES || end > HF_ID_MAX_BYTES || recent > HF_RUNS_RECENT ||
+        row.len != HEAD + last + end + recent * sizeof *ret->recent)
         return false;
     memcpy(numbers, row.p, sizeof numbers);
     *ret = (hf_schedule_runs){.count = (int64_t)numbers[0],
@@ -161,7 +181,9 @@ bool hf_runs_row_read(hf_str row, hf_schedule_runs *ret, uint64_t *ret_last_key,
                               .last_job = {row.p + HEAD, last},
                               .ended_at = (int64_t)numbers[4],
                               .ended_job = {row.p + HEAD + last, end},
-                              .outcome = (int8_t)row.p[HEAD - 3]};
+                              .outcome = (int8_t)row.p[HEAD - 4],
+                              .recent_count = recent};
+    memcpy(ret->recent, row.p + HEAD + last + end, recent * sizeof *ret->recent);
     *ret_last_key = numbers[5];
     *ret_ended_key = numbers[6];
     return true;

@@ -6,7 +6,11 @@
 
 #include "journal/replica/schedules.h"
 
-enum { HF_RUNS_CACHED = 65536, HF_RUNS_ROW_MAX = 64 + 2 * HF_ID_MAX_BYTES, HF_RUNS_ROOM = HF_RUNS_ROW_MAX + 512 };
+enum {
+    HF_RUNS_CACHED = 65536,
+    HF_RUNS_ROW_MAX = 64 + 2 * HF_ID_MAX_BYTES + HF_RUNS_RECENT * sizeof(hf_run_place),
+    HF_RUNS_ROOM = HF_RUNS_ROW_MAX + 512
+};
 
 typedef struct hf_run_slot hf_run_slot;
 struct hf_run_slot {

@@ -8,6 +8,12 @@
 #include "schemas/event/codec.h"
 #include "schemas/job/due.h"
 
+enum { HF_RUNS_RECENT = 10 };
+typedef struct hf_run_place {
+    int64_t created_at;
+    uint64_t job_key; /* hf_query_job_at */
+} hf_run_place;
+
 typedef struct hf_schedule_runs {
     int64_t count;   /* jobs of it that were ever on record */
     int64_t alive;   /* of them, those that have not ended */
@@ -17,6 +23,8 @@ typedef struct hf_schedule_runs {
     int64_t ended_at; /* when the latest that has ended did; 0: none */
     hf_str ended_job;
     int32_t outcome; /* hf_state that one ended in; HF_S_NONE */
+    uint32_t recent_count;
+    hf_run_place recent[HF_RUNS_RECENT]; /* the latest of its jobs, newest first; some may be deleted since */
 } hf_schedule_runs;
 
 typedef struct hf_schedule_view {

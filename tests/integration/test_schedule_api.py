@@ -1,7 +1,7 @@
 """Stored schedules over the API: the older routes as they were, /api/v1, what both refuse, and who changed what."""
-import datetime, json, threading, time
+import datetime, json, os, subprocess, threading, time
 
-from fleet import Fleet, main, sleep_job
+from fleet import BIN, Fleet, main, sleep_job
 
 
 def template(**more):
@@ -170,6 +170,10 @@ def a_trigger_is_one_run_however_often_it_is_asked_for():
             f.wait_job(id, states=("failed",))  # there is no such image
         now = f.request("GET", "/api/v1/schedules/now")[1]
         assert now["run_count"] == 2 and now["running"] == 0 and now["last_outcome"] == "failed" and now["last_job_id"] == other, now
+        assert [(r["job_id"], r["state"]) for r in now["recent_runs"]] == [(other, "failed"), (first[1]["job_id"], "failed")], now
+        run = subprocess.run([os.path.join(BIN, "hyperjournal"), "print", f.dir + "/state", "schedule_runs", "--output", "json"], capture_output=True, text=True, timeout=60)
+        row = json.loads(run.stdout or "{}")
+        assert (row.get("schedule"), row.get("runs"), row.get("alive"), row.get("last_job")) == ("now", 2, 0, other), (row, run.stderr)
 
 
 def who_changed_what_stays_on_record():

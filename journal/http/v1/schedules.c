@@ -8,7 +8,7 @@
 #include "schemas/event/json.h"
 #include "schemas/event/json_schedule.h"
 
-enum { TIMES_DEFAULT = 5, SCAN_MAX = 20000, RUNS_MAX = 10 };
+enum { TIMES_DEFAULT = 5, SCAN_MAX = 20000 };
 
 /* ---- the shape ------------------------------------------------------------------------------------------------------- */
 static void set_time(json_t *o, const char *name, int64_t ms) {
@@ -63,32 +63,28 @@ static json_t *next_runs(const hf_schedule_view *view, int64_t now_ms, int64_t c
     return list ? list : json_array();
 }
 
-/* The jobs that came of it last: looked for among the newest HF_PAGE_SCAN_MAX jobs. */
-static bool add_run(void *ctx, const hf_job *job) {
+/* The jobs that came of it last, but for those that are deleted. */
+static json_t *run_of(const hf_job *job) {
     json_t *o = json_pack("{s:o, s:s, s:s}", "job_id", hf_shape_str(job->id), "state",
                           hf_state_name((hf_state)job->state), "status", hf_state_status((hf_state)job->state));
     set_time(o, "scheduled_for", job->spec->scheduled_for);
     set_time(o, "created_at", job->created_at);
     set_time(o, "started_at", job->started_at);
     set_time(o, "finished_at", job->finished_at);
-    json_array_append_new(ctx, o);
-    return true;
+    return o;
 }
 
 static json_t *recent_runs(hf_request *r, hf_look *l, const hf_schedule_view *view) {
     json_t *list = json_array();
-    char origin[HF_ID_MAX_BYTES + 16];
     hf_arena arena;
-    hf_err err;
-    snprintf(origin, sizeof origin, "schedule:%.*s", HF_STR_ARG(view->schedule.schedule_id));
-    hf_job_filter filter = {.origin = hf_str_of(origin)};
-    hf_page page = {.sort = HF_SORT_CREATED_DOWN,
-                    .limit = view->runs.count < RUNS_MAX ? (size_t)view->runs.count : RUNS_MAX};
-    if (page.limit == 0)
-        return list;
+    hf_job job;
     hf_arena_init(&arena, HF_V1_ARENA_BYTES);
-    if (hf_query_page(l->read, &r->http->tables, &filter, &page, &arena, add_run, list, &err) != HF_OK)
-        json_array_clear(list); /* the schedule itself is told all the same */
+    for (uint32_t i = 0; i < view->runs.recent_count; i++) {
+        hf_arena_reset(&arena);
+        if (hf_query_job_at(l->read, &r->http->tables, view->runs.recent[i].job_key, &arena, &job, NULL) == HF_OK &&
+            !job.deleted) /* what cannot be read is left out: the schedule itself is told all the same */
+            json_array_append_new(list, run_of(&job));
+    }
     hf_arena_done(&arena);
     return list;
 }

@@ -5,6 +5,7 @@
 
 #include "journal/replica/compare.h"
 #include "journal/replica/logcopy.h"
+#include "journal/replica/runs.h"
 #include "schemas/base/mem.h"
 #include "schemas/event/json.h"
 
@@ -255,6 +256,31 @@ static void put_chain(printer *p, hf_str key, hf_str value) {
     fprintf(p->out, "%-10" PRId64 " %-11" PRId64 " %s\n", partition, offset, hex);
 }
 
+static void put_runs(printer *p, hf_str key, hf_str value) {
+    char last[HF_RFC3339_BYTES], nominal[HF_RFC3339_BYTES], id[48], job[48];
+    hf_schedule_runs runs;
+    uint64_t unused[2];
+    if (!hf_runs_row_read(value, &runs, &unused[0], &unused[1])) {
+        hf_fail(&p->err, HF_E_STORE_DAMAGED, "the row of schedule %.*s cannot be read; run `hyperjournal rebuild`",
+                HF_STR_ARG(key));
+        return;
+    }
+    const char *outcome = runs.ended_job.len ? hf_state_name((hf_state)runs.outcome) : "-";
+    if (p->options->json) {
+        put_json(p, json_pack("{s:s%, s:I, s:I, s:s, s:s%, s:s, s:s%, s:s}", "schedule", key.p, (size_t)key.len, "runs",
+                              (json_int_t)runs.count, "alive", (json_int_t)runs.alive, "last_run",
+                              time_text(runs.last_at, last), "last_job", runs.last_job.p, (size_t)runs.last_job.len,
+                              "last_nominal", time_text(runs.nominal, nominal), "ended_job", runs.ended_job.p,
+                              (size_t)runs.ended_job.len, "last_outcome", outcome));
+        return;
+    }
+    title(p, "SCHEDULE                         RUNS  ALIVE  LAST RUN                  OF THE TIME               "
+             "LAST JOB                              LAST OUTCOME");
+    fprintf(p->out, "%-30s %6" PRId64 " %6" PRId64 "  %-25s %-25s %-37s %s\n", or_dash(key, id, sizeof id), runs.count,
+            runs.alive, time_text(runs.last_at, last), time_text(runs.nominal, nominal),
+            or_dash(runs.last_job, job, sizeof job), outcome);
+}
+
 /* ---- the log copy --------------------------------------------------------------------------------------------------------- */
 static const struct {
     hf_topic topic;
@@ -362,6 +388,7 @@ static hf_code print_counters(printer *p, hf_err *e) { return print_table(p, HF_
 static hf_code print_chain(printer *p, hf_err *e) {
     return print_table(p, HF_TB_CHAIN, put_chain, HF_CHAIN_VALUE_BYTES, e);
 }
+static hf_code print_runs(printer *p, hf_err *e) { return print_table(p, HF_TB_SCHEDULE_RUNS, put_runs, 0, e); }
 static hf_code print_orphans(printer *p, hf_err *e) {
     return print_table(p, HF_TB_ORPHANS, put_orphan, HF_ORPHAN_HEAD, e);
 }
@@ -377,7 +404,8 @@ static const struct {
               {"counters", false, print_counters},
               {"chain", false, print_chain},
               {"log", true, print_log},
-              {"orphans", false, print_orphans}};
+              {"orphans", false, print_orphans},
+              {"schedule_runs", false, print_runs}};
 
 static hf_code open_printer(printer *p, const char *dir, hf_err *reterr) {
     hf_store_options o = {.flags = HF_STORE_READONLY};
@@ -412,6 +440,7 @@ hf_code hf_print(const char *dir, const char *what, const char *argument, const 
         hf_arena_done(&p.arena);
         return rc;
     }
-    return hf_fail(reterr, HF_E_USAGE,
-                   "print what? jobs, job ID, events ID, offsets, counters, chain, orphans or log TOPIC");
+    return hf_fail(
+        reterr, HF_E_USAGE,
+        "print what? jobs, job ID, events ID, offsets, counters, chain, orphans, schedule_runs or log TOPIC");
 }

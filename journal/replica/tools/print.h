@@ -11,7 +11,7 @@ typedef struct hf_print_options {
     hf_codec *codec;      /* borrowed; NULL: one that knows the schemas compiled in */
 } hf_print_options;
 
-/* what: "jobs", "job ID", "events ID", "offsets", "counters", "chain", "log TOPIC", "orphans"; argument NULL where there is none. USAGE for
+/* what: "jobs", "job ID", "events ID", "offsets", "counters", "chain", "log TOPIC", "orphans", "schedule_runs"; argument NULL where there is none. USAGE for
  * anything else. */
 hf_code hf_print(const char *dir, const char *what, const char *argument, const hf_print_options *options, FILE *out,
                  hf_err *reterr);

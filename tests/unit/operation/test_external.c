@@ -152,6 +152,26 @@ static void cancel_on_report(rig *r, const hf_progress *p) {
     atomic_store(&r->cancel, true);
 }
 
+static void slow_down(rig *r, const hf_progress *p) {
+    if (hf_str_eqz(p->phase, "ready"))
+        atomic_store(&r->limit, 1048576);
+}
+
+static void a_change_of_bandwidth_can_be_seen(void **state) {
+    rig *r = *state;
+    atomic_store(&r->limit, 5000);
+    r->on_report = slow_down;
+    assert_int_equal(try_script(r, "60s",
+                                "test \"$(cat $HF_BANDWIDTH_FILE)\" = 5000 || exit 9\n"
+                                "ln -s /etc/passwd $HF_BANDWIDTH_FILE.new\n" /* nothing is written through it */
+                                "echo '{\"job_id\":\"try-1\",\"phase\":\"ready\"}'\n"
+                                "until test \"$(cat $HF_BANDWIDTH_FILE)\" = 1048576; do sleep 0.05; done\n"
+                                "echo \"$ok\""),
+                     HF_OK);
+    r->on_report = NULL;
+    atomic_store(&r->limit, 0);
+}
+
 static void is_cancelled(void **state) {
     rig *r = *state;
     r->on_report = cancel_on_report;
@@ -205,6 +225,7 @@ int main(void) {
                                        EACH(floods),
                                        EACH(hangs),
                                        EACH(is_cancelled),
+                                       EACH(a_change_of_bandwidth_can_be_seen),
                                        EACH(bad_declarations)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -183,6 +183,35 @@ static void a_nominal_time_counts_only_under_the_id_that_is_derived_from_it(void
     rig_close(&r);
 }
 
+/* Times that go back and forth over several partitions: the ten latest are those of any order. */
+static void the_latest_ten_are_kept_in_order(void **state) {
+    (void)state;
+    char id[32];
+    hf_schedule_runs is;
+    rig r = {0};
+    memset(offsets, 0, sizeof offsets);
+    rig_open(&r, HF_PROFILE_LIVE, true);
+    for (int i = 0; i < 30; i++) {
+        snprintf(id, sizeof id, "run-%d", i);
+        create(&r, id, "schedule:s", 0, 1000 + i * 7 % 30 * 10 / 20 * 20); /* pairs of one time each */
+        if (i == 12) {
+            rig_commit(&r);
+            rig_reopen(&r);
+        }
+    }
+    rig_commit(&r);
+    rig_reopen(&r);
+    assert_true(hf_replica_schedule_runs(r.replica, HF_STR("s"), &is));
+    assert_int_equal(is.count, 30);
+    assert_int_equal(is.recent_count, HF_RUNS_RECENT);
+    for (uint32_t i = 0; i < is.recent_count; i++)
+        assert_int_equal(is.recent[i].created_at, 1000 + 280 - i / 2 * 20);
+    for (uint32_t i = 1; i < is.recent_count; i++)
+        assert_true(is.recent[i].created_at < is.recent[i - 1].created_at ||
+                    is.recent[i].job_key < is.recent[i - 1].job_key);
+    rig_close(&r);
+}
+
 typedef struct {
     char ids[16][32];
     int64_t counts[16];
@@ -306,6 +335,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(after_any_history_and_restart_the_runs_are_those_of_the_jobs),
         cmocka_unit_test(a_nominal_time_counts_only_under_the_id_that_is_derived_from_it),
+        cmocka_unit_test(the_latest_ten_are_kept_in_order),
         cmocka_unit_test(lists_go_on_by_id_and_lack_what_was_taken_away),
         cmocka_unit_test(the_next_run_heeds_all_that_a_schedule_says),
         cmocka_unit_test(every_counts_from_when_the_schedule_was_made),
