@@ -59,6 +59,7 @@ static void open_all(bench *b, const char *bootstrap, const char *fleet) {
 static void submit(bench *b, long number) {
     hf_err err;
     char id[HF_ID_MAX_BYTES];
+    hf_str tags[] = {HF_STR("bench")};
     hf_submission s;
     hf_type_init(&HF_TYPE_SUBMISSION, &s);
     snprintf(id, sizeof id, "%s%08ld", b->prefix, number);
@@ -67,6 +68,7 @@ static void submit(bench *b, long number) {
     s.spec.name = HF_STR("no work");
     s.spec.operation = HF_STR("sleep");
     s.spec.audit.requested_by = HF_STR("bench");
+    s.spec.audit.tags = (hf_list){tags, 1};
     if (b->sent_ns)
         b->sent_ns[number] = unix_ns();
     if (hf_submitter_put(b->submitter, &s, (uint64_t)number, &err))

@@ -89,8 +89,8 @@ def through_the_sidecar(f, jobs=200):
         len(waits), waits[len(waits) // 2], waits[len(waits) * 9 // 10], waits[len(waits) * 99 // 100]), flush=True)
 
 
-LIMITS = (("no limit", ()), ("a limit no job matches", [("tag/none", 1)]), ("10,000 at once", [("provider/local", 10000)]),
-          ("64 at once", [("provider/local", 64)]), ("4 at once", [("provider/local", 4)]))
+LIMITS = (("no limit", ()), ("a limit no job matches", [("tag/none", 1)]), ("10,000 at once", [("tag/bench", 10000)]),
+          ("64 at once", [("tag/bench", 64)]), ("4 at once", [("tag/bench", 4)]))
 if not options.limits:
     latency()
 for i in range(options.rounds):
