@@ -9,6 +9,7 @@
 #include "consumer/operation/guest/appliance.h"
 #include "consumer/operation/guest/initramfs_make.h"
 #include "consumer/operation/guest/initramfs_text.h"
+#include "consumer/operation/guest/inside.h"
 #include "consumer/operation/inspect.h"
 #include "schemas/base/mem.h"
 
@@ -309,6 +310,7 @@ static hf_code make_all(hf_guest_session *x, hf_err *reterr) {
         hf_guest_say(x, "info", "%u of %u: %s makes the initramfs of %s (%s)", (unsigned)++done, (unsigned)s->needed,
                      hf_generator_name(s->generator), o->kernel.version, o->reason);
         if (!hf_guest_dry(x)) {
+            hf_guest_allow(x, x->step_seconds); /* each kernel has the time of a step: in emulation one takes minutes */
             rc = make(x, o, reterr);
             continue;
         }
