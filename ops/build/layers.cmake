@@ -62,7 +62,7 @@ function(hf_tests folder)
       list(APPEND labels tsan)
     endif()
     set(timeout ${A_TIMEOUT})
-    if("slow" IN_LIST labels) # half a minute alone is minutes beside others
+    if("slow" IN_LIST labels OR HF_SANITIZE STREQUAL "thread") # half a minute alone is minutes beside others
       set(timeout 480)
     endif()
     if("guest" IN_LIST labels) # appliances start in half a minute where hardware virtualisation does not work

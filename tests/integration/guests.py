@@ -3,7 +3,7 @@ import os, re, select, shutil, subprocess, time
 
 from fleet import SOURCE, skip
 
-DIR = os.environ.get("HF_GUESTS_DIR") or os.path.join(os.environ.get("HF_BUILD_DIR", os.path.join(SOURCE, "build")), "guests")
+DIR = os.environ.get("HF_GUESTS_DIR") or os.path.join(SOURCE, "build/guests")
 FIRMWARE = ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/ovmf/OVMF.fd", "/usr/share/OVMF/OVMF_CODE_4M.fd")
 UP = re.compile(r"HF-GUEST-UP (\d+) failed units")
 # What a guest says that will not come up any more: no need to wait for the end of the time.
