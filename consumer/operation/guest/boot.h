@@ -32,11 +32,13 @@ typedef enum hf_boot_found {
 /* What a name means. type: what is expected on it, "" anything. */
 hf_boot_found hf_boot_find(const hf_boot *boot, hf_str word, hf_str type, const hf_boot_device **ret);
 const hf_boot_device *hf_boot_device_named(const hf_boot *boot, const char *name);
+/* For hf_grub_edit_searches: no file system of the job has that UUID. ctx is the hf_boot. */
+bool hf_boot_uuid_gone(void *ctx, hf_str uuid);
 /* The lasting name of a device, for a table: UUID=…. false: it has none that is its own. */
 bool hf_boot_tag(const hf_boot *boot, const hf_boot_device *device, char *ret, size_t size);
 /* The same for the kernel's command line: a logical volume is /dev/mapper/…, by which an initramfs knows that it must activate it. */
 bool hf_boot_tag_for_kernel(const hf_boot *boot, const hf_boot_device *device, char *ret, size_t size);
-/* The disk of a partition, or the first disk where the device is none. In the arena; NULL: no memory. */
+/* The disk of a partition, or the first one with partitions where the device is none. In the arena; NULL: there is no such. */
 const char *hf_boot_disk_of(hf_guest_session *guest, const char *device);
 
 /* A text of the guest's; one that is too large is a finding, and as if it were not there. */

@@ -157,13 +157,14 @@ static hf_code drop_map(hf_guest_session *x, hf_err *reterr) {
 hf_code hf_boot_bios(hf_guest_session *x, hf_boot *boot, bool has_esp, uint32_t *ret_wrong, hf_err *reterr) {
     hf_code rc = drop_map(x, reterr);
     const char *disk = hf_boot_disk_of(x, boot->boot);
-    if (rc != HF_OK || !disk)
-        return rc != HF_OK ? rc : hf_fail(reterr, HF_E_NO_MEMORY, "the name of a disk");
-    if (!boots_by_bios(x, disk, has_esp)) {
+    if (rc != HF_OK)
+        return rc;
+    if (!disk || !boots_by_bios(x, disk, has_esp)) {
         if (!has_esp) {
             hf_guest_finding(x, "error", "no-place-for-loader",
                              "Add a BIOS boot partition or an EFI system partition to the disk.",
-                             "%s has no partition a boot loader could be on: neither BIOS nor UEFI boots it", disk);
+                             "%s has no partition a boot loader could be on: neither BIOS nor UEFI boots it",
+                             disk ? disk : "the system's disk");
             ++*ret_wrong;
         }
         return HF_OK;

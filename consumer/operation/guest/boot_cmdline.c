@@ -10,16 +10,11 @@
 const char *const hf_boot_entry_folders[] = {"/boot/loader/entries", "/boot/efi/loader/entries", "/efi/loader/entries",
                                              "/mnt/loader/entries", NULL};
 
-static bool changes(hf_str word) {
-    hf_device_kind kind = hf_device_word_of(word).kind;
-    return kind == HF_DEVICE_KERNEL || kind == HF_DEVICE_BUS;
-}
-
 /* Inspection has found which file system is the root. */
 static hf_word_fate root_word(const hf_boot_words *w, hf_str value, char to[HF_WORD_MAX]) {
     const hf_boot_device *device, *root = hf_boot_device_named(w->boot, w->boot->root);
     hf_boot_found found = hf_boot_find(w->boot, value, HF_STR_NONE, &device);
-    if (!(changes(value) || found == HF_BOOT_MISSING))
+    if (!(hf_device_changes(value) || found == HF_BOOT_MISSING))
         return HF_WORD_STAYS;
     if (root && hf_boot_tag_for_kernel(w->boot, root, to, HF_WORD_MAX))
         return HF_WORD_CHANGES;
@@ -34,7 +29,7 @@ static hf_word_fate resume_word(hf_boot_words *w, hf_str value, char to[HF_WORD_
     w->resume_goes |= found == HF_BOOT_MISSING;
     if (found == HF_BOOT_MISSING)
         return HF_WORD_GOES;
-    if (found == HF_BOOT_FOUND && changes(value) && hf_boot_tag_for_kernel(w->boot, device, to, HF_WORD_MAX))
+    if (found == HF_BOOT_FOUND && hf_device_changes(value) && hf_boot_tag_for_kernel(w->boot, device, to, HF_WORD_MAX))
         return HF_WORD_CHANGES;
     return HF_WORD_STAYS;
 }
@@ -55,7 +50,8 @@ bool hf_boot_words_wrong(const hf_boot *boot, hf_str line) {
     const hf_boot_device *device;
     for (size_t i = 0; i < HF_ARRAY_LEN(keys); i++) {
         hf_str value = hf_cmdline_get(line, keys[i]);
-        if (value.len && (changes(value) || hf_boot_find(boot, value, HF_STR_NONE, &device) == HF_BOOT_MISSING))
+        if (value.len &&
+            (hf_device_changes(value) || hf_boot_find(boot, value, HF_STR_NONE, &device) == HF_BOOT_MISSING))
             return true;
     }
     return false;

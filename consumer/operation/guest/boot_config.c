@@ -81,14 +81,6 @@ bool hf_boot_has_file(hf_guest_session *x, hf_str path) {
     return hf_guest_exists(x, full);
 }
 
-static bool is_gone(void *ctx, hf_str uuid) {
-    const hf_boot *boot = ctx;
-    const hf_boot_device *device;
-    char word[80];
-    return snprintf(word, sizeof word, "UUID=%.*s", HF_STR_ARG(uuid)) >= (int)sizeof word ||
-           hf_boot_find(boot, hf_str_of(word), HF_STR_NONE, &device) == HF_BOOT_MISSING;
-}
-
 /* Entries of another system on the same disks are not ours to judge: their kernels are elsewhere. */
 static bool is_ours(const hf_boot *boot, const hf_grub_entry *e) {
     const hf_boot_device *device = NULL;
@@ -125,7 +117,7 @@ static hf_code find_wrong(hf_guest_session *x, hf_boot *boot, const char *path, 
     for (uint32_t i = 0; i < config->count && !why[0]; i++)
         entry_wrong(x, boot, &config->entries[i], why);
     for (uint32_t i = 0; i < config->search_count && !why[0]; i++)
-        if (is_gone(boot, config->searches[i]))
+        if (hf_boot_uuid_gone(boot, config->searches[i]))
             snprintf(why, WHY_MAX, "it looks for the file system %.*s, which is not there",
                      (int)(config->searches[i].len < 60 ? config->searches[i].len : 60), config->searches[i].p);
     return HF_OK;
@@ -176,7 +168,7 @@ hf_code hf_boot_make_config(hf_guest_session *x, const char *path, const char *w
 static bool edit_all(hf_boot_words *w, hf_str text, const char *uuid, hf_buf *ret) {
     static const char *const keys[] = {"linux", "linux16", "linuxefi"};
     hf_buf_init(ret, HF_GUEST_TEXT_MAX);
-    bool fine = uuid ? hf_grub_edit_searches(text, is_gone, (void *)(uintptr_t)w->boot, uuid, ret)
+    bool fine = uuid ? hf_grub_edit_searches(text, hf_boot_uuid_gone, (void *)(uintptr_t)w->boot, uuid, ret)
                      : text.len == 0 || hf_buf_put(ret, text.p, text.len);
     for (size_t i = 0; fine && i < HF_ARRAY_LEN(keys); i++) {
         hf_buf next;

@@ -57,13 +57,11 @@ static hf_code add_file(hf_guest_session *x, const char *path, void *ctx, hf_err
 /* The newest by name that starts: versions are compared as numbers. */
 static const char *best_file(const files *f) {
     const char *best = NULL;
-    for (int wanted = f->boot->kernel[0] ? 1 : 0; wanted >= 0 && !best; wanted--)
-        for (uint32_t i = 0; i < f->count; i++) {
-            bool rescue = strstr(f->all[i].name, "rescue") != NULL;
-            if (f->all[i].starts && (!wanted || f->all[i].wanted) && !rescue &&
-                (!best || strverscmp(f->all[i].name, best) > 0))
-                best = f->all[i].name;
-        }
+    for (uint32_t i = 0; i < f->count; i++) {
+        bool fits = f->boot->kernel[0] ? f->all[i].wanted : f->all[i].starts && !strstr(f->all[i].name, "rescue");
+        if (fits && (!best || strverscmp(f->all[i].name, best) > 0))
+            best = f->all[i].name;
+    }
     return best;
 }
 
@@ -82,6 +80,11 @@ static bool file_fits(const files *f, const char *pattern, bool wanted) {
 static hf_code read_files(hf_guest_session *x, const hf_boot *boot, const char *folder, files *ret, hf_err *reterr) {
     *ret = (files){.boot = boot, .folder = folder};
     return hf_boot_each_file(x, folder, ".conf", add_file, ret, reterr);
+}
+
+static void tell_no_kernel(hf_guest_session *x, const hf_boot *boot, const char *where) {
+    hf_guest_finding(x, "warning", "kernel-not-found", "Name a kernel that is installed.",
+                     "%s has no entry for the kernel %s", where, boot->kernel);
 }
 
 /* ---- systemd-boot ------------------------------------------------------------------------------------------------------------ */
@@ -189,8 +192,7 @@ static hf_code grub_default(hf_guest_session *x, const hf_boot *boot, const hf_g
     if (boot->kernel[0]) {
         int32_t entry = entry_of_kernel(config, boot->kernel), is = hf_grub_find(config, now);
         if (entry < 0 || !hf_grub_path(config, (uint32_t)entry, value, sizeof value)) {
-            hf_guest_finding(x, "warning", "kernel-not-found", "Name a kernel that is installed.",
-                             "%s has no entry for the kernel %s", config_path, boot->kernel);
+            tell_no_kernel(x, boot, config_path);
             return HF_OK;
         }
         return is == entry ? HF_OK : set_default(x, value, config_path, reterr);
@@ -217,6 +219,8 @@ static hf_code with_config(hf_guest_session *x, const hf_boot *boot, hf_grub_con
         if (these.count > f.count)
             f = these;
     }
+    if (rc == HF_OK && f.count && boot->kernel[0] && !best_file(&f))
+        tell_no_kernel(x, boot, f.folder);
     if (rc == HF_OK && paths[0])
         rc = saved_default(x, boot, config, &f, reterr);
     return rc == HF_OK && paths[0] ? grub_default(x, boot, config, paths[0], reterr) : rc;

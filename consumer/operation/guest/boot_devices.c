@@ -77,16 +77,30 @@ hf_code hf_boot_begin(hf_guest_session *x, hf_boot **ret, hf_err *reterr) {
 
 const char *hf_boot_disk_of(hf_guest_session *x, const char *device) {
     guestfs_h *g = hf_guest_handle(x);
-    hf_auto_free char *disk = guestfs_part_to_dev(g, device);
+    const char *found = NULL;
+    bool partition = hf_device_word_of(hf_str_of(device)).kind == HF_DEVICE_KERNEL;
+    hf_auto_free char *disk = partition ? guestfs_part_to_dev(g, device) : NULL;
     if (disk)
         return hf_arena_str(hf_guest_arena(x), hf_str_of(disk)).p;
     char **all = guestfs_list_devices(g);
-    const char *first = all && all[0] ? hf_arena_str(hf_guest_arena(x), hf_str_of(all[0])).p : NULL;
+    for (char **d = all; d && *d && !found; d++) {
+        hf_auto_free char *table = guestfs_part_get_parttype(g, *d);
+        if (table)
+            found = hf_arena_str(hf_guest_arena(x), hf_str_of(*d)).p;
+    }
     hf_guest_free_strings(all);
-    return first;
+    return found;
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------------------ */
+bool hf_boot_uuid_gone(void *ctx, hf_str uuid) {
+    const hf_boot *boot = ctx;
+    const hf_boot_device *device;
+    char word[80];
+    return snprintf(word, sizeof word, "UUID=%.*s", HF_STR_ARG(uuid)) >= (int)sizeof word ||
+           hf_boot_find(boot, hf_str_of(word), HF_STR_NONE, &device) == HF_BOOT_MISSING;
+}
+
 const hf_boot_device *hf_boot_device_named(const hf_boot *boot, const char *name) {
     for (uint32_t i = 0; i < boot->count; i++)
         if (strcmp(boot->devices[i].name, name) == 0)

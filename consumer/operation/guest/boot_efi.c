@@ -193,12 +193,21 @@ static hf_code put_back(const efi *e, uint32_t *ret_wrong, hf_err *reterr) {
 }
 
 /* ---- small configurations that lead to the large one ------------------------------------------------------------------------------------------- */
-static bool is_gone(void *ctx, hf_str uuid) {
-    const hf_boot *boot = ctx;
-    const hf_boot_device *device;
-    char word[80];
-    return snprintf(word, sizeof word, "UUID=%.*s", HF_STR_ARG(uuid)) >= (int)sizeof word ||
-           hf_boot_find(boot, hf_str_of(word), HF_STR_NONE, &device) == HF_BOOT_MISSING;
+static bool is_vendor(const char *name) { return strcasecmp(name, "BOOT") != 0 && strcasecmp(name, "Microsoft") != 0; }
+
+/* GRUB as it is signed reads grub.cfg in the folder it was built for, and nothing else. */
+static hf_code write_stub(const efi *e, const char *folder, const char *path, const hf_boot_device *holds_boot,
+                          hf_err *reterr) {
+    char shim[24], grub[24], text[512];
+    snprintf(shim, sizeof shim, "shim%s.efi", e->suffix);
+    snprintf(grub, sizeof grub, "grub%s.efi", e->suffix);
+    const char *home = hf_guest_exists(e->x, "/boot/grub2") ? "grub2" : "grub";
+    if (!is_vendor(folder) || strcmp(holds_boot->type, "btrfs") == 0 || !is_program(e->x, in_esp(e, folder, shim)) ||
+        !is_program(e->x, in_esp(e, folder, grub)))
+        return HF_OK;
+    snprintf(text, sizeof text, "search.fs_uuid %.64s root\nset prefix=($root)'%s/%s'\nconfigfile $prefix/grub.cfg\n",
+             holds_boot->uuid, strcmp(e->boot->boot, e->boot->root) == 0 ? "/boot" : "", home);
+    return hf_guest_write(e->x, path, text, strlen(text), reterr);
 }
 
 static hf_code check_stub(const efi *e, const char *folder, hf_err *reterr) {
@@ -206,15 +215,15 @@ static hf_code check_stub(const efi *e, const char *folder, hf_err *reterr) {
     const char *path = in_esp(e, folder, "grub.cfg");
     hf_str text;
     hf_code rc = hf_boot_read(e->x, path, &text, reterr);
-    if (rc != HF_OK || !text.p || text.len > STUB_MAX || !holds_boot || !holds_boot->uuid[0])
+    if (rc != HF_OK || text.len > STUB_MAX || !holds_boot || !holds_boot->uuid[0])
         return rc; /* a larger one is made anew as a whole */
+    if (!text.p)
+        return write_stub(e, folder, path, holds_boot, reterr);
     hf_buf out;
     hf_buf_init(&out, 2 * STUB_MAX);
-    bool fine = hf_grub_edit_searches(text, is_gone, e->boot, holds_boot->uuid, &out);
+    bool fine = hf_grub_edit_searches(text, hf_boot_uuid_gone, e->boot, holds_boot->uuid, &out);
     return hf_boot_write(e->x, path, fine, &out, reterr);
 }
-
-static bool is_vendor(const char *name) { return strcasecmp(name, "BOOT") != 0 && strcasecmp(name, "Microsoft") != 0; }
 
 static char **vendors_of(hf_guest_session *x, const char *esp) {
     char *folder = hf_arena_printf(hf_guest_arena(x), "%s/EFI", esp);

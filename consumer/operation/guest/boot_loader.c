@@ -40,6 +40,12 @@ static void tell_unknown(hf_guest_session *x, const char *name) {
     hf_guest_result(x, "not possible", "%s is not handled", name);
 }
 
+static bool has_config(hf_guest_session *x, const char *esp) {
+    const char *paths[5];
+    hf_boot_config_paths(x, esp, paths);
+    return paths[0] != NULL;
+}
+
 hf_code hf_boot_loader(hf_guest_session *x, hf_err *reterr) {
     hf_boot *boot;
     const char *esp;
@@ -64,6 +70,12 @@ hf_code hf_boot_loader(hf_guest_session *x, hf_err *reterr) {
         rc = hf_boot_efi(x, boot, esp, &wrong, reterr);
     if (rc == HF_OK && found.grub2)
         rc = hf_boot_config(x, boot, esp, &wrong, reterr);
+    if (rc == HF_OK && found.grub2 && !found.systemd && !has_config(x, esp)) {
+        hf_guest_finding(x, "error", "configuration-missing",
+                         "Install GRUB's packages again in the guest, and run this again.",
+                         "there is no grub.cfg, and the guest has no grub-mkconfig that could make one");
+        wrong++;
+    }
     if (rc == HF_OK && wrong)
         hf_guest_result(x, "not possible", "%u parts of the boot loader are wrong still", (unsigned)wrong);
     return rc;

@@ -11,11 +11,6 @@ typedef struct table {
     const char *path;
 } table;
 
-static bool changes(hf_str word) {
-    hf_device_kind kind = hf_device_word_of(word).kind;
-    return kind == HF_DEVICE_KERNEL || kind == HF_DEVICE_BUS;
-}
-
 static void exchange(const table *t, hf_str word, const hf_boot_device *device, hf_tab_edit *ret) {
     if (!hf_boot_tag(t->boot, device, ret->device, sizeof ret->device)) {
         ret->device[0] = 0;
@@ -27,7 +22,7 @@ static void exchange(const table *t, hf_str word, const hf_boot_device *device, 
 }
 
 static void tell_missing(const table *t, hf_str word, const char *where, bool waits, hf_boot_found found) {
-    if (found == HF_BOOT_UNCLEAR && changes(word))
+    if (found == HF_BOOT_UNCLEAR && hf_device_changes(word))
         hf_guest_finding(t->x, "warning", "device-unclear", "Name it by UUID there.",
                          "%s: which device %.*s is (%s) cannot be told: it stays as it is", t->path, HF_STR_ARG(word),
                          where);
@@ -50,9 +45,9 @@ static void fstab_entry(void *ctx, const hf_tab_line *line, hf_tab_edit *ret) {
     if (found == HF_BOOT_NO_DEVICE || hf_tab_has_option(options, "bind") || hf_tab_has_option(options, "rbind"))
         return;
     bool is_root = hf_str_eqz(where, "/");
-    if (is_root && root && (found != HF_BOOT_FOUND || changes(word)))
+    if (is_root && root && (found != HF_BOOT_FOUND || hf_device_changes(word)))
         exchange(t, word, root, ret); /* inspection has found what is / */
-    else if (found == HF_BOOT_FOUND && changes(word))
+    else if (found == HF_BOOT_FOUND && hf_device_changes(word))
         exchange(t, word, device, ret);
     bool waits = !hf_tab_has_option(options, "noauto") && !hf_tab_has_option(options, "nofail");
     if (is_root || found == HF_BOOT_FOUND)
@@ -79,7 +74,7 @@ static void crypttab_entry(void *ctx, const hf_tab_line *line, hf_tab_edit *ret)
         part.uuid = "";
         device = &part;
     }
-    if (found == HF_BOOT_FOUND && changes(word))
+    if (found == HF_BOOT_FOUND && hf_device_changes(word))
         exchange(t, word, device, ret);
     if (found == HF_BOOT_FOUND)
         return;

@@ -137,6 +137,11 @@ hf_device_word hf_device_word_of(hf_str word) {
     return (hf_device_word){.kind = HF_DEVICE_MAPPER, .value = rest};
 }
 
+bool hf_device_changes(hf_str word) {
+    hf_device_kind kind = hf_device_word_of(word).kind;
+    return kind == HF_DEVICE_KERNEL || kind == HF_DEVICE_BUS;
+}
+
 bool hf_mapper_name(hf_str device, char *ret, size_t size) {
     hf_device_word word = hf_device_word_of(device);
     if (word.kind != HF_DEVICE_MAPPER)

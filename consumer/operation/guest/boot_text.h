@@ -21,6 +21,8 @@ typedef struct hf_device_word {
 } hf_device_word;
 
 hf_device_word hf_device_word_of(hf_str word);
+/* It is a name that another bus, or another order, changes. */
+bool hf_device_changes(hf_str word);
 /* The name the device mapper has for /dev/mapper/NAME or /dev/VG/LV. false: it is neither. */
 bool hf_mapper_name(hf_str device, char *ret, size_t size);
 /* Whether a device of type `has` (blkid's word) may be what a table calls `wanted`; "" and "auto" are anything. */

@@ -402,9 +402,7 @@ bool hf_grub_map_changes(hf_str text) {
     for (uint32_t at = 0; hf_text_line(text, &at, &line);) {
         hf_str words[WORDS_MAX];
         uint32_t n = words_of(line, words);
-        hf_device_kind kind =
-            n == 2 && words[0].len && words[0].p[0] == '(' ? hf_device_word_of(words[1]).kind : HF_DEVICE_NONE;
-        if (kind == HF_DEVICE_KERNEL || kind == HF_DEVICE_BUS)
+        if (n == 2 && words[0].len && words[0].p[0] == '(' && hf_device_changes(words[1]))
             return true;
     }
     return false;
