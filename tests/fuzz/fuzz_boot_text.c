@@ -32,7 +32,7 @@ static void table_line(void *ctx, const hf_tab_line *line, hf_tab_edit *ret) {
     MUST(word.partition >= 0 && word.disk >= 0 && line->count <= HF_TAB_FIELDS);
     if (t->changes && (word.kind == HF_DEVICE_KERNEL || word.kind == HF_DEVICE_BUS))
         snprintf(ret->device, sizeof ret->device, "UUID=1");
-    ret->nofail = t->changes && word.kind == HF_DEVICE_TAG;
+    ret->nofail = t->changes && word.kind != HF_DEVICE_NONE && word.kind != HF_DEVICE_MAPPER;
 }
 
 static hf_word_fate one_word(void *ctx, hf_str key, hf_str value, char to[HF_WORD_MAX]) {

@@ -14,6 +14,7 @@ typedef struct hf_boot {
     bool force, nofail; /* parameters */
     char kernel[128];   /* parameters.kernel: the version that is to be the default; "" as it is */
     bool looked, encrypted;
+    const char *esp_at;      /* where hf_boot_esp has mounted it; NULL it has not */
     const char *root, *boot; /* devices of / and of what holds /boot */
     hf_boot_device devices[HF_BOOT_DEVICES_MAX];
     uint32_t count;
@@ -52,8 +53,8 @@ hf_code hf_boot_each_file(hf_guest_session *guest, const char *folder, const cha
 
 /* Where boot loader entries are (BLS), ended by NULL. */
 extern const char *const hf_boot_entry_folders[];
-/* Where the EFI system partition is mounted; it is mounted where it is not. *ret "": there is none, or no place for it. */
-hf_code hf_boot_esp(hf_guest_session *guest, const char **ret, hf_err *reterr);
+/* Where the EFI system partition is mounted; it is mounted where it is not. "": there is none, or it cannot be mounted. */
+const char *hf_boot_esp(hf_guest_session *guest);
 
 /* A word of a command line put right as the step kernel_command_line does it; ctx is such: */
 typedef struct hf_boot_words {

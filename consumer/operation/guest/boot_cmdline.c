@@ -137,10 +137,10 @@ hf_code hf_boot_command_line(hf_guest_session *x, hf_err *reterr) {
     static const char *const grub1[] = {"/boot/grub/menu.lst", "/boot/grub/grub.conf"};
     static const char *const blocks[] = {"/boot/grub2/grubenv", "/boot/grub/grubenv"};
     hf_boot *boot;
-    const char *esp;
     hf_code rc = hf_boot_begin(x, &boot, reterr);
-    if (rc != HF_OK || !boot || (rc = hf_boot_esp(x, &esp, reterr)) != HF_OK)
+    if (rc != HF_OK || !boot)
         return rc;
+    hf_boot_esp(x); /* entries of boot loaders may be there */
     rc = edit_shell(x, "/etc/default/grub", boot, reterr);
     if (rc == HF_OK)
         rc = hf_boot_each_file(x, "/etc/default/grub.d", ".cfg", edit_shell, boot, reterr);

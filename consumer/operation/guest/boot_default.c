@@ -228,10 +228,10 @@ static hf_code with_config(hf_guest_session *x, const hf_boot *boot, hf_grub_con
 
 hf_code hf_boot_default(hf_guest_session *x, hf_err *reterr) {
     hf_boot *boot;
-    const char *esp;
     hf_code rc = hf_boot_begin(x, &boot, reterr);
-    if (rc != HF_OK || !boot || (rc = hf_boot_esp(x, &esp, reterr)) != HF_OK)
+    if (rc != HF_OK || !boot)
         return rc;
+    const char *esp = hf_boot_esp(x);
     hf_auto_free hf_grub_config *config = hf_alloc(sizeof *config);
     return config ? with_config(x, boot, config, esp, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "GRUB's entries");
 }

@@ -34,10 +34,19 @@ static void look_at(hf_guest_session *x, hf_boot *boot, const char *name, const 
     boot->encrypted |= strcmp(type, "crypto_LUKS") == 0;
 }
 
-/* What a file system that is mounted is on: of a Btrfs subvolume the device. */
-static const char *device_behind(hf_guest_session *x, const char *mountable) {
-    hf_auto_free char *device = guestfs_mountable_device(hf_guest_handle(x), mountable);
-    return keep(x, device ? device : mountable);
+/* What a file system that is mounted is on: "btrfsvol:/dev/sda2/@" is a subvolume's name. (libguestfs has a call for that, whose answer is the
+ * name the appliance's kernel gave the disk.) */
+static const char *device_behind(hf_guest_session *x, const hf_boot *boot, const char *mountable) {
+    static const char front[] = "btrfsvol:";
+    if (strncmp(mountable, front, sizeof front - 1) != 0)
+        return keep(x, mountable);
+    const char *name = mountable + sizeof front - 1;
+    for (uint32_t i = 0; i < boot->count; i++) {
+        size_t len = strlen(boot->devices[i].name);
+        if (strncmp(name, boot->devices[i].name, len) == 0 && (name[len] == '/' || name[len] == 0))
+            return boot->devices[i].name;
+    }
+    return keep(x, name);
 }
 
 static hf_code look(hf_guest_session *x, hf_boot *boot, hf_err *reterr) {
@@ -49,10 +58,10 @@ static hf_code look(hf_guest_session *x, hf_boot *boot, hf_err *reterr) {
         if (strncmp(at[0], "btrfsvol:", 9) != 0)
             look_at(x, boot, at[0], at[1]);
     hf_guest_free_strings(list);
-    boot->root = boot->boot = device_behind(x, os->root);
+    boot->root = boot->boot = device_behind(x, boot, os->root);
     for (char **m = os->mountpoints; *m; m += 2)
         if (strcmp(m[0], "/boot") == 0)
-            boot->boot = device_behind(x, m[1]);
+            boot->boot = device_behind(x, boot, m[1]);
     boot->looked = true;
     return hf_boot_read(x, "/etc/crypttab", &boot->crypttab, reterr);
 }

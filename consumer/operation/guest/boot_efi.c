@@ -27,32 +27,45 @@ static const char *esp_device(hf_guest_session *x) {
     return "";
 }
 
-hf_code hf_boot_esp(hf_guest_session *x, const char **ret, hf_err *reterr) {
+/* Whether something is mounted there: not what, for the appliance's own names of devices are others. */
+static bool is_mounted(hf_guest_session *x, const char *place) {
+    char **mounted = guestfs_mountpoints(hf_guest_handle(x));
+    bool found = false;
+    for (char **m = mounted; place && m && m[0] && m[1]; m += 2)
+        found |= strcmp(m[1], place) == 0;
+    hf_guest_free_strings(mounted);
+    return found;
+}
+
+static const char *mount_esp(hf_guest_session *x, const char *device) {
     static const char *const places[] = {"/boot/efi", "/efi", "/mnt"};
     guestfs_h *g = hf_guest_handle(x);
+    for (size_t i = 0; i < HF_ARRAY_LEN(places); i++) {
+        if (guestfs_is_dir(g, places[i]) != 1 || is_mounted(x, places[i]))
+            continue;
+        bool fine = (hf_guest_dry(x) ? guestfs_mount_ro(g, device, places[i])
+                                     : guestfs_mount_options(g, "", device, places[i])) == 0;
+        return fine ? places[i] : NULL;
+    }
+    return NULL;
+}
+
+const char *hf_boot_esp(hf_guest_session *x) {
+    hf_boot *boot = *hf_guest_own(x, HF_GUEST_BOOT);
     const char *device = esp_device(x), *at = NULL;
-    *ret = "";
     if (!device[0])
-        return HF_OK;
-    char **mounted = guestfs_mountpoints(g);
-    if (!mounted)
-        return hf_guest_fail(x, reterr, "asking what is mounted");
-    for (char **m = mounted; m[0] && m[1]; m += 2)
-        if (strcmp(m[0], device) == 0)
-            at = hf_arena_str(hf_guest_arena(x), hf_str_of(m[1])).p;
-    hf_guest_free_strings(mounted);
-    for (size_t i = 0; !at && i < HF_ARRAY_LEN(places); i++)
-        if (guestfs_is_dir(g, places[i]) == 1) {
-            if ((hf_guest_dry(x) ? guestfs_mount_ro(g, device, places[i])
-                                 : guestfs_mount_options(g, "", device, places[i])) == 0)
-                at = places[i];
-            break;
-        }
+        return "";
+    for (char **m = hf_guest_os_of(x)->mountpoints; *m; m += 2)
+        if (strcmp(m[1], device) == 0 && is_mounted(x, m[0]))
+            at = m[0];
+    if (!at && boot->esp_at && is_mounted(x, boot->esp_at))
+        at = boot->esp_at;
+    if (!at)
+        at = boot->esp_at = mount_esp(x, device);
     if (!at)
         hf_guest_finding(x, "error", "esp-not-mounted", "Run fs_repair on the image.",
                          "the EFI system partition %s cannot be mounted", device);
-    *ret = at ? at : "";
-    return HF_OK;
+    return at ? at : "";
 }
 
 /* ---- what is on it ------------------------------------------------------------------------------------------------------------- */

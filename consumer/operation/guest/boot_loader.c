@@ -48,11 +48,11 @@ static bool has_config(hf_guest_session *x, const char *esp) {
 
 hf_code hf_boot_loader(hf_guest_session *x, hf_err *reterr) {
     hf_boot *boot;
-    const char *esp;
     uint32_t wrong = 0;
     hf_code rc = hf_boot_begin(x, &boot, reterr);
-    if (rc != HF_OK || !boot || (rc = hf_boot_esp(x, &esp, reterr)) != HF_OK)
+    if (rc != HF_OK || !boot)
         return rc;
+    const char *esp = hf_boot_esp(x);
     loaders found = look(x);
     if (!found.grub2 && !found.systemd && (found.grub1 || found.syslinux)) {
         tell_unknown(x, found.grub1 ? "GRUB 1" : "syslinux or extlinux");

@@ -15,7 +15,7 @@ static const char make[] =
     "printf 'label: gpt\\nstart=2048,size=131072\\nstart=133120,size=16384,type=swap\\nstart=149504,size=65536,type=uefi\\n' "
     "| sfdisk -q $d; "
     "mkdir -p t/etc/default/grub.d t/etc/kernel t/etc/grub.d t/bin t/usr/sbin t/boot/grub t/boot/efi t/boot/loader/entries "
-    "t/lib/modules/6.1.0-9-amd64 t/var/lib/dpkg t/data; cp /bin/true t/bin/ls; "
+    "t/lib/modules/6.1.0-9-amd64 t/var/lib/dpkg t/data t/dev t/proc t/sys; cp /bin/true t/bin/ls; "
     "for p in sh env tail; do f=$(readlink -f $(command -v $p)); cp $f t/bin/$p; "
     "for l in $(ldd $f | grep -o '/[^ ]*'); do mkdir -p t$(dirname $l); cp -nL $l t$l; done; done; "
     "printf 'ID=debian\\nVERSION_ID=\"12\"\\nPRETTY_NAME=\"Debian GNU/Linux 12\"\\n' >t/etc/os-release; echo 12.5 >t/etc/debian_version; "
