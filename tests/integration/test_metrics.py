@@ -1,5 +1,5 @@
 """/metrics of a real fleet: what the tables promise, in both formats, judged by readers that nobody here wrote."""
-import json, os, re, subprocess, time, urllib.request
+import http.server, json, os, re, subprocess, threading, time, urllib.request
 
 from fleet import SOURCE, Fleet, main, skip, sleep_job, wait_for
 
@@ -135,9 +135,11 @@ def a_scrape_is_what_the_table_says_in_both_formats():
         assert kind == OPEN + "; charset=utf-8", kind
         exemplars = check_open(text)
         assert all(set(e.labels) in ({"trace_id"}, {"job_id"}) and float(e.timestamp) > 1e9 for e in exemplars) and exemplars, exemplars
+        begun = time.time()
         f.request("POST", "/jobs/submit", [sleep_job(0, "traced-2")], headers={"traceparent": "00-%s-00f067aa0ba902b7-01" % TRACE})
         f.wait_job("traced-2")
-        assert [e.labels for e in check_open(scrape(f, OPEN)[1])] == [{"trace_id": TRACE}]
+        latest = [e.labels for e in check_open(scrape(f, OPEN)[1]) if float(e.timestamp) > begun]
+        assert latest == [{"trace_id": TRACE}], latest
         assert scrape(f, "text/plain;version=0.0.4;q=0.9," + OPEN + ";q=0.1")[0].startswith("text/plain")
 
         worker.stop()
@@ -150,5 +152,51 @@ def a_scrape_is_what_the_table_says_in_both_formats():
         assert len(lasting) > 30 and all(after.get(k) == v for k, v in lasting.items()), [(k, v, after.get(k)) for k, v in lasting.items() if after.get(k) != v]
 
 
+def webhooks_are_counted_by_state_and_the_first_hundred_by_name():
+    """One that is well, one that nobody answers, and a hundred and ten that are switched off; the numbers outlive the journal's process."""
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hooks = [{"id": "a-dead", "url": "http://127.0.0.1:1/", "events": ["job.created"], "retry": 1},
+             {"id": "a-well", "url": "http://127.0.0.1:%d/" % server.server_port, "events": ["job.created"]}]
+    hooks += [{"id": "off-%03d" % i, "url": "http://127.0.0.1:1/", "enabled": False} for i in range(110)]
+    deliveries, states = "hyperfleet_webhook_endpoint_deliveries_total", "hyperfleet_webhooks"
+    with Fleet() as f:
+        f.journal(webhook__breaker_failures=2), f.dispatch()
+        found = samples(scrape(f)[1])
+        assert value(found, states, state="enabled") == 0 and (states, (("state", "circuit_open"),)) in found
+        f.program("hyperhook-h1", ["hyperhook", "--id", "h1"] + f.sets(webhook__allow_private="true", webhook__breaker_failures=2, webhooks=json.dumps(hooks))).start()
+        wait_for("the webhooks", lambda: value(samples(scrape(f)[1]), states, state="disabled") == 110, 60)
+        assert value(samples(scrape(f)[1]), states, state="enabled") == 2
+        f.submit(*[sleep_job(60000) for _ in range(3)])
+
+        def told():
+            found = samples(scrape(f)[1])
+            return value(found, deliveries, webhook="a-well", outcome="delivered") == 3 and value(found, deliveries, webhook="a-dead", outcome="failed") >= 2 and found
+        found = wait_for("what came of it", told, 120)
+        text = scrape(f)[1]
+        check_text(text), check_open(scrape(f, OPEN)[1])
+        assert value(found, states, state="enabled") == 1 and value(found, states, state="circuit_open") == 1 and value(found, states, state="disabled") == 110
+        assert value(found, "hyperfleet_webhook_failed_in_row", webhook="a-dead") >= 2 and value(found, "hyperfleet_webhook_failed_in_row", webhook="a-well") == 0
+        named = {dict(labels)["webhook"] for name, labels in found if name == deliveries}
+        assert len(named) == 101 and {"a-dead", "a-well", "off-000", "off-097", "other"} <= named and "off-098" not in named, sorted(named)
+        sums = {o: sum(v for (n, l), v in found.items() if n == deliveries and ("outcome", o) in l) for o in ("delivered", "failed")}
+        assert sums == {o: value(found, "hyperfleet_webhook_deliveries_total", outcome=o) for o in sums}, sums
+        f.programs[-1].stop()
+        before = samples(scrape(f)[1])
+        f.j.stop()
+        f.journal(webhook__breaker_failures=2)
+        after = samples(scrape(f)[1])
+        assert {k: v for k, v in after.items() if "webhook" in k[0] and k[0] != "hyperfleet_records_total"} == {k: v for k, v in before.items() if "webhook" in k[0]}
+    server.shutdown(), server.server_close()
+
+
 if __name__ == "__main__":
-    main(a_scrape_is_what_the_table_says_in_both_formats)
+    main(a_scrape_is_what_the_table_says_in_both_formats, webhooks_are_counted_by_state_and_the_first_hundred_by_name)
