@@ -37,8 +37,8 @@ static const hf_exemplar *exemplar_of(hf_metrics_page *p, hf_counter counter, co
 }
 _Static_assert(HF_STATUSES == 3 && HF_DURATION_CELLS == 14, "the cells of DURATION (counters.def)");
 
-static void histogram_cells(hf_metrics_page *p, const char *family, hf_counter counter, int at, const uint32_t fixed[3],
-                            const char *labels) {
+static void histogram_cells(hf_metrics_page *p, const char *family, hf_counter counter, int at,
+                            const uint32_t fixed[3]) {
     const hf_counter_family *f = hf_counter_family_of(counter);
     const hf_counters *k = &p->facts->counters;
     uint32_t cells = hf_dim_count(f->dims[at]), index[3] = {fixed[0], fixed[1], fixed[2]};
@@ -47,6 +47,8 @@ static void histogram_cells(hf_metrics_page *p, const char *family, hf_counter c
         total += hf_counter_get(k, counter, index[0], index[1], index[2]);
     if (!total && !shows_zeros(f))
         return;
+    char labels[256];
+    labels_of(f, fixed, labels, sizeof labels);
     for (index[at] = 0; index[at] + 1 < cells; index[at]++) {
         so_far += hf_counter_get(k, counter, index[0], index[1], index[2]);
         hf_metrics_bucket(p, family, labels, hf_dim_bound(f->dims[at], index[at]), so_far,
@@ -74,11 +76,12 @@ static void counter_family(hf_metrics_page *p, hf_counter counter, const char *f
         for (i[1] = 0; i[1] < n[1]; i[1]++)
             for (i[2] = 0; i[2] < n[2]; i[2]++) {
                 int64_t value = hf_counter_get(&p->facts->counters, counter, i[0], i[1], i[2]);
-                labels_of(f, i, labels, sizeof labels);
                 if (histogram >= 0)
-                    histogram_cells(p, family, counter, histogram, i, labels);
-                else if (value || shows_zeros(f))
+                    histogram_cells(p, family, counter, histogram, i);
+                else if (value || shows_zeros(f)) {
+                    labels_of(f, i, labels, sizeof labels);
                     hf_metrics_int(p, family, "", labels, value);
+                }
             }
 }
 

@@ -10,6 +10,10 @@
 const char *hf_metrics_number(double v, bool open, char text[HF_METRICS_NUMBER]) {
     if (isnan(v) || isinf(v))
         return isnan(v) ? "NaN" : v > 0 ? "+Inf" : "-Inf";
+    if (v > -1e6 && v < 1e6 && v == (double)(int)v && !(v == 0 && signbit(v))) {
+        snprintf(text, HF_METRICS_NUMBER, open ? "%d.0" : "%d", (int)v);
+        return text;
+    }
     int precision = 0;
     for (; precision < 17; precision++) {
         snprintf(text, HF_METRICS_NUMBER, "%.*e", precision, v);

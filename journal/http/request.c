@@ -44,22 +44,35 @@ static bool decode_segment(const char *from, size_t len, char *to, size_t room) 
     return n > 0;
 }
 
-/* 1 match, 0 none, -1 the path matches but a segment does not decode. */
-static int match(const char *template, const char *path, char params[][HF_ID_MAX_BYTES * 3 + 1]) {
-    int param = 0;
+static bool ends_segment(char c) { return c == 0 || c == '/'; }
+
+/* Asked of every route for every request: nothing is decoded here. */
+static bool matches(const char *template, const char *path) {
     while (*template == '/' && *path == '/') {
-        template ++, path++;
-        size_t a = strcspn(template, "/"), b = strcspn(path, "/");
-        if (*template == '{') {
-            if (b == 0)
-                return 0;
-            if (!decode_segment(path, b, params[param++], HF_ID_MAX_BYTES * 3 + 1))
-                return -1;
-        } else if (a != b || memcmp(template, path, a) != 0)
-            return 0;
-        template += a, path += b;
+        bool param = *++template == '{';
+        path++;
+        if (param && ends_segment(*path))
+            return false;
+        while (!param && !ends_segment(*template) && *template == *path)
+            template ++, path++;
+        if (!param && !(ends_segment(*template) && ends_segment(*path)))
+            return false;
+        if (param) {
+            template = strchrnul(template, '/');
+            path = strchrnul(path, '/');
+        }
     }
     return *template == 0 && *path == 0;
+}
+
+/* The segments of a path that matches. */
+static bool decode_params(const char *template, const char *path, char params[][HF_ID_MAX_BYTES * 3 + 1]) {
+    for (int param = 0; *template; template = strchrnul(template, '/'), path = strchrnul(path, '/')) {
+        template ++, path++;
+        if (*template == '{' && !decode_segment(path, strcspn(path, "/"), params[param++], HF_ID_MAX_BYTES * 3 + 1))
+            return false;
+    }
+    return true;
 }
 
 /* A literal segment beats a parameter: /jobs/query is never the job "query". */
@@ -94,11 +107,7 @@ int hf_route_find(hf_request *r) {
     hf_route best = HF_ROUTE_COUNT, any = HF_ROUTE_COUNT;
     unsigned methods = 0;
     for (int i = 0; i < HF_ROUTE_COUNT; i++) {
-        char params[HF_PATH_PARAMS][HF_ID_MAX_BYTES * 3 + 1] = {{0}};
-        int m = match(HF_ROUTES[i].path, r->raw_path, params);
-        if (m < 0)
-            return 400;
-        if (!m)
+        if (!matches(HF_ROUTES[i].path, r->raw_path))
             continue;
         hf_route route = (hf_route)i;
         if (any == HF_ROUTE_COUNT || more_literal(route, any)) {
@@ -111,12 +120,13 @@ int hf_route_find(hf_request *r) {
         if (strcmp(HF_ROUTES[i].method, head ? "GET" : r->method) == 0) {
             best = route;
             found = true;
-            memcpy(r->params, params, sizeof params);
         }
     }
     if (any == HF_ROUTE_COUNT)
         return 404;
     r->route = found ? best : any;
+    if (!decode_params(HF_ROUTES[r->route].path, r->raw_path, r->params))
+        return 400;
     set_allow(r, methods);
     return found ? 0 : 405;
 }

@@ -2,9 +2,12 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
 
+#include "schemas/base/buf.h"
 #include "schemas/base/mem.h"
 
 /* ---- what labels may say ---------------------------------------------------------------------------------- */
@@ -468,26 +471,72 @@ bool hf_counters_put(const hf_counters *k, hf_changes *changes, hf_table table) 
 }
 void hf_counters_mark(hf_counters *k) { memcpy(k->stored, k->now, k->cells * sizeof *k->now); }
 
-typedef struct {
-    hf_counters *counters;
-    hf_read *read;
-    hf_table table;
-    hf_err *err;
-    hf_code code;
-} loading;
-static bool load_cell(void *ctx, hf_str name, size_t index) {
-    loading *l = ctx;
-    hf_str value;
-    hf_code rc = hf_read_get(l->read, l->table, name, &value, l->err);
-    if (rc == HF_OK && value.len == sizeof(int64_t))
-        memcpy(&l->counters->now[index], value.p, sizeof(int64_t));
-    if (rc != HF_OK && rc != HF_E_NOT_FOUND)
-        l->code = rc;
-    return l->code == HF_OK;
+/* Each cell's row by name, in the order of their bytes: there are thousands of cells, and rows of few. Made once, kept for good. */
+typedef struct named {
+    uint32_t at, len; /* in the texts */
+    uint32_t index;
+} named;
+static struct {
+    pthread_mutex_t lock; /* a leaf; what it made is read without it */
+    hf_buf texts;
+    named *of; /* NULL: no memory */
+    size_t count;
+} names = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int compare_texts(hf_str a, hf_str b) {
+    int c = memcmp(a.p, b.p, a.len < b.len ? a.len : b.len);
+    return c ? c : (a.len > b.len) - (a.len < b.len);
 }
+static hf_str text_of(const named *n) { return (hf_str){(const char *)names.texts.data + n->at, n->len}; }
+static int compare_named(const void *a, const void *b) { return compare_texts(text_of(a), text_of(b)); }
+static int compare_to_key(const void *key, const void *n) { return compare_texts(*(const hf_str *)key, text_of(n)); }
+
+static bool add_name(void *ctx, hf_str name, size_t index) {
+    (void)ctx;
+    names.of[names.count++] = (named){(uint32_t)names.texts.len, name.len, (uint32_t)index};
+    return hf_buf_put(&names.texts, name.p, name.len);
+}
+
+static void make_names(void) {
+    size_t cells = 0;
+    for (int n = 0; n < HF_COUNTER_FAMILIES; n++)
+        cells += cells_of((hf_counter)n);
+    hf_buf_init(&names.texts, cells * NAME_BYTES);
+    names.count = 0;
+    names.of = hf_alloc(cells * sizeof *names.of);
+    if (!names.of || !each_cell(any, NULL, add_name, NULL)) {
+        free(names.of);
+        names.of = NULL;
+        hf_buf_done(&names.texts);
+        return;
+    }
+    qsort(names.of, names.count, sizeof *names.of, compare_named);
+}
+
+static bool have_names(void) {
+    pthread_mutex_lock(&names.lock);
+    if (!names.of)
+        make_names();
+    bool have = names.of != NULL;
+    pthread_mutex_unlock(&names.lock);
+    return have;
+}
+
+static void load_row(hf_counters *k, hf_str key, hf_str value) {
+    const named *n = bsearch(&key, names.of, names.count, sizeof *names.of, compare_to_key);
+    if (n && value.len == sizeof(int64_t))
+        memcpy(&k->now[n->index], value.p, sizeof(int64_t));
+}
+
 hf_code hf_counters_load(hf_counters *k, hf_read *read, hf_table table, hf_err *reterr) {
-    loading l = {k, read, table, reterr, HF_OK};
-    each_cell(any, k, load_cell, &l);
+    hf_cursor *cursor = NULL;
+    hf_str key, value;
+    hf_code rc = have_names() ? hf_cursor_open(read, table, &cursor, reterr)
+                              : hf_fail(reterr, HF_E_NO_MEMORY, "no memory for the counters' names");
+    for (hf_move move = HF_FIRST; rc == HF_OK; move = HF_NEXT)
+        if ((rc = hf_cursor_move(cursor, move, &key, &value, reterr)) == HF_OK)
+            load_row(k, key, value);
+    hf_cursor_close(cursor);
     hf_counters_mark(k);
-    return l.code;
+    return rc == HF_E_NOT_FOUND ? HF_OK : rc;
 }

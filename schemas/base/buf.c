@@ -58,13 +58,14 @@ bool hf_buf_printf(hf_buf *buf, const char *format, ...) {
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
+    size_t room = buf->failed ? 0 : buf->cap - buf->len; /* mostly enough, and then it is formatted once */
+    int len = vsnprintf(room ? (char *)buf->data + buf->len : NULL, room, format, args);
     va_end(args);
     char *to = len < 0 ? NULL : (char *)hf_buf_reserve(buf, (size_t)len + 1);
-    if (to) {
+    if (to && (size_t)len >= room)
         vsnprintf(to, (size_t)len + 1, format, again);
+    if (to)
         buf->len += (size_t)len;
-    }
     va_end(again);
     return to != NULL;
 }

@@ -102,11 +102,20 @@ static void check_list(walk *w, const hf_field *f, const char *path, hf_list *li
         *list = (hf_list){0};
 }
 
+/* Most of what a specification may have is not there: its path is not spelt out for nothing. */
+static bool is_nothing(const hf_field *f, const void *at) {
+    if (f->kind == HF_K_STR || f->kind == HF_K_RAW)
+        return ((const hf_str *)at)->len == 0;
+    return f->kind == HF_K_LIST ? ((const hf_list *)at)->count == 0 : f->kind != HF_K_RECORD;
+}
+
 static void check_record(walk *w, const hf_type *type, const char *prefix, void *record) {
     for (uint32_t i = 0; i < type->field_count; i++) {
         const hf_field *f = &type->fields[i];
         void *at = (char *)record + f->offset;
         char path[PATH_BYTES];
+        if (is_nothing(f, at))
+            continue;
         snprintf(path, sizeof path, "%.60s%s%.60s", prefix, *prefix ? "." : "", f->name);
         switch (f->kind) {
         case HF_K_STR: check_text(w, path, at, f->max); break;
