@@ -40,7 +40,7 @@ static void every_route_is_found_at_its_own_path(void **state) {
         assert_int_equal(find(HF_ROUTES[i].method, path, r), 0);
         assert_int_equal(r->route, i);
         for (int p = 0; p < params; p++) {
-            char wanted[8];
+            char wanted[16];
             snprintf(wanted, sizeof wanted, "v%d", p);
             assert_string_equal(r->params[p], wanted);
         }
