@@ -11,7 +11,6 @@
 enum {
     FEED_MAX = 4096, /* records folded per turn */
     ARENA_BYTES = 16 << 20,
-    BULK_IN_FLIGHT = 64,
     IDLE_MS = 1000,
     AGAIN_MS = 20,     /* where there was no room */
     REFRESH_MS = 2000, /* of the secrets */
@@ -155,7 +154,7 @@ static hf_code turn(hook *h, bool *ret_more, hf_err *reterr) {
     say_given_up(h);
     if (h->ready && fed < FEED_MAX)
         hook_send_due(h);
-    hf_klog_bulk(h->log, hf_klog_in_flight(h->log) > BULK_IN_FLIGHT);
+    hook_hand_over(h);
     *ret_more = fed == FEED_MAX;
     return HF_OK;
 }
@@ -265,7 +264,7 @@ static hf_code open_all(hook *h, const char *id, hf_err *reterr) {
     hf_buf_init(&h->out, HF_MAX_RECORD);
     hf_buf_init(&h->body, HF_PAYLOAD_MAX_BYTES);
     hf_buf_init(&h->row, HF_OUTBOX_ROW_MAX);
-    h->free_reports = NO_REPORT;
+    h->free_reports = h->gathered = NO_REPORT;
     hf_code code = open_core(h, reterr);
     if (code == HF_OK)
         code = hf_registry_codec(h->config, 1u << HF_SCHEMA_DELIVERY | 1u << HF_SCHEMA_WEBHOOK, NULL, &h->registry,
@@ -289,6 +288,7 @@ static void finish(hook *h) {
         hook_publish_again(h);
         if (hf_sender_step(h->sender, &err) != HF_OK)
             return;
+        hook_hand_over(h);
         sleep_until_news(h, 20);
     }
 }

@@ -15,7 +15,7 @@ enum { NO_REPORT = UINT32_MAX };
 typedef struct report {
     uint64_t tag; /* the core's; 0: of nothing that waits for it */
     char *bytes;
-    uint32_t len, next;
+    uint32_t len, next; /* next: in the list of the free, or of the gathered */
     hf_topic topic;
     bool again; /* it could not be queued, or was not acknowledged: produce it again */
     char key[HF_ID_MAX_BYTES + 1];
@@ -47,7 +47,8 @@ typedef struct hook {
     uint32_t flight_room;
     report *reports;
     uint32_t report_room, free_reports, again;
-    uint32_t unacknowledged; /* reports in use */
+    uint32_t unacknowledged;                          /* reports in use */
+    uint32_t gathered, gathered_last, gathered_count; /* list of those that go out with the next burst */
 
     int32_t partitions;
     bool *pending;  /* given by the group, not owned yet: the deliveries are read to `until` first */
@@ -82,3 +83,5 @@ void hook_tell_progress(hook *h, hf_position position, const hf_progress *progre
 hf_code hook_publish(hook *h, hf_topic topic, hf_str key, hf_schema schema, const void *record, uint64_t tag,
                      hf_err *reterr);
 void hook_publish_again(hook *h);
+/* Hands what was queued to Kafka, as one burst, once the burst before is acknowledged. */
+void hook_hand_over(hook *h);

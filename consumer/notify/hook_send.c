@@ -5,7 +5,7 @@
 #include "schemas/base/fault.h"
 #include "schemas/base/log.h"
 
-enum { PROGRESS_TAG = 0, HELD_MS = 20, EVENT_ID_SHIFT = 1 << 16 };
+enum { GATHERED_MAX = 4096, PROGRESS_TAG = 0, HELD_MS = 20, EVENT_ID_SHIFT = 1 << 16 };
 
 /* ---- records that must be acknowledged --------------------------------------------------------------------------------- */
 static uint32_t report_new(hook *h) {
@@ -44,6 +44,16 @@ static void produce(hook *h, uint32_t i) {
     h->again += r->again;
 }
 
+static void gather(hook *h, uint32_t i) {
+    h->reports[i].next = NO_REPORT;
+    if (h->gathered == NO_REPORT)
+        h->gathered = i;
+    else
+        h->reports[h->gathered_last].next = i;
+    h->gathered_last = i;
+    h->gathered_count++;
+}
+
 hf_code hook_publish(hook *h, hf_topic topic, hf_str key, hf_schema schema, const void *record, uint64_t tag,
                      hf_err *reterr) {
     hf_buf_clear(&h->out);
@@ -62,8 +72,22 @@ hf_code hook_publish(hook *h, hf_topic topic, hf_str key, hf_schema schema, cons
     r->len = (uint32_t)h->out.len;
     r->topic = topic;
     snprintf(r->key, sizeof r->key, "%.*s", HF_STR_ARG(key));
-    produce(h, i);
+    gather(h, i);
     return HF_OK;
+}
+
+/* Given one by one, as outcomes come, they become requests of a few records each: every one of them costs the broker, and wakes all that
+ * follow the topic; and librdkafka turns in a circle while more of them wait than may be under way (2.0: 22,000 polls a second,
+ * half as much processor as all the rest of the hook). A burst is one request or two for each partition. */
+void hook_hand_over(hook *h) {
+    if (hf_klog_in_flight(h->log) > 0 && h->gathered_count < GATHERED_MAX)
+        return;
+    while (h->gathered != NO_REPORT) {
+        uint32_t i = h->gathered;
+        h->gathered = h->reports[i].next;
+        h->gathered_count--;
+        produce(h, i);
+    }
 }
 
 void hook_publish_again(hook *h) {
