@@ -5,6 +5,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "consumer/pipeline/codec_place.h"
 #include "schemas/base/mem.h"
 
 enum { WINDOW_4K_BITS = 12 };
@@ -12,6 +13,7 @@ enum { WINDOW_4K_BITS = 12 };
 #ifdef HF_HAVE_ISAL
 #include <isa-l/igzip_lib.h>
 
+/* The stream comes first: its place decides what it writes (codec_place.h). */
 typedef struct isal_lane {
     struct isal_zstream stream;
     int level;
@@ -21,11 +23,13 @@ typedef struct isal_lane {
 } isal_lane;
 
 static void *isal_lane_new(int level) {
-    isal_lane *lane = hf_alloc(sizeof *lane);
+    isal_lane *lane = hf_place_alloc(sizeof *lane);
     if (lane)
         lane->level = level;
     return lane;
 }
+
+static void isal_lane_free(void *lane) { hf_place_free(lane, sizeof(isal_lane)); }
 
 static void *isal_4k_lane_new(int level) {
     isal_lane *lane = isal_lane_new(level);
@@ -113,8 +117,7 @@ static void *zstd_lane_new(int level) {
     return lane;
 }
 
-#define isal_lane_free free
-#define isal_4k_lane_free free
+#define isal_4k_lane_free isal_lane_free
 #define isal_4k_compress isal_compress
 #define zlib_4k_lane_free zlib_lane_free
 #define zlib_4k_compress zlib_compress

@@ -1,9 +1,7 @@
 /* Codecs: how 64 KiB become fewer. One table (codec.def) with two halves under the same names: the grains of a VMDK are zlib streams
  * (RFC 1950), the clusters of a qcow2 raw deflate with a window of 4 KiB (all that QEMU promises to inflate) or zstd
  * frames. The output is the same bytes for the same input whatever thread or order, so an export's bytes do not depend on how many
- * threads made it. With one exception: igzip 2.30 files the third position of each grain under a hash of the address of its own memory,
- * which crowds out a match of one grain in some ten thousand (measured: the same grain, 30,000 addresses, one differed, always at that
- * address). What it inflates to is the same; who needs the same bytes takes "balanced" or "small". A lane is a codec's working memory: one thread each. */
+ * threads made it. For igzip that takes some care: codec_place.h. A lane is a codec's working memory: one thread each. */
 #pragma once
 #include <stddef.h>
 

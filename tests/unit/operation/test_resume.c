@@ -140,7 +140,6 @@ static void reference(rig *r, const hf_spec *spec) {
     assert_int_equal(rig_sh(r, "rm -rf ref && mv out ref && mkdir out"), 0);
 }
 
-/* With a codec whose bytes are always the same (codec.h). */
 static hf_spec export_spec(rig *r, const char *image, const char *format) {
     hf_spec spec = rig_spec(r, "export", image, format);
     spec.name = HF_STR("disk");
