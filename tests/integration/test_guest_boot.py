@@ -38,10 +38,20 @@ def change_text(image, path, change):
     os.unlink(image + ".text")
 
 
+def add_file(image, path, text):
+    with open(image + ".text", "w") as f:
+        f.write(text)
+    debugfs(image, "write %s %s" % (image + ".text", path), "sif %s mode 0100644" % path, write=True)
+    os.unlink(image + ".text")
+
+
 def as_vmware_had_it(image):
-    """File systems and the kernel's root by the names that disks had behind VMware's controller."""
+    """File systems and the kernel's root by the names that disks had behind VMware's controller, its modules, and the names of its cards."""
     change_text(image, "/etc/fstab", lambda t: re.sub(r"UUID=\S+", "/dev/sda1", t))
     change_text(image, "/boot/grub/grub.cfg", lambda t: re.sub(r"root=UUID=\S+", "root=/dev/sda1", t))
+    change_text(image, "/etc/initramfs-tools/modules", lambda t: t + "vmw_pvscsi\n")
+    add_file(image, "/etc/systemd/network/10-lan.network", "[Match]\nName=ens192\n\n[Network]\nDHCP=yes\n")
+    add_file(image, "/etc/udev/rules.d/70-persistent-net.rules", 'SUBSYSTEM=="net", ATTR{address}=="00:50:56:01:02:03", NAME="eth0"\n')
 
 
 def worker(f):
@@ -76,7 +86,7 @@ def must_not_boot(path, **more):
     return said
 
 
-def a_guest_with_the_names_of_another_bus_boots_after_boot_repair():
+def a_guest_that_left_vmware_boots_after_offline_fix_and_not_before():
     with Fleet(partitions=1) as f:
         source = guests.copy(guests.image("bios"), os.path.join(f.images, "web.raw"))
         as_vmware_had_it(source)
@@ -84,12 +94,20 @@ def a_guest_with_the_names_of_another_bus_boots_after_boot_repair():
         said = must_not_boot(source, seconds=300)
         assert "/dev/sda1" in said, said[-2000:]
         f.journal(), f.dispatch(), worker(f)
-        _, report = run(f, "boot_repair", source, "repaired")
-        assert report["changed"] > 0 and not [x for x in report["findings"] if x["severity"] == "error"], report
-        assert {c["path"] for c in report["changes"]} >= {"/etc/fstab"}, report["changes"]
+        answer, report = run(f, "offline_fix", source, "repaired", skip=["selinux_prep"])
+        assert not [x for x in report["findings"] if x["severity"] == "error"], report
+        changed = {c["path"]: c for c in report["changes"]}
+        assert {"/etc/fstab", "/etc/initramfs-tools/modules", "/etc/systemd/network/10-hyperfleet-ens192.link",
+                "/etc/udev/rules.d/70-persistent-net.rules"} <= set(changed), report["changes"]
+        assert "-/dev/sda1 " in changed["/etc/fstab"]["diff"] and "+UUID=" in changed["/etc/fstab"]["diff"], changed["/etc/fstab"]
+        steps = {s["name"]: s["result"] for s in report["steps"]}
+        assert steps["selinux_relabel"] == "skipped" and steps["fstab"] == "done" and steps["initramfs"] == "nothing to do", steps
+        assert answer["result"]["os_type"] == "debian", answer["result"]
         must_boot(result_of(f, "repaired"))
         assert sha256(source) == before
+        _, again = run(f, "offline_fix", result_of(f, "repaired"), dry_run=True)
+        assert again["changed"] == 0, again["changes"]
 
 
 if __name__ == "__main__":
-    main(a_guest_with_the_names_of_another_bus_boots_after_boot_repair)
+    main(a_guest_that_left_vmware_boots_after_offline_fix_and_not_before)

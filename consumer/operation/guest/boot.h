@@ -42,15 +42,6 @@ bool hf_boot_tag_for_kernel(const hf_boot *boot, const hf_boot_device *device, c
 /* The disk of a partition, or the first one with partitions where the device is none. In the arena; NULL: there is no such. */
 const char *hf_boot_disk_of(hf_guest_session *guest, const char *device);
 
-/* A text of the guest's; one that is too large is a finding, and as if it were not there. */
-hf_code hf_boot_read(hf_guest_session *guest, const char *path, hf_str *ret, hf_err *reterr);
-/* Writes what an edit made of it and takes the buffer's memory. fine: what the edit said. */
-hf_code hf_boot_write(hf_guest_session *guest, const char *path, bool fine, hf_buf *text, hf_err *reterr);
-/* Calls each for every file of a folder whose name ends so, in order, at most 64 of them. */
-hf_code hf_boot_each_file(hf_guest_session *guest, const char *folder, const char *ending,
-                          hf_code (*each)(hf_guest_session *, const char *path, void *ctx, hf_err *), void *ctx,
-                          hf_err *reterr);
-
 /* Where boot loader entries are (BLS), ended by NULL. */
 extern const char *const hf_boot_entry_folders[];
 /* Where the EFI system partition is mounted; it is mounted where it is not. "": there is none, or it cannot be mounted. */

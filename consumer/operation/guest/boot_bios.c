@@ -147,7 +147,7 @@ static hf_code drop_map(hf_guest_session *x, hf_err *reterr) {
     hf_code rc = HF_OK;
     for (size_t i = 0; rc == HF_OK && i < HF_ARRAY_LEN(maps); i++) {
         hf_str text;
-        rc = hf_boot_read(x, maps[i], &text, reterr);
+        rc = hf_guest_text(x, maps[i], &text, reterr);
         if (rc == HF_OK && hf_grub_map_changes(text))
             rc = hf_guest_remove(x, maps[i], false, reterr);
     }

@@ -61,7 +61,7 @@ bool hf_boot_words_wrong(const hf_boot *boot, hf_str line) {
 static hf_code edit_shell(hf_guest_session *x, const char *path, void *ctx, hf_err *reterr) {
     hf_boot_words w = {.x = x, .boot = ctx, .path = path};
     hf_str text;
-    hf_code rc = hf_boot_read(x, path, &text, reterr);
+    hf_code rc = hf_guest_text(x, path, &text, reterr);
     if (rc != HF_OK || !text.p)
         return rc;
     hf_buf out;
@@ -75,20 +75,20 @@ static hf_code edit_shell(hf_guest_session *x, const char *path, void *ctx, hf_e
         hf_buf_done(&out);
         out = named;
     }
-    return hf_boot_write(x, path, fine, &out, reterr);
+    return hf_guest_write_buf(x, path, fine, &out, reterr);
 }
 
 static hf_code edit_keyed(hf_guest_session *x, const char *path, const char *key, const hf_boot *boot, hf_err *reterr) {
     hf_boot_words w = {.x = x, .boot = boot, .path = path};
     hf_str text;
-    hf_code rc = hf_boot_read(x, path, &text, reterr);
+    hf_code rc = hf_guest_text(x, path, &text, reterr);
     if (rc != HF_OK || !text.p)
         return rc;
     hf_buf out;
     hf_buf_init(&out, HF_GUEST_TEXT_MAX);
     bool fine = key ? hf_keyed_edit(text, key, hf_boot_each_word, &w, &out)
                     : hf_cmdline_edit(text, hf_boot_each_word, &w, &out);
-    return hf_boot_write(x, path, fine, &out, reterr);
+    return hf_guest_write_buf(x, path, fine, &out, reterr);
 }
 
 static hf_code edit_entry(hf_guest_session *x, const char *path, void *ctx, hf_err *reterr) {
@@ -99,7 +99,7 @@ static hf_code edit_environment(hf_guest_session *x, const char *path, const hf_
     hf_boot_words w = {.x = x, .boot = boot, .path = path};
     hf_str block;
     char made[HF_GRUBENV_SIZE];
-    hf_code rc = hf_boot_read(x, path, &block, reterr);
+    hf_code rc = hf_guest_text(x, path, &block, reterr);
     hf_str options = rc == HF_OK ? hf_grubenv_get(block, "kernelopts") : HF_STR_NONE;
     if (!options.len)
         return rc;
@@ -121,7 +121,7 @@ static hf_code edit_resume(hf_guest_session *x, const hf_boot *boot, hf_err *ret
     hf_boot_words w = {.x = x, .boot = boot, .path = path};
     hf_str text;
     char to[HF_WORD_MAX] = "none";
-    hf_code rc = hf_boot_read(x, path, &text, reterr);
+    hf_code rc = hf_guest_text(x, path, &text, reterr);
     hf_str device = rc == HF_OK ? hf_shell_get(text, "RESUME") : HF_STR_NONE;
     if (!device.len || resume_word(&w, device, to) == HF_WORD_STAYS)
         return rc;
@@ -129,7 +129,7 @@ static hf_code edit_resume(hf_guest_session *x, const hf_boot *boot, hf_err *ret
     hf_buf_init(&out, HF_GUEST_TEXT_MAX);
     hf_guest_finding(x, "info", "initramfs-resume", "Run initramfs_regenerate.",
                      "the initramfs takes %s over when it is made anew", path);
-    return hf_boot_write(x, path, hf_shell_set(text, "RESUME", to, &out), &out, reterr);
+    return hf_guest_write_buf(x, path, hf_shell_set(text, "RESUME", to, &out), &out, reterr);
 }
 
 hf_code hf_boot_command_line(hf_guest_session *x, hf_err *reterr) {
@@ -143,11 +143,11 @@ hf_code hf_boot_command_line(hf_guest_session *x, hf_err *reterr) {
     hf_boot_esp(x); /* entries of boot loaders may be there */
     rc = edit_shell(x, "/etc/default/grub", boot, reterr);
     if (rc == HF_OK)
-        rc = hf_boot_each_file(x, "/etc/default/grub.d", ".cfg", edit_shell, boot, reterr);
+        rc = hf_guest_each_file(x, "/etc/default/grub.d", ".cfg", edit_shell, boot, reterr);
     for (size_t i = 0; rc == HF_OK && i < HF_ARRAY_LEN(plain); i++)
         rc = edit_keyed(x, plain[i], NULL, boot, reterr);
     for (const char *const *f = hf_boot_entry_folders; rc == HF_OK && *f; f++)
-        rc = hf_boot_each_file(x, *f, ".conf", edit_entry, boot, reterr);
+        rc = hf_guest_each_file(x, *f, ".conf", edit_entry, boot, reterr);
     for (size_t i = 0; rc == HF_OK && i < HF_ARRAY_LEN(blocks); i++)
         rc = edit_environment(x, blocks[i], boot, reterr);
     /* GRUB 1's two names are one file where one links to the other: the second edit then finds nothing to do. */

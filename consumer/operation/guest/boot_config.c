@@ -27,7 +27,7 @@ static bool has_menu(hf_guest_session *x, const char *path) {
     hf_str text = HF_STR_NONE;
     hf_grub_config *config = hf_alloc(sizeof *config);
     bool found = false;
-    if (config && hf_boot_read(x, path, &text, NULL) == HF_OK && text.len) {
+    if (config && hf_guest_text(x, path, &text, NULL) == HF_OK && text.len) {
         hf_grub_read(text, config);
         found = config->count > 0 || config->bls;
     }
@@ -105,7 +105,7 @@ static void entry_wrong(hf_guest_session *x, const hf_boot *boot, const hf_grub_
 static hf_code find_wrong(hf_guest_session *x, hf_boot *boot, const char *path, char why[WHY_MAX], hf_err *reterr) {
     hf_str text;
     why[0] = 0;
-    hf_code rc = hf_boot_read(x, path, &text, reterr);
+    hf_code rc = hf_guest_text(x, path, &text, reterr);
     hf_auto_free hf_grub_config *config = rc == HF_OK ? hf_alloc(sizeof *config) : NULL;
     if (!config)
         return rc != HF_OK ? rc : hf_fail(reterr, HF_E_NO_MEMORY, "%s", path);
@@ -141,7 +141,7 @@ hf_code hf_boot_make_config(hf_guest_session *x, const char *path, const char *w
     const char *program = hf_boot_grub_program(x, "mkconfig");
     hf_str before, after;
     *ret_fine = false;
-    hf_code rc = hf_boot_read(x, path, &before, reterr);
+    hf_code rc = hf_guest_text(x, path, &before, reterr);
     if (rc != HF_OK || !program)
         return rc;
     if (hf_guest_dry(x)) {
@@ -157,7 +157,7 @@ hf_code hf_boot_make_config(hf_guest_session *x, const char *path, const char *w
     }
     if (rc != HF_OK)
         return hf_fail(reterr, rc, "%s", err.detail);
-    rc = hf_boot_read(x, path, &after, reterr);
+    rc = hf_guest_text(x, path, &after, reterr);
     if (rc == HF_OK && after.p && !(before.p && hf_str_eq(before, after)))
         hf_guest_change_text(x, path, before.p, before.len, after.p, after.len);
     *ret_fine = rc == HF_OK && after.p;
@@ -186,11 +186,11 @@ static hf_code edit_in_place(hf_guest_session *x, hf_boot *boot, const char *pat
     hf_boot_words w = {.x = x, .boot = boot, .path = path};
     hf_str text;
     hf_buf out;
-    hf_code rc = hf_boot_read(x, path, &text, reterr);
+    hf_code rc = hf_guest_text(x, path, &text, reterr);
     if (rc != HF_OK || !text.p)
         return rc;
     bool fine = edit_all(&w, text, holds && holds->uuid[0] ? holds->uuid : NULL, &out);
-    return hf_boot_write(x, path, fine, &out, reterr);
+    return hf_guest_write_buf(x, path, fine, &out, reterr);
 }
 
 static hf_code put_right(hf_guest_session *x, hf_boot *boot, const char *path, char why[WHY_MAX], uint32_t *ret_wrong,

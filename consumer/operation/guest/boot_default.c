@@ -28,7 +28,7 @@ static bool has_word(hf_str text, const char *word) {
 static hf_code add_file(hf_guest_session *x, const char *path, void *ctx, hf_err *reterr) {
     files *f = ctx;
     hf_str text;
-    hf_code rc = hf_boot_read(x, path, &text, reterr);
+    hf_code rc = hf_guest_text(x, path, &text, reterr);
     if (rc != HF_OK || !text.p || f->count == ENTRIES_MAX)
         return rc;
     hf_str kernel = hf_keyed_get(text, "linux");
@@ -79,7 +79,7 @@ static bool file_fits(const files *f, const char *pattern, bool wanted) {
 /* Reads the entries of a folder. */
 static hf_code read_files(hf_guest_session *x, const hf_boot *boot, const char *folder, files *ret, hf_err *reterr) {
     *ret = (files){.boot = boot, .folder = folder};
-    return hf_boot_each_file(x, folder, ".conf", add_file, ret, reterr);
+    return hf_guest_each_file(x, folder, ".conf", add_file, ret, reterr);
 }
 
 static void tell_no_kernel(hf_guest_session *x, const hf_boot *boot, const char *where) {
@@ -93,7 +93,7 @@ static hf_code systemd_default(hf_guest_session *x, const files *f, hf_err *rete
                                  f->folder);
     char pattern[NAME_MAX_BYTES], with[NAME_MAX_BYTES];
     hf_str text;
-    hf_code rc = path ? hf_boot_read(x, path, &text, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "%s", f->folder);
+    hf_code rc = path ? hf_guest_text(x, path, &text, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "%s", f->folder);
     const char *best = best_file(f);
     hf_str now = rc == HF_OK ? hf_keyed_get(text, "default") : HF_STR_NONE;
     if (rc != HF_OK || !text.p || !best || (!now.len && !f->boot->kernel[0]) || (now.len && now.p[0] == '@') ||
@@ -104,7 +104,7 @@ static hf_code systemd_default(hf_guest_session *x, const files *f, hf_err *rete
         return rc;
     hf_buf out;
     hf_buf_init(&out, HF_GUEST_TEXT_MAX);
-    return hf_boot_write(x, path, hf_keyed_set(text, "default", with, &out), &out, reterr);
+    return hf_guest_write_buf(x, path, hf_keyed_set(text, "default", with, &out), &out, reterr);
 }
 
 /* ---- GRUB's environment --------------------------------------------------------------------------------------------------------- */
@@ -125,7 +125,7 @@ static hf_code saved_default(hf_guest_session *x, const hf_boot *boot, const hf_
     for (size_t i = 0; rc == HF_OK && i < HF_ARRAY_LEN(blocks); i++) {
         hf_str block;
         char name[NAME_MAX_BYTES];
-        rc = hf_boot_read(x, blocks[i], &block, reterr);
+        rc = hf_guest_text(x, blocks[i], &block, reterr);
         hf_str saved = rc == HF_OK ? hf_grubenv_get(block, "saved_entry") : HF_STR_NONE;
         bool asked = boot->kernel[0] && f->count;
         if (rc != HF_OK || !hf_grubenv_is(block) || (!saved.len && !asked))
@@ -161,7 +161,7 @@ static hf_code set_default(hf_guest_session *x, const char *value, const char *c
     static const char path[] = "/etc/default/grub";
     bool made;
     hf_str text;
-    hf_code rc = hf_boot_read(x, path, &text, reterr);
+    hf_code rc = hf_guest_text(x, path, &text, reterr);
     if (rc != HF_OK || !text.p || hf_str_eqz(hf_shell_get(text, "GRUB_DEFAULT"), value))
         return rc;
     hf_buf out;
@@ -172,7 +172,7 @@ static hf_code set_default(hf_guest_session *x, const char *value, const char *c
                          value);
         return HF_OK;
     }
-    rc = hf_boot_write(x, path, true, &out, reterr);
+    rc = hf_guest_write_buf(x, path, true, &out, reterr);
     if (rc == HF_OK)
         rc = hf_boot_make_config(x, config_path, "its default entry", &made, reterr);
     if (rc == HF_OK && !made)
@@ -185,7 +185,7 @@ static hf_code grub_default(hf_guest_session *x, const hf_boot *boot, const hf_g
                             const char *config_path, hf_err *reterr) {
     hf_str text;
     char value[NAME_MAX_BYTES];
-    hf_code rc = hf_boot_read(x, "/etc/default/grub", &text, reterr);
+    hf_code rc = hf_guest_text(x, "/etc/default/grub", &text, reterr);
     if (rc != HF_OK || !text.p || config->count == 0 || config->bls || config->cut)
         return rc;
     hf_str now = hf_shell_get(text, "GRUB_DEFAULT");
@@ -209,7 +209,7 @@ static hf_code with_config(hf_guest_session *x, const hf_boot *boot, hf_grub_con
     files f = {.boot = boot, .folder = ""};
     hf_str text = HF_STR_NONE;
     hf_boot_config_paths(x, esp, paths);
-    hf_code rc = paths[0] ? hf_boot_read(x, paths[0], &text, reterr) : HF_OK;
+    hf_code rc = paths[0] ? hf_guest_text(x, paths[0], &text, reterr) : HF_OK;
     hf_grub_read(text, config);
     for (const char *const *folder = hf_boot_entry_folders; rc == HF_OK && *folder; folder++) {
         files these;

@@ -5,8 +5,6 @@
 #include "consumer/operation/guest/boot.h"
 #include "schemas/base/mem.h"
 
-enum { FILES_MAX = 64 };
-
 static const char *keep(hf_guest_session *x, const char *text) {
     hf_str kept = hf_arena_str(hf_guest_arena(x), hf_str_of(text));
     return kept.p ? kept.p : "";
@@ -63,7 +61,7 @@ static hf_code look(hf_guest_session *x, hf_boot *boot, hf_err *reterr) {
         if (strcmp(m[0], "/boot") == 0)
             boot->boot = device_behind(x, boot, m[1]);
     boot->looked = true;
-    return hf_boot_read(x, "/etc/crypttab", &boot->crypttab, reterr);
+    return hf_guest_text(x, "/etc/crypttab", &boot->crypttab, reterr);
 }
 
 hf_code hf_boot_begin(hf_guest_session *x, hf_boot **ret, hf_err *reterr) {
@@ -217,49 +215,3 @@ bool hf_boot_tag_for_kernel(const hf_boot *boot, const hf_boot_device *device, c
 }
 
 /* ---- files -------------------------------------------------------------------------------------------------------------------- */
-hf_code hf_boot_read(hf_guest_session *x, const char *path, hf_str *ret, hf_err *reterr) {
-    char *text = NULL;
-    size_t len = 0;
-    hf_err err = {0};
-    *ret = HF_STR_NONE;
-    hf_code rc = hf_guest_read(x, path, &text, &len, &err);
-    if (rc == HF_E_LIMIT) {
-        hf_guest_finding(x, "warning", "too-large", "Look at it by hand: nothing of that size is a configuration.",
-                         "%s", err.detail);
-        return HF_OK;
-    }
-    if (rc != HF_OK) {
-        if (reterr)
-            *reterr = err;
-        return rc;
-    }
-    *ret = (hf_str){text, (uint32_t)len};
-    return HF_OK;
-}
-
-hf_code hf_boot_write(hf_guest_session *x, const char *path, bool fine, hf_buf *text, hf_err *reterr) {
-    hf_str made = hf_buf_str(text);
-    hf_code rc = fine ? hf_guest_write(x, path, made.len ? made.p : "", made.len, reterr)
-                      : hf_fail(reterr, HF_E_NO_MEMORY, "the new text of %s", path);
-    hf_buf_done(text);
-    return rc;
-}
-
-hf_code hf_boot_each_file(hf_guest_session *x, const char *folder, const char *ending,
-                          hf_code (*each)(hf_guest_session *, const char *path, void *ctx, hf_err *), void *ctx,
-                          hf_err *reterr) {
-    guestfs_h *g = hf_guest_handle(x);
-    char **names =
-        guestfs_is_dir_opts(g, folder, GUESTFS_IS_DIR_OPTS_FOLLOWSYMLINKS, 1, -1) == 1 ? guestfs_ls(g, folder) : NULL;
-    hf_code rc = HF_OK;
-    uint32_t seen = 0;
-    for (char **n = names; rc == HF_OK && n && *n && seen < FILES_MAX; n++) {
-        if (!hf_str_ends(hf_str_of(*n), hf_str_of(ending)))
-            continue;
-        char *path = hf_arena_printf(hf_guest_arena(x), "%s/%s", folder, *n);
-        rc = path ? each(x, path, ctx, reterr) : hf_fail(reterr, HF_E_NO_MEMORY, "the files of %s", folder);
-        seen++;
-    }
-    hf_guest_free_strings(names);
-    return rc;
-}

@@ -227,7 +227,7 @@ static hf_code check_stub(const efi *e, const char *folder, hf_err *reterr) {
     const hf_boot_device *holds_boot = hf_boot_device_named(e->boot, e->boot->boot);
     const char *path = in_esp(e, folder, "grub.cfg");
     hf_str text;
-    hf_code rc = hf_boot_read(e->x, path, &text, reterr);
+    hf_code rc = hf_guest_text(e->x, path, &text, reterr);
     if (rc != HF_OK || text.len > STUB_MAX || !holds_boot || !holds_boot->uuid[0])
         return rc; /* a larger one is made anew as a whole */
     if (!text.p)
@@ -235,7 +235,7 @@ static hf_code check_stub(const efi *e, const char *folder, hf_err *reterr) {
     hf_buf out;
     hf_buf_init(&out, 2 * STUB_MAX);
     bool fine = hf_grub_edit_searches(text, hf_boot_uuid_gone, e->boot, holds_boot->uuid, &out);
-    return hf_boot_write(e->x, path, fine, &out, reterr);
+    return hf_guest_write_buf(e->x, path, fine, &out, reterr);
 }
 
 static char **vendors_of(hf_guest_session *x, const char *esp) {

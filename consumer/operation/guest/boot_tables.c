@@ -88,7 +88,7 @@ static hf_code edit(hf_guest_session *x, const char *path, uint32_t field,
     hf_boot *boot;
     hf_str text;
     hf_code rc = hf_boot_begin(x, &boot, reterr);
-    if (rc != HF_OK || !boot || (rc = hf_boot_read(x, path, &text, reterr)) != HF_OK)
+    if (rc != HF_OK || !boot || (rc = hf_guest_text(x, path, &text, reterr)) != HF_OK)
         return rc;
     if (!text.p) {
         hf_guest_result(x, "nothing to do", "there is no %s", path);
@@ -97,7 +97,7 @@ static hf_code edit(hf_guest_session *x, const char *path, uint32_t field,
     hf_buf out;
     hf_buf_init(&out, HF_GUEST_TEXT_MAX);
     table t = {.x = x, .boot = boot, .path = path};
-    return hf_boot_write(x, path, hf_tab_edit_text(text, field, each, &t, &out), &out, reterr);
+    return hf_guest_write_buf(x, path, hf_tab_edit_text(text, field, each, &t, &out), &out, reterr);
 }
 
 hf_code hf_boot_fstab(hf_guest_session *x, hf_err *reterr) { return edit(x, "/etc/fstab", 0, fstab_entry, reterr); }

@@ -25,6 +25,7 @@
 
 #include "consumer/operation/builtin.h"
 #include "consumer/operation/guest/possible.h"
+#include "schemas/base/buf.h"
 
 enum {
     HF_GUEST_TEXT_MAX = 1 << 20,  /* bytes of a text file that is edited; larger ones are left alone, and said so */
@@ -55,19 +56,24 @@ typedef struct hf_guest_step {
 } hf_guest_step;
 
 /* What an operation is to hf_guest_run. */
-typedef struct hf_guest_plan {
+typedef struct hf_guest_plan hf_guest_plan;
+struct hf_guest_plan {
     const char *operation;
     const hf_guest_step *steps; /* NULL-named last */
     bool needs_os;  /* an operating system must be found; its file systems are mounted before the first step */
     bool read_only; /* changes nothing: no output is written (inspection) */
     /* Reads the operation's own parameters (json: the job's), before anything is opened. May be NULL. */
     hf_code (*prepare)(hf_guest_session *guest, const json_t *parameters, hf_err *reterr);
-} hf_guest_plan;
+    /* Others' steps, NULL last or NULL: those of `after` are taken after its own, those of `rescue` before them where no operating system is
+     * found, which is looked for anew then. parameters.skip names their steps, or a whole operation. */
+    const hf_guest_plan *const *rescue, *const *after;
+};
 
 /* What the operations are made of; offline_fix takes what it needs of them. */
 extern const hf_guest_plan hf_fs_repair_plan, hf_lvm_repair_plan;
 extern const hf_guest_plan hf_boot_repair_plan;
 extern const hf_guest_plan hf_initramfs_plan, hf_selinux_plan;
+extern const hf_guest_plan hf_offline_plan;
 
 /* Runs a job. Its functions in operations.def are one line. */
 hf_code hf_guest_run(hf_run *run, const hf_guest_plan *plan, hf_result *ret_result, hf_str *ret_phase, hf_err *reterr);
@@ -128,6 +134,14 @@ hf_code hf_guest_write(hf_guest_session *guest, const char *path, const char *te
 /* Removes a file or (tree) a directory that exists, and records it. */
 hf_code hf_guest_remove(hf_guest_session *guest, const char *path, bool tree, hf_err *reterr);
 bool hf_guest_exists(hf_guest_session *guest, const char *path);
+/* hf_guest_read for configuration: one that is too large is a finding, and as if it were not there (p NULL). */
+hf_code hf_guest_text(hf_guest_session *guest, const char *path, hf_str *ret, hf_err *reterr);
+/* hf_guest_write of what an edit made, whose memory is taken; fine: what the edit said. */
+hf_code hf_guest_write_buf(hf_guest_session *guest, const char *path, bool fine, hf_buf *text, hf_err *reterr);
+/* Calls each for every file of a folder whose name ends so, in order, at most 64 of them. */
+hf_code hf_guest_each_file(hf_guest_session *guest, const char *folder, const char *ending,
+                           hf_code (*each)(hf_guest_session *, const char *path, void *ctx, hf_err *), void *ctx,
+                           hf_err *reterr);
 /* Unified diff of two texts with three lines of context, at most HF_GUEST_DIFF_MAX bytes; NULL: too large, or no memory. free() it. */
 char *hf_text_diff(const char *before, const char *after);
 

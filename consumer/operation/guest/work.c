@@ -24,9 +24,24 @@ hf_arena *hf_guest_arena(hf_guest_session *x) { return &x->arena; }
 /* ---- parameters -------------------------------------------------------------------------------------------------------------- */
 static bool is_step(const hf_guest_plan *plan, const char *name) {
     for (const hf_guest_step *s = plan->steps; s->name; s++)
-        if (name && strcmp(s->name, name) == 0)
+        if (strcmp(s->name, name) == 0)
+            return true;
+    for (const hf_guest_plan *const *p = plan->after; p && *p; p++)
+        if (strcmp((*p)->operation, name) == 0 || is_step(*p, name))
+            return true;
+    for (const hf_guest_plan *const *p = plan->rescue; p && *p; p++) /* by name alone: others' steps are named alike */
+        if (strcmp((*p)->operation, name) == 0)
             return true;
     return false;
+}
+
+static hf_code prepare_plan(hf_guest_session *x, const hf_guest_plan *plan, hf_err *reterr) {
+    hf_code rc = plan->prepare ? plan->prepare(x, x->parameters, reterr) : HF_OK;
+    for (const hf_guest_plan *const *p = plan->rescue; rc == HF_OK && p && *p; p++)
+        rc = prepare_plan(x, *p, reterr);
+    for (const hf_guest_plan *const *p = plan->after; rc == HF_OK && p && *p; p++)
+        rc = prepare_plan(x, *p, reterr);
+    return rc;
 }
 
 static hf_code check_skip(const hf_guest_session *x, hf_err *reterr) {
@@ -35,7 +50,7 @@ static hf_code check_skip(const hf_guest_session *x, hf_err *reterr) {
     if (skip && !json_is_array(skip))
         return hf_fail(reterr, HF_E_INVALID, "parameters.skip must be a list of steps' names");
     json_array_foreach(skip, i, name)
-        if (!is_step(x->plan, json_string_value(name)))
+        if (!json_is_string(name) || !is_step(x->plan, json_string_value(name)))
             return hf_fail(reterr, HF_E_INVALID, "parameters.skip: %s has no step \"%s\"", x->plan->operation,
                            json_is_string(name) ? json_string_value(name) : "(not a string)");
     return HF_OK;
@@ -73,8 +88,8 @@ static hf_code read_parameters(hf_guest_session *x, hf_err *reterr) {
             reterr, HF_E_INVALID,
             "%s writes a new image: give output_dir, or ask for \"in_place\": true or \"dry_run\": true in parameters",
             x->plan->operation);
-    if (rc == HF_OK && (rc = check_skip(x, reterr)) == HF_OK && x->plan->prepare)
-        rc = x->plan->prepare(x, x->parameters, reterr);
+    if (rc == HF_OK && (rc = check_skip(x, reterr)) == HF_OK)
+        rc = prepare_plan(x, x->plan, reterr);
     return rc;
 }
 
@@ -188,11 +203,11 @@ static bool is_skipped(const hf_guest_session *x, const char *name) {
     return false;
 }
 
-static hf_code take_step(hf_guest_session *x, const hf_guest_step *step, hf_err *reterr) {
+static hf_code take_step(hf_guest_session *x, const hf_guest_plan *plan, const hf_guest_step *step, hf_err *reterr) {
     int64_t began = hf_mono_ns();
     uint32_t before = x->change_count;
     hf_guest_step_begin(x, step);
-    if (is_skipped(x, step->name)) {
+    if (is_skipped(x, step->name) || (plan != x->plan && is_skipped(x, plan->operation))) {
         hf_guest_step_end(x, "skipped", 0);
         return HF_OK;
     }
@@ -211,6 +226,30 @@ static hf_code take_step(hf_guest_session *x, const hf_guest_step *step, hf_err 
     return rc == HF_OK ? HF_OK : hf_context(reterr, "%s", step->name);
 }
 
+static hf_code take_steps(hf_guest_session *x, const hf_guest_plan *plan, hf_str *ret_phase, hf_err *reterr) {
+    hf_code rc = HF_OK;
+    for (const hf_guest_step *s = plan->steps; rc == HF_OK && s->name; s++) {
+        *ret_phase = hf_str_of(s->name);
+        rc = take_step(x, plan, s, reterr);
+    }
+    for (const hf_guest_plan *const *p = plan->after; rc == HF_OK && p && *p; p++)
+        rc = take_steps(x, *p, ret_phase, reterr);
+    return rc;
+}
+
+/* The operating system, its file systems mounted; where there is none, what may bring it back is tried. */
+static hf_code find_system(hf_guest_session *x, hf_str *ret_phase, hf_err *reterr) {
+    hf_code rc = hf_guest_look(x, reterr);
+    if (rc == HF_OK && !x->os.root && x->plan->rescue) {
+        hf_guest_say(x, "warning", "no operating system was found: volumes and file systems are looked at first");
+        for (const hf_guest_plan *const *p = x->plan->rescue; rc == HF_OK && *p; p++)
+            rc = take_steps(x, *p, ret_phase, reterr);
+        if (rc == HF_OK)
+            rc = hf_guest_look(x, reterr);
+    }
+    return rc == HF_OK ? hf_guest_mount(x, reterr) : rc;
+}
+
 static hf_code work(hf_guest_session *x, hf_str *ret_phase, hf_err *reterr) {
     *ret_phase = HF_STR("prepare");
     hf_code rc = read_parameters(x, reterr);
@@ -219,12 +258,10 @@ static hf_code work(hf_guest_session *x, hf_str *ret_phase, hf_err *reterr) {
         rc = hf_guest_start(x, reterr);
         end_names(x);
     }
-    if (rc == HF_OK && x->plan->needs_os && (rc = hf_guest_look(x, reterr)) == HF_OK)
-        rc = hf_guest_mount(x, reterr);
-    for (const hf_guest_step *s = x->plan->steps; rc == HF_OK && s->name; s++) {
-        *ret_phase = hf_str_of(s->name);
-        rc = take_step(x, s, reterr);
-    }
+    if (rc == HF_OK && x->plan->needs_os)
+        rc = find_system(x, ret_phase, reterr);
+    if (rc == HF_OK)
+        rc = take_steps(x, x->plan, ret_phase, reterr);
     if (rc == HF_OK)
         rc = hf_guest_stop(x, reterr);
     return rc;

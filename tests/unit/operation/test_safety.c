@@ -298,8 +298,7 @@ static void a_cancel_leaves_nothing_and_is_quick(void **state) {
     static const char *const formats[] = {"ova", "ovf", "vmdk", "qcow2", "raw"};
     for (size_t f = 0; f < HF_ARRAY_LEN(formats); f++) {
         hf_spec spec = rig_spec(r, "export", "base.raw", formats[f]);
-        spec.options.bandwidth_limit = 20 << 20; /* so that there is a midway */
-        atomic_store(&r->limit, 0);
+        atomic_store(&r->limit, 20 << 20); /* so that there is a midway */
         atomic_store(&r->cancel, false);
         r->on_report = cancel_midway;
         expect(r, &spec, HF_E_CANCELLED, "cancelled");
