@@ -109,7 +109,9 @@ static hf_code read_parameters(hf_export *x, hf_err *reterr) {
     if (!parameters)
         return reterr ? reterr->code : HF_E_INVALID;
     x->space_check = !json_is_false(json_object_get(parameters, "space_check"));
-    hf_code rc = hf_export_choose_hardware(x, parameters, reterr);
+    hf_code rc = hf_export_inspect_guest(x, parameters, reterr);
+    if (rc == HF_OK)
+        rc = hf_export_choose_hardware(x, parameters, reterr);
     json_decref(parameters);
     return rc;
 }
@@ -205,6 +207,8 @@ static char *report_text(const hf_export *x) {
     json_t *report = json_pack("{s:s, s:s, s:I, s:f, s:o}", "format", x->format->name, "codec",
                                hf_export_streams_kept(x) ? "as it came" : x->codec->name, "resumed_from_bytes",
                                (json_int_t)x->resume.from_bytes, "ovf_seconds", x->ovf_seconds, "disks", disks);
+    if (report && x->guest)
+        json_object_set(report, "guest", x->guest);
     if (report && x->vm.note[0])
         json_object_set_new(report, "source", json_string(x->vm.note));
     char *text = report ? json_dumps(report, JSON_COMPACT) : NULL;
@@ -278,6 +282,7 @@ hf_code hf_export_opened(hf_run *run, const char *default_format, hf_export_open
     hf_vm_close(&x->vm);
     hf_export_streams_done(x);
     hf_flow_done(&x->flow);
+    json_decref(x->guest);
     free(x);
     result.duration_ms = (hf_mono_ns() - start) / 1000000;
     if (rc == HF_OK)

@@ -48,6 +48,7 @@ struct hf_export {
     hf_machine_place places[HF_MAX_DISKS];
     hf_ovf_version ovf_version;
     char annotation[4097];
+    json_t *guest; /* what was found in it, where the job asked; NULL */
     bool space_check;
     hf_export_disk disks[HF_MAX_DISKS];
     char entries[HF_MAX_DISKS][HF_TAR_NAME_ROOM]; /* what is published */
@@ -68,6 +69,8 @@ hf_code hf_export_add(hf_export *x, const char *path, const char *kind, int64_t 
                       hf_err *reterr);
 /* Makes a file durable; with sha256 not NULL also reads it back for its hash, while the disk is busy anyway. */
 hf_code hf_export_seal(const hf_export *x, int fd, int64_t size_bytes, char *sha256, hf_err *reterr);
+/* Where the job asks for it, looks into the guest for what the source did not say of the machine. */
+hf_code hf_export_inspect_guest(hf_export *x, const json_t *parameters, hf_err *reterr);
 /* Fills machine, places, ovf_version and annotation from the VM and the job's parameters (docs/jobs.md, "Hardware"). */
 hf_code hf_export_choose_hardware(hf_export *x, const json_t *parameters, hf_err *reterr);
 /* The descriptor's data, with the numbers known so far; disks must have room for x->vm.disk_count. */

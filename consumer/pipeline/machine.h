@@ -65,6 +65,13 @@ typedef struct hf_guest {
     const char *name;
 } hf_guest;
 const hf_guest *hf_guest_find(const char *id); /* NULL: not in the table */
+/* What inspection says of a system, in libguestfs' words; "" where not known. */
+typedef struct hf_guest_facts {
+    const char *type, *distro, *product, *arch;
+    int major, minor;
+} hf_guest_facts;
+/* The id of the table that is nearest; false: it is neither a PC's Linux nor Windows. */
+bool hf_guest_id(const hf_guest_facts *facts, char ret[64]);
 /* OSType for any id: of its row, else "other", by whether the id says 64. */
 uint16_t hf_guest_cim(const char *id);
 

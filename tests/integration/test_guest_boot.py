@@ -105,6 +105,8 @@ def a_guest_that_left_vmware_boots_after_offline_fix_and_not_before():
         assert answer["result"]["os_type"] == "debian", answer["result"]
         must_boot(result_of(f, "repaired"))
         assert sha256(source) == before
+        answer, exported = run(f, "export", result_of(f, "repaired"), "ova", inspect_guest=True)
+        assert answer["result"]["os_type"] == "debian12_64Guest" and exported["guest"]["kvm"]["verdict"] == "ready", (answer["result"], exported)
         _, again = run(f, "offline_fix", result_of(f, "repaired"), dry_run=True)
         assert again["changed"] == 0, again["changes"]
 

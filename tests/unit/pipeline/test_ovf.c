@@ -375,6 +375,40 @@ static void a_kind_that_is_full_is_refused(void **state) {
     assert_int_equal(m.controllers[places[63].controller].kind, HF_CTL_SATA);
 }
 
+static void what_was_inspected_has_an_id(void **state) {
+    (void)state;
+    static const struct {
+        hf_guest_facts facts;
+        const char *id; /* NULL: none */
+    } cases[] = {
+        {{"linux", "debian", "Debian GNU/Linux 12", "x86_64", 12, 5}, "debian12_64Guest"},
+        {{"linux", "debian", "", "i386", 11, 0}, "debian11Guest"},
+        {{"linux", "debian", "", "x86_64", 40, 0}, "debian13_64Guest"},
+        {{"linux", "debian", "", "x86_64", 2000000000, 0}, "debian13_64Guest"},
+        {{"linux", "ubuntu", "", "x86_64", 24, 4}, "ubuntu64Guest"},
+        {{"linux", "rhel", "", "x86_64", 9, 4}, "rhel9_64Guest"},
+        {{"linux", "centos", "", "x86_64", 5, 0}, "centos64Guest"},
+        {{"linux", "rocky", "", "x86_64", 9, 0}, "rockylinux_64Guest"},
+        {{"linux", "sles", "", "x86_64", 15, 0}, "sles15_64Guest"},
+        {{"linux", "slackware", "", "x86_64", 15, 0}, "otherLinux64Guest"},
+        {{"linux", "", "", "i386", -1, 0}, "otherLinuxGuest"},
+        {{"windows", "windows", "Windows Server 2019 Standard", "x86_64", 10, 0}, "windows9Server64Guest"},
+        {{"windows", "windows", "Windows Server 2012 R2 Standard", "x86_64", 6, 3}, "windows8Server64Guest"},
+        {{"windows", "windows", "Windows 11 Pro", "x86_64", 10, 0}, "windows11_64Guest"},
+        {{"windows", "windows", "Windows 10 Pro", "i386", 10, 0}, "windows9Guest"},
+        {{"windows", "windows", "Windows 7 Professional", "x86_64", 6, 1}, "windows7_64Guest"},
+        {{"windows", "windows", "Windows 95", "i386", 4, 0}, NULL},
+        {{"linux", "debian", "", "aarch64", 12, 0}, NULL},
+        {{"freebsd", "freebsd", "", "x86_64", 14, 0}, NULL},
+        {{"", "", "", "", 0, 0}, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char id[64] = "";
+        assert_int_equal(hf_guest_id(&cases[i].facts, id), cases[i].id != NULL);
+        assert_string_equal(id, cases[i].id ? cases[i].id : "");
+    }
+}
+
 static void guests_have_their_numbers(void **state) {
     (void)state;
     assert_int_equal(hf_guest_cim("debian12_64Guest"), 96);
@@ -398,7 +432,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_machine_is_said_well),       cmocka_unit_test(what_is_written_is_read_again),
         cmocka_unit_test(what_a_machine_is_stands_there), cmocka_unit_test(a_kind_that_is_full_is_refused),
-        cmocka_unit_test(guests_have_their_numbers),
+        cmocka_unit_test(what_was_inspected_has_an_id),   cmocka_unit_test(guests_have_their_numbers),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     xmlCleanupParser();
