@@ -8,7 +8,7 @@ FIRMWARE = ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/ovmf/OVMF.fd", "/usr/sha
 UP = re.compile(r"HF-GUEST-UP (\d+) failed units")
 # What a guest says that will not come up any more: no need to wait for the end of the time.
 DOWN = re.compile(r"Kernel panic|ALERT!.*does not exist|Entering emergency mode|You are in emergency mode|error: (no such device|unknown filesystem|file `[^']*' not found)|"
-                  r"grub rescue>|\(initramfs\)|No bootable device|Boot failed|UEFI Interactive Shell|Shell>|Give root password for maintenance")
+                  r"grub rescue>|\(initramfs\)|No bootable (device|option)|Boot failed|UEFI Interactive Shell|Shell>|Give root password for maintenance")
 
 
 def image(kind):

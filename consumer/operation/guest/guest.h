@@ -32,6 +32,7 @@ enum {
     HF_GUEST_DIFF_MAX = 8 * 1024, /* bytes of a diff in the report; past it hashes alone */
     HF_GUEST_CHANGES_MAX = 256,   /* in the report; more are only counted */
     HF_GUEST_ROOTS_MAX = 8,
+    HF_GUEST_MOUNTS_MAX = 64,        /* of the guest's file systems, by name of the mount point */
     HF_GUEST_STEP_SECONDS = 900,     /* longest time of one step; parameters.step_seconds, 10 to 7200 */
     HF_GUEST_OUTPUT_MAX = 16 * 1024, /* kept of what a guest's program prints */
 };

@@ -1,4 +1,5 @@
-/* Inside the guest operations: one job's state, shared by work.c (the job), session.c (the appliance), report.c, files.c and commands.c. */
+/* Inside the guest operations: one job's state, shared by work.c (the job), session.c (the appliance), report.c, files.c,
+ * commands.c and aside.c. */
 #pragma once
 #include <pthread.h>
 #include <stdatomic.h>
@@ -25,8 +26,8 @@ struct hf_guest_session {
     hf_guest_disk disks[HF_MAX_DISKS];
     hf_source *originals[HF_MAX_DISKS]; /* while their overlays are being read */
     hf_stage stage;                     /* while the overlays have names */
-    char aside[32];
-    int aside_fd;
+    char aside[32];                     /* the private directory, "" none */
+    int aside_fd, aside_lock;
     bool dry, in_place, mounted, looked;
     uint32_t change_count;
     bool step_told; /* hf_guest_result was called */
@@ -44,6 +45,11 @@ struct hf_guest_session {
     atomic_int killed; /* hf_code for which the appliance was killed; HF_OK: it was not */
     atomic_llong deadline_ns;
 };
+
+/* ---- aside.c ---- */
+/* Makes the private directory, and removes those of sessions that were killed. */
+hf_code hf_guest_aside_open(hf_guest_session *guest, hf_err *reterr);
+void hf_guest_aside_close(hf_guest_session *guest); /* when the appliance has ended */
 
 /* ---- session.c ---- */
 hf_code hf_guest_start(hf_guest_session *guest, hf_err *reterr);

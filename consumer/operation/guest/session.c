@@ -122,7 +122,8 @@ static hf_code make_handle(hf_guest_session *x, bool emulation, hf_err *reterr) 
     if (!x->g)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a handle of libguestfs");
     guestfs_set_error_handler(x->g, NULL, NULL);
-    bool fine = guestfs_set_backend(x->g, "direct") == 0 && guestfs_set_memsize(x->g, MEMORY_MB) == 0 &&
+    bool fine = guestfs_set_tmpdir(x->g, x->aside) == 0 && guestfs_set_backend(x->g, "direct") == 0 &&
+                guestfs_set_memsize(x->g, MEMORY_MB) == 0 &&
                 guestfs_set_smp(x->g, x->run->threads > 2   ? 2
                                       : x->run->threads > 0 ? x->run->threads
                                                             : 1) == 0 &&
@@ -204,7 +205,28 @@ static void free_strings(char **list) {
 }
 
 /* Pairs sorted by mount point, so that parents come first. */
-static int by_path(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_path(const void *a, const void *b) {
+    char *const *one = a, *const *two = b;
+    int order = strcmp(one[0], two[0]);
+    return order ? order : strcmp(one[1], two[1]);
+}
+
+/* An fstab may name the same a thousand times: each pair once, and no more than are mounted in any time at all. */
+static size_t bound_mountpoints(hf_guest_session *x, char **pairs, size_t n) {
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i += 2)
+        if (kept == 0 || by_path(&pairs[kept - 2], &pairs[i]) != 0) {
+            pairs[kept++] = pairs[i];
+            pairs[kept++] = pairs[i + 1];
+        }
+    if (kept <= 2 * HF_GUEST_MOUNTS_MAX)
+        return kept;
+    hf_guest_finding(x, "warning", "too-many-mounts",
+                     "Take out of the guest's /etc/fstab what the operation need not see.",
+                     "the guest has %zu mount points: the first %d by name are mounted, up to %s", kept / 2,
+                     HF_GUEST_MOUNTS_MAX, pairs[2 * HF_GUEST_MOUNTS_MAX - 2]);
+    return 2 * HF_GUEST_MOUNTS_MAX;
+}
 
 static hf_code keep_mountpoints(hf_guest_session *x, char **list, hf_err *reterr) {
     size_t n = 0;
@@ -218,6 +240,7 @@ static hf_code keep_mountpoints(hf_guest_session *x, char **list, hf_err *reterr
     if (!kept)
         return hf_fail(reterr, HF_E_NO_MEMORY, "the guest's mount points");
     qsort(kept, n / 2, 2 * sizeof *kept, by_path);
+    kept[bound_mountpoints(x, kept, n)] = NULL;
     x->os.mountpoints = kept;
     return HF_OK;
 }
@@ -280,6 +303,16 @@ hf_code hf_guest_look(hf_guest_session *x, hf_err *reterr) {
     return rc;
 }
 
+/* libguestfs puts a mount point behind its own root without a look at it: "..", or a link of the guest's, would lead out of the guest, over
+ * the appliance's own files. So it is resolved inside the guest first. */
+static int mount_one(hf_guest_session *x, const char *path, const char *device) {
+    bool read_only = x->dry || x->plan->read_only;
+    hf_auto_free char *real = strcmp(path, "/") == 0 ? hf_strndup("/", 1) : guestfs_realpath(x->g, path);
+    if (!real)
+        return -1;
+    return read_only ? guestfs_mount_ro(x->g, device, real) : guestfs_mount_options(x->g, "", device, real);
+}
+
 hf_code hf_guest_mount(hf_guest_session *x, hf_err *reterr) {
     if (x->mounted)
         return HF_OK;
@@ -288,10 +321,9 @@ hf_code hf_guest_mount(hf_guest_session *x, hf_err *reterr) {
                        "no operating system was found on the disks: nothing can be mounted");
     x->mounted = true;
     for (char **m = x->os.mountpoints; *m; m += 2) {
-        bool read_only = x->dry || x->plan->read_only;
-        int bad = read_only ? guestfs_mount_ro(x->g, m[1], m[0]) : guestfs_mount_options(x->g, "", m[1], m[0]);
-        if (bad && strcmp(m[0], "/") == 0)
-            return hf_guest_fail(x, reterr, "mounting the root file system, %s", m[1]);
+        int bad = mount_one(x, m[0], m[1]);
+        if (bad && (strcmp(m[0], "/") == 0 || atomic_load(&x->killed) != HF_OK))
+            return hf_guest_fail(x, reterr, "mounting %s on %s", m[1], m[0]);
         if (bad)
             hf_guest_finding(x, "warning", "not-mounted", "Run fs_repair on the image, or correct its fstab.",
                              "%s cannot be mounted on %s: %s", m[1], m[0], guestfs_last_error(x->g));

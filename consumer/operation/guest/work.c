@@ -94,26 +94,21 @@ static hf_code read_parameters(hf_guest_session *x, hf_err *reterr) {
 }
 
 /* ---- disks --------------------------------------------------------------------------------------------------------------------- */
-/* libguestfs wants the overlays to have names while the appliance starts: they have them in a private directory, beside the result (or in
- * /var/tmp), which is gone before the first step. What a kill leaves of it in that time, the next attempt removes. */
+/* libguestfs wants the overlays to have names while the appliance starts: they have them in a private directory, beside the result (or aside),
+ * which is gone before the first step. What a kill leaves of it in that time, the next attempt removes. */
 static hf_code begin_names(hf_guest_session *x, hf_err *reterr) {
-    if (x->run->spec->output_dir.len)
-        return hf_stage_open(x->run, &x->stage, reterr);
-    snprintf(x->aside, sizeof x->aside, "/var/tmp/hf-guest-XXXXXX");
-    if (!mkdtemp(x->aside)) {
-        x->aside[0] = 0;
-        return hf_fail_errno(reterr, errno, "a directory in /var/tmp");
-    }
-    x->aside_fd = open(x->aside, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return x->aside_fd >= 0 ? HF_OK : hf_fail_errno(reterr, errno, "%s", x->aside);
+    return x->run->spec->output_dir.len ? hf_stage_open(x->run, &x->stage, reterr) : HF_OK;
 }
+
+static void overlay_name(uint32_t i, char name[32]) { snprintf(name, 32, "overlay-%u.qcow2", (unsigned)i + 1); }
 
 static void end_names(hf_guest_session *x) {
     hf_stage_close(&x->stage);
-    hf_close_p(&x->aside_fd);
-    if (x->aside[0])
-        hf_remove_tree(AT_FDCWD, x->aside);
-    x->aside[0] = 0;
+    for (uint32_t i = 0; x->aside_fd >= 0 && i < x->vm.disk_count; i++) {
+        char name[32];
+        overlay_name(i, name);
+        unlinkat(x->aside_fd, name, 0);
+    }
 }
 
 static hf_code make_overlay(hf_guest_session *x, const hf_vm_disk *disk, int fd, hf_err *reterr) {
@@ -177,8 +172,9 @@ static hf_code prepare_disk(hf_guest_session *x, uint32_t i, hf_err *reterr) {
     }
     x->disks[i].format = HF_F_QCOW2;
     char name[32];
-    snprintf(name, sizeof name, "overlay-%u.qcow2", (unsigned)i + 1);
-    hf_code rc = hf_stage_create(x->aside_fd >= 0 ? x->aside_fd : x->stage.dir_fd, name, &x->disks[i].work_fd, reterr);
+    overlay_name(i, name);
+    hf_code rc =
+        hf_stage_create(x->stage.dir_fd >= 0 ? x->stage.dir_fd : x->aside_fd, name, &x->disks[i].work_fd, reterr);
     return rc == HF_OK ? make_overlay(x, &x->vm.disks[i], x->disks[i].work_fd, reterr) : rc;
 }
 
@@ -186,6 +182,8 @@ static hf_code open_disks(hf_guest_session *x, hf_err *reterr) {
     hf_opener opener = hf_run_opener(x->run);
     hf_report_phase(&x->reporter, "prepare");
     hf_code rc = hf_vm_open(x->run->spec, &opener, &x->flow, &x->vm, reterr);
+    if (rc == HF_OK)
+        rc = hf_guest_aside_open(x, reterr);
     if (rc == HF_OK && !x->in_place)
         rc = begin_names(x, reterr);
     for (uint32_t i = 0; rc == HF_OK && i < x->vm.disk_count; i++)
@@ -237,17 +235,27 @@ static hf_code take_steps(hf_guest_session *x, const hf_guest_plan *plan, hf_str
     return rc;
 }
 
+/* What is looked at and mounted is the guest's to say: it has the time of a step. */
+static hf_code in_time(hf_guest_session *x, hf_code (*what)(hf_guest_session *x, hf_err *reterr), hf_err *reterr) {
+    hf_guest_allow(x, x->step_seconds);
+    hf_code rc = what(x, reterr);
+    hf_guest_allow(x, 0);
+    if (rc == HF_OK && atomic_load(&x->killed) != HF_OK)
+        rc = hf_guest_fail(x, reterr, "the appliance was ended");
+    return rc == HF_OK ? HF_OK : hf_context(reterr, "looking for the guest's system");
+}
+
 /* The operating system, its file systems mounted; where there is none, what may bring it back is tried. */
 static hf_code find_system(hf_guest_session *x, hf_str *ret_phase, hf_err *reterr) {
-    hf_code rc = hf_guest_look(x, reterr);
+    hf_code rc = in_time(x, hf_guest_look, reterr);
     if (rc == HF_OK && !x->os.root && x->plan->rescue) {
         hf_guest_say(x, "warning", "no operating system was found: volumes and file systems are looked at first");
         for (const hf_guest_plan *const *p = x->plan->rescue; rc == HF_OK && *p; p++)
             rc = take_steps(x, *p, ret_phase, reterr);
         if (rc == HF_OK)
-            rc = hf_guest_look(x, reterr);
+            rc = in_time(x, hf_guest_look, reterr);
     }
-    return rc == HF_OK ? hf_guest_mount(x, reterr) : rc;
+    return rc == HF_OK ? in_time(x, hf_guest_mount, reterr) : rc;
 }
 
 static hf_code work(hf_guest_session *x, hf_str *ret_phase, hf_err *reterr) {
@@ -308,6 +316,7 @@ static hf_code write_result(hf_guest_session *x, hf_result *result, hf_str *ret_
 static void close_all(hf_guest_session *x) {
     hf_guest_kill(x);
     end_names(x);
+    hf_guest_aside_close(x);
     for (uint32_t i = 0; i < HF_MAX_DISKS; i++) {
         hf_close_p(&x->disks[i].work_fd);
         hf_source_close(x->originals[i]);
@@ -332,7 +341,7 @@ hf_code hf_guest_run(hf_run *run, const hf_guest_plan *plan, hf_result *ret_resu
         return hf_fail(reterr, HF_E_NO_MEMORY, "a guest operation");
     x->run = run;
     x->plan = plan;
-    x->aside_fd = -1;
+    x->aside_fd = x->aside_lock = -1;
     x->stage = (hf_stage){.out_fd = -1, .dir_fd = -1};
     for (uint32_t i = 0; i < HF_MAX_DISKS; i++)
         x->disks[i].work_fd = -1;

@@ -1,0 +1,276 @@
+# FIXTURE: guests
+# LABELS: guest-more
+# SECONDS: 1800
+"""Guests broken in more ways, repaired as jobs by the fleet, and booted; jobs killed at any moment; guests that mean harm."""
+import gzip, hashlib, json, os, signal, subprocess, time
+
+import guests
+from fleet import Fleet, main, skip, wait_for
+from test_guest_boot import ROOT, change_text, debugfs, must_boot, must_not_boot, result_of, sha256, worker
+
+PATIENCE = 1500  # emulated, beside other tests
+MIB = 1 << 20
+
+
+def submit(f, operation, source, output=None, retries=2, options=None, **parameters):
+    job = {"name": operation, "operation": operation, "vm_path": source, "retry_count": retries, "parameters": parameters, "options": options or {}}
+    if output:
+        job["output_dir"] = os.path.join(f.out, output)
+    return f.submit(job)["job_ids"][0]
+
+
+def report_of(answer):
+    report = answer["result"]["report"]
+    return json.loads(report) if isinstance(report, str) else report
+
+
+def run(f, operation, source, output=None, **parameters):
+    return report_of(f.wait_job(submit(f, operation, source, output, **parameters), seconds=PATIENCE))
+
+
+def errors_of(report):
+    return [x for x in report["findings"] if x["severity"] == "error"]
+
+
+def start(f):
+    f.journal(), f.dispatch()
+    return worker(f)
+
+
+def zero(path, at, bytes):
+    with open(path, "r+b") as image:
+        image.seek(at)
+        assert any(image.read(bytes)), "there is nothing to be destroyed at %d" % at
+        image.seek(at)
+        image.write(b"\0" * bytes)
+
+
+# ---- what does not boot, boots ------------------------------------------------------------------------------------------
+def a_uefi_guest_whose_removable_loader_is_gone_boots_after_boot_repair():
+    with Fleet(partitions=1) as f:
+        source = guests.copy(guests.image("uefi"), os.path.join(f.images, "web.raw"))
+        subprocess.run(["mdel", "-i", source + "@@1M", "::/EFI/BOOT/BOOTX64.EFI"], check=True)
+        must_not_boot(source, uefi=True, seconds=240)
+        start(f)
+        report = run(f, "boot_repair", source, "repaired")
+        assert report["changed"] > 0 and not errors_of(report), report
+        assert [c for c in report["changes"] if c["path"].endswith("EFI/BOOT/BOOTX64.EFI")], report["changes"]
+        repaired = result_of(f, "repaired")
+        must_boot(repaired, uefi=True)
+        again = run(f, "boot_repair", repaired, dry_run=True)
+        assert again["changed"] == 0 and again["changes"] == [] and not errors_of(again), again
+
+
+def cpio_without(archive, ending):
+    """A newc archive without the files whose name ends so; the names that were left out."""
+    kept, gone, at = [], [], 0
+    while archive[at:at + 6] == b"070701":
+        size, name_size = int(archive[at + 54:at + 62], 16), int(archive[at + 94:at + 102], 16)
+        name = archive[at + 110:at + 110 + name_size - 1].decode()
+        end = (((at + 110 + name_size + 3) & ~3) + size + 3) & ~3
+        (gone if name.endswith(ending) else kept).append(name if name.endswith(ending) else archive[at:end])
+        at = end
+        if name == "TRAILER!!!":
+            break
+    return b"".join(kept) + archive[at:], gone
+
+
+def initramfs_of(image):
+    """Its path in the bios guest, and its bytes."""
+    names = subprocess.run(["debugfs", "-R", "ls -p /boot", image + ROOT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
+    path = "/boot/" + next(n for n in names.replace("\n", "/").split("/") if n.startswith("initrd.img-"))
+    debugfs(image, "dump %s %s" % (path, image + ".initrd"))
+    with open(image + ".initrd", "rb") as f:
+        return path, f.read()
+
+
+def a_guest_without_virtio_in_its_initramfs_boots_after_initramfs_regenerate():
+    with Fleet(partitions=1) as f:
+        source = guests.copy(guests.image("bios"), os.path.join(f.images, "web.raw"))
+        path, packed = initramfs_of(source)
+        if packed[:2] != b"\x1f\x8b":
+            skip("the guest's initramfs is not compressed by gzip: this test does not take it apart")
+        changed, gone = cpio_without(gzip.decompress(packed), "/virtio_blk.ko")
+        assert len(gone) == 1, gone
+        with open(source + ".initrd", "wb") as file:
+            file.write(gzip.compress(changed, 1))
+        debugfs(source, "rm " + path, "write %s %s" % (source + ".initrd", path), "sif %s mode 0100644" % path, write=True)
+        os.unlink(source + ".initrd")
+        before = sha256(source)
+        must_not_boot(source, seconds=400)
+        start(f)
+        # Its generator runs emulated: MODULES=most, as Debian has it, and minutes.
+        report = run(f, "initramfs_regenerate", source, "repaired", step_seconds=1500)
+        assert report["changed"] > 0 and not errors_of(report), report
+        made = report["guest"]["initramfs"]
+        assert [m["state"] for m in made] == ["made"] and made[0]["reason"] == "without virtio_blk", made
+        must_boot(result_of(f, "repaired"))
+        assert sha256(source) == before
+
+
+SUPERBLOCK = MIB + 1024  # of the bios guest's root
+
+
+def a_guest_whose_superblock_is_gone_boots_after_fs_repair():
+    with Fleet(partitions=1) as f:
+        source = guests.copy(guests.image("bios"), os.path.join(f.images, "web.raw"))
+        zero(source, SUPERBLOCK, 1024)
+        before = sha256(source)
+        must_not_boot(source, seconds=300)
+        start(f)
+        report = run(f, "fs_repair", source, "repaired")
+        assert report["changed"] > 0 and not errors_of(report), report
+        assert [x["state"] for x in report["guest"]["file_systems"]] == ["repaired"], report
+        must_boot(result_of(f, "repaired"))
+        assert sha256(source) == before
+
+
+LVM_AT = 411648 * 512  # the lvm guest's physical volume
+
+
+def a_guest_whose_physical_volume_lost_its_label_boots_after_lvm_repair():
+    """The label and the header of the metadata area behind it are gone. What is left is the text in the area: the backup in /etc/lvm is inside
+    the group itself."""
+    with Fleet(partitions=1) as f:
+        source = guests.copy(guests.image("lvm"), os.path.join(f.images, "web.raw"))
+        zero(source, LVM_AT, 4096 + 512)
+        before = sha256(source)
+        must_not_boot(source, seconds=400)
+        start(f)
+        report = run(f, "lvm_repair", source, "repaired")
+        assert report["changed"] > 0 and not errors_of(report), report
+        assert {c["kind"] for c in report["changes"]} == {"physical volume", "volume group"}, report["changes"]
+        assert {v["volume"] for v in report["guest"]["volumes"] if v["active"]} == {"root", "swap"}, report
+        repaired = result_of(f, "repaired")
+        must_boot(repaired)
+        assert sha256(source) == before
+        again = run(f, "lvm_repair", repaired, dry_run=True)
+        assert again["changed"] == 0 and not errors_of(again), again
+
+
+# ---- kills ----------------------------------------------------------------------------------------------------------------
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return [int(p) for p in f.read().split()]
+
+
+def of_runner(pid):
+    """Processes that were started on a descriptor of that one: its appliance, and what makes overlays."""
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            with open("/proc/%s/cmdline" % name, "rb") as f:
+                if name.isdigit() and b"/proc/%d/fd/" % pid in f.read():
+                    found.append(int(name))
+        except OSError:
+            pass
+    return found
+
+
+PHASES = ("prepare", "appliance", "look", "check", "repair", "verify", "export")
+
+
+def killed_at_five_moments_nothing_is_left_and_the_sixth_attempt_repairs():
+    with Fleet(partitions=1) as f:
+        source = guests.copy(guests.image("bios"), os.path.join(f.images, "web.raw"))
+        zero(source, SUPERBLOCK, 1024)
+        before, out = sha256(source), os.path.join(f.out, "repaired")
+        w = start(f)
+        id = submit(f, "fs_repair", source, "repaired", retries=5, options={"bandwidth_limit": 64 * MIB})
+        for attempt, phase in enumerate(("appliance", "look", "check", "repair", "export"), 1):
+            def is_there():
+                job = f.job(id)
+                assert job["state"] not in ("completed", "failed", "cancelled"), job
+                at = (job.get("progress") or {}).get("phase") or ""
+                return job["attempt"] == attempt and at in PHASES and PHASES.index(at) >= PHASES.index(phase)
+            wait_for("attempt %d to be at %s" % (attempt, phase), is_there, PATIENCE, every=0.02)
+            runners = children(w.process.pid)
+            assert runners
+            if phase == "repair":
+                w.kill()
+                wait_for("the worker's runners to end", lambda: not any(os.path.exists("/proc/%d" % p) for p in runners), 60)
+            else:
+                for pid in runners:
+                    os.kill(pid, signal.SIGKILL)
+            wait_for("its appliance to end", lambda: not [p for r in runners for p in of_runner(r)], 60)
+            if phase == "repair":
+                w = worker(f)
+        f.wait_job(id, seconds=PATIENCE)
+        accepted = f.accepted(id)
+        assert accepted.count("Assigned") == 6, accepted
+        assert len(os.listdir(out)) == 1, os.listdir(out)
+        repaired = result_of(f, "repaired")
+        check = subprocess.run(["e2fsck", "-f", "-n", repaired + ROOT], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert check.returncode == 0, check.stdout
+        assert sha256(source) == before
+        assert os.listdir(f.images) == ["web.raw"], os.listdir(f.images)
+
+
+# ---- guests that mean harm ----------------------------------------------------------------------------------------------------
+def link_out_of_the_root(image):
+    """fstab leads out of the root, and /boot/grub nowhere."""
+    debugfs(image, "rm /etc/fstab", "symlink /etc/fstab /../../../../etc/shadow", "ln /boot/grub /boot/grub.was", "unlink /boot/grub",
+            "symlink /boot/grub /boot/grub2", "symlink /boot/grub2 /boot/grub", write=True)
+
+
+def fstab_of_100_mib(image):
+    with open(image + ".text", "wb") as f:
+        f.write(b"# a long one\n")
+        f.truncate(100 * MIB)
+    debugfs(image, "rm /etc/fstab", "write %s /etc/fstab" % (image + ".text"), write=True)
+    os.unlink(image + ".text")
+
+
+def fstab_in_circles(image):
+    def change(text):
+        root = text.split()[0]
+        lines = ["%s /mnt ext4 defaults 0 2" % root, "/mnt /mnt/mnt none bind 0 0", "/ /mnt none rbind 0 0", "/mnt/../mnt/mnt /mnt auto bind 0 0",
+                 "/vmlinuz /srv/.. ext4 loop 0 0", "%s /../../../mnt ext4 defaults 0 2" % root, "/dev/sda1 /proc/self/root ext4 defaults 0 2"]
+        return text + "\n".join(lines) + "\n" + "%s /mnt/mnt ext4 defaults 0 2\n%s /mnt ext4 defaults 0 2\n" % (root, root) * 400
+    change_text(image, "/etc/fstab", change)
+
+
+def shadow_of(image):
+    return subprocess.run(["debugfs", "-R", "cat /etc/shadow", image + ROOT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
+
+
+def files_of(dir):
+    """Everything there with its bytes' digest; of large files the size."""
+    found = {}
+    for folder, _, names in os.walk(dir):
+        for name in names:
+            path = os.path.join(folder, name)
+            with open(path, "rb") as f:
+                found[path] = hashlib.sha256(f.read()).hexdigest() if os.path.getsize(path) < MIB else sha256(path)
+    return found
+
+
+def guests_that_mean_harm_end_in_their_time_and_change_nothing_outside():
+    with Fleet(partitions=1) as f:
+        healthy = guests.image("bios")
+        for name, harm in (("links", link_out_of_the_root), ("long", fstab_of_100_mib), ("circles", fstab_in_circles)):
+            harm(guests.copy(healthy, os.path.join(f.images, name + ".raw")))
+        with open(os.path.join(f.images, "shadow"), "w") as canary:
+            canary.write("root:*:1:0:99999:7:::\n")
+        before, host = files_of(f.images), os.stat("/etc/shadow")
+        start(f)
+        said, began = {}, time.monotonic()
+        for name in ("links", "long", "circles"):
+            id = submit(f, "boot_repair", os.path.join(f.images, name + ".raw"), name, retries=0, step_seconds=300)
+            answer = f.wait_job(id, ("completed", "failed"), seconds=PATIENCE)
+            said[name] = json.dumps(report_of(answer)["findings"] if answer["state"] == "completed" else answer["error"])
+            print("%s: %s after %.0f s: %s" % (name, answer["state"], time.monotonic() - began, said[name][:1500]), flush=True)
+            left = os.listdir(os.path.join(f.out, name)) if os.path.isdir(os.path.join(f.out, name)) else []
+            assert len(left) == (answer["state"] == "completed"), left
+        assert "/boot/grub" in said["links"] and "/etc/fstab" in said["long"] and "/mnt" in said["circles"], said
+        assert files_of(f.images) == before
+        now = os.stat("/etc/shadow")
+        assert (now.st_mtime_ns, now.st_size, now.st_ino) == (host.st_mtime_ns, host.st_size, host.st_ino)
+        if os.listdir(os.path.join(f.out, "links")):
+            assert shadow_of(result_of(f, "links")) == shadow_of(healthy)
+
+
+if __name__ == "__main__":
+    main(a_uefi_guest_whose_removable_loader_is_gone_boots_after_boot_repair, a_guest_without_virtio_in_its_initramfs_boots_after_initramfs_regenerate,
+         a_guest_whose_superblock_is_gone_boots_after_fs_repair, a_guest_whose_physical_volume_lost_its_label_boots_after_lvm_repair,
+         killed_at_five_moments_nothing_is_left_and_the_sixth_attempt_repairs, guests_that_mean_harm_end_in_their_time_and_change_nothing_outside)
