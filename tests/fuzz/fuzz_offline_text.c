@@ -40,6 +40,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     hf_str text = {(const char *)data, (uint32_t)size};
     edit(hf_vmware_out_of_lines, text);
     edit(hf_vmware_out_of_words, text);
+    edit(hf_vmware_out_of_fstab, text);
+    edit(hf_vmware_out_of_aliases, text);
+    MUST(hf_net_rules_count(text) <= size);
     names(hf_net_of_interfaces, text);
     names(hf_net_of_netplan, text);
     names(hf_net_of_keyfile, text);

@@ -6,14 +6,6 @@
 #include "consumer/operation/guest/boot.h"
 #include "schemas/base/mem.h"
 
-static hf_code flag(const json_t *parameters, const char *name, bool *ret, hf_err *reterr) {
-    const json_t *value = json_object_get(parameters, name);
-    *ret = json_is_true(value);
-    return !value || json_is_boolean(value)
-               ? HF_OK
-               : hf_fail(reterr, HF_E_INVALID, "parameters.%s must be true or false", name);
-}
-
 static hf_code prepare(hf_guest_session *x, const json_t *parameters, hf_err *reterr) {
     const json_t *kernel = json_object_get(parameters, "kernel");
     const char *version = json_string_value(kernel);
@@ -26,8 +18,8 @@ static hf_code prepare(hf_guest_session *x, const json_t *parameters, hf_err *re
     *hf_guest_own(x, HF_GUEST_BOOT) = boot;
     if (version)
         memcpy(boot->kernel, version, strlen(version));
-    hf_code rc = flag(parameters, "force", &boot->force, reterr);
-    return rc == HF_OK ? flag(parameters, "nofail", &boot->nofail, reterr) : rc;
+    hf_code rc = hf_guest_flag(parameters, "force", &boot->force, reterr);
+    return rc == HF_OK ? hf_guest_flag(parameters, "nofail", &boot->nofail, reterr) : rc;
 }
 
 static const hf_guest_step steps[] = {

@@ -16,17 +16,11 @@ typedef struct state {
 
 static state *state_of(hf_guest_session *x) { return *hf_guest_own(x, HF_GUEST_FS); }
 
-static hf_code check_flag(const json_t *parameters, const char *name, hf_err *reterr) {
-    const json_t *value = json_object_get(parameters, name);
-    return !value || json_is_boolean(value)
-               ? HF_OK
-               : hf_fail(reterr, HF_E_INVALID, "parameters.%s must be true or false", name);
-}
-
 static hf_code prepare(hf_guest_session *x, const json_t *parameters, hf_err *reterr) {
-    hf_code rc = check_flag(parameters, "btrfs_repair", reterr);
+    bool given;
+    hf_code rc = hf_guest_flag(parameters, "btrfs_repair", &given, reterr);
     if (rc == HF_OK)
-        rc = check_flag(parameters, "xfs_zero_log", reterr);
+        rc = hf_guest_flag(parameters, "xfs_zero_log", &given, reterr);
     if (rc == HF_OK && !(*hf_guest_own(x, HF_GUEST_FS) = hf_alloc(sizeof(state))))
         rc = hf_fail(reterr, HF_E_NO_MEMORY, "a guest operation");
     return rc;

@@ -85,6 +85,8 @@ hf_run *hf_guest_job(hf_guest_session *guest);
 const hf_guest_os *hf_guest_os_of(const hf_guest_session *guest); /* NULL: none was found */
 bool hf_guest_dry(const hf_guest_session *guest);                 /* the job asks for a dry run */
 const json_t *hf_guest_parameters(const hf_guest_session *guest);
+/* A parameter that is true or false, and false where it is not given. INVALID, by its name, for anything else. */
+hf_code hf_guest_flag(const json_t *parameters, const char *name, bool *ret, hf_err *reterr);
 /* An operation's own state, freed by free() at the end. Each has a place of its own, for offline_fix plays the others' steps. */
 typedef enum hf_guest_part {
     HF_GUEST_FS,

@@ -42,16 +42,18 @@ typedef struct state {
 static state *state_of(hf_guest_session *x) { return *hf_guest_own(x, HF_GUEST_INITRAMFS); }
 
 static hf_code prepare(hf_guest_session *x, const json_t *parameters, hf_err *reterr) {
-    const json_t *kernel = json_object_get(parameters, "kernel"), *force = json_object_get(parameters, "force");
+    const json_t *kernel = json_object_get(parameters, "kernel");
+    bool force;
     if (kernel && (!json_is_string(kernel) || !hf_kernel_version_ok(json_string_value(kernel))))
         return hf_fail(reterr, HF_E_INVALID, "parameters.kernel must be a kernel's version, such as 6.1.0-18-amd64");
-    if (force && !json_is_boolean(force))
-        return hf_fail(reterr, HF_E_INVALID, "parameters.force must be true or false");
+    hf_code rc = hf_guest_flag(parameters, "force", &force, reterr);
+    if (rc != HF_OK)
+        return rc;
     state *s = *hf_guest_own(x, HF_GUEST_INITRAMFS) = hf_alloc(sizeof *s);
     if (!s)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a guest operation");
     s->kernel = json_string_value(kernel);
-    s->force = json_is_true(force);
+    s->force = force;
     return HF_OK;
 }
 

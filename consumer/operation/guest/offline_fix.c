@@ -7,14 +7,6 @@
 #include "consumer/operation/guest/offline.h"
 #include "schemas/base/mem.h"
 
-static hf_code flag(const json_t *parameters, const char *name, bool *ret, hf_err *reterr) {
-    const json_t *value = json_object_get(parameters, name);
-    *ret = json_is_true(value);
-    return !value || json_is_boolean(value)
-               ? HF_OK
-               : hf_fail(reterr, HF_E_INVALID, "parameters.%s must be true or false", name);
-}
-
 static hf_code check_macs(const json_t *macs, hf_err *reterr) {
     const char *name;
     const json_t *address;
@@ -39,9 +31,9 @@ static hf_code prepare(hf_guest_session *x, const json_t *parameters, hf_err *re
         return hf_fail(reterr, HF_E_NO_MEMORY, "a guest operation");
     *hf_guest_own(x, HF_GUEST_OFFLINE) = o;
     o->macs = json_object_get(parameters, "macs");
-    hf_code rc = flag(parameters, "reset_host_keys", &o->host_keys, reterr);
+    hf_code rc = hf_guest_flag(parameters, "reset_host_keys", &o->host_keys, reterr);
     if (rc == HF_OK)
-        rc = flag(parameters, "reset_machine_id", &o->machine_id, reterr);
+        rc = hf_guest_flag(parameters, "reset_machine_id", &o->machine_id, reterr);
     return rc == HF_OK ? check_macs(o->macs, reterr) : rc;
 }
 
@@ -91,15 +83,20 @@ static hf_code remove_key(hf_guest_session *x, const char *path, void *ctx, hf_e
     return strstr(path, "/ssh_host_") ? hf_guest_remove(x, path, false, reterr) : HF_OK;
 }
 
+/* A step that is taken only if the job asks for it. */
+static hf_code begin_asked(hf_guest_session *x, bool asked, const char *parameter, bool *ret_go, hf_err *reterr) {
+    *ret_go = false;
+    if (asked)
+        return hf_offline_begin(x, ret_go, reterr);
+    hf_guest_result(x, "nothing to do", "not asked for (parameters.%s)", parameter);
+    return HF_OK;
+}
+
 hf_code hf_offline_host_keys(hf_guest_session *x, hf_err *reterr) {
     const hf_offline *o = *hf_guest_own(x, HF_GUEST_OFFLINE);
-    bool linux_guest;
-    if (!o->host_keys) {
-        hf_guest_result(x, "nothing to do", "not asked for (parameters.reset_host_keys)");
-        return HF_OK;
-    }
-    hf_code rc = hf_offline_begin(x, &linux_guest, reterr);
-    if (rc != HF_OK || !linux_guest)
+    bool go;
+    hf_code rc = begin_asked(x, o->host_keys, "reset_host_keys", &go, reterr);
+    if (rc != HF_OK || !go)
         return rc;
     uint32_t before = hf_guest_changes(x);
     if ((rc = hf_guest_each_file(x, "/etc/ssh", "_key", remove_key, NULL, reterr)) != HF_OK ||
@@ -121,13 +118,9 @@ hf_code hf_offline_host_keys(hf_guest_session *x, hf_err *reterr) {
 
 hf_code hf_offline_machine_id(hf_guest_session *x, hf_err *reterr) {
     const hf_offline *o = *hf_guest_own(x, HF_GUEST_OFFLINE);
-    bool linux_guest;
-    if (!o->machine_id) {
-        hf_guest_result(x, "nothing to do", "not asked for (parameters.reset_machine_id)");
-        return HF_OK;
-    }
-    hf_code rc = hf_offline_begin(x, &linux_guest, reterr);
-    if (rc != HF_OK || !linux_guest)
+    bool go;
+    hf_code rc = begin_asked(x, o->machine_id, "reset_machine_id", &go, reterr);
+    if (rc != HF_OK || !go)
         return rc;
     /* machine-id(5): empty, it is made at the next start. D-Bus' own is a link to it, or a copy. */
     if (hf_guest_exists(x, "/etc/machine-id"))

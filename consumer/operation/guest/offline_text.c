@@ -60,6 +60,45 @@ bool hf_vmware_out_of_lines(hf_str text, hf_buf *to) {
     return fine;
 }
 
+/* The nth word of a line (0 the first); empty where it has fewer. */
+static hf_str word_of(hf_str line, int n) {
+    hf_str word = HF_STR("");
+    uint32_t at = 0;
+    for (int i = 0; i <= n; i++)
+        if (!next_word(line, &at, &word))
+            return HF_STR("");
+    return word;
+}
+
+bool hf_vmware_out_of_fstab(hf_str text, hf_buf *to) {
+    hf_str line;
+    bool fine = true;
+    for (uint32_t at = 0; fine && next_line(text, &at, &line);) {
+        hf_str type = word_of(line, 2);
+        bool out = hf_str_eqz(type, "vmhgfs") || hf_str_eqz(type, "fuse.vmhgfs-fuse");
+        fine = (!out || hf_buf_puts(to, "#")) && hf_buf_put(to, line.p, line.len);
+    }
+    return fine;
+}
+
+bool hf_vmware_out_of_aliases(hf_str text, hf_buf *to) {
+    hf_str line;
+    bool fine = true;
+    for (uint32_t at = 0; fine && next_line(text, &at, &line);)
+        if (!hf_str_eqz(word_of(line, 0), "alias") || !hf_vmware_module(word_of(line, 2)))
+            fine = hf_buf_put(to, line.p, line.len);
+    return fine;
+}
+
+uint32_t hf_net_rules_count(hf_str text) {
+    hf_str line;
+    uint32_t n = 0;
+    for (uint32_t at = 0; next_line(text, &at, &line);)
+        n +=
+            word_of(line, 0).len && memmem(line.p, line.len, "{address}==", 11) && memmem(line.p, line.len, "NAME=", 5);
+    return n;
+}
+
 static bool has_modules_words(hf_str line) {
     static const char *const names[] = {"add_drivers", "force_drivers", "drivers", "MODULES"};
     uint32_t at = 0;

@@ -10,6 +10,12 @@ bool hf_vmware_module(hf_str name);
 bool hf_vmware_out_of_lines(hf_str text, hf_buf *to);
 /* dracut's and mkinitcpio's words: such words are taken out of add_drivers, force_drivers, drivers and MODULES, in quotes or brackets. */
 bool hf_vmware_out_of_words(hf_str text, hf_buf *to);
+/* /etc/fstab: what is shared from VMware's host (vmhgfs) is commented out, or the start would wait for it. */
+bool hf_vmware_out_of_fstab(hf_str text, hf_buf *to);
+/* modprobe.d: "alias eth0 vmxnet3" and the like are taken out. */
+bool hf_vmware_out_of_aliases(hf_str text, hf_buf *to);
+/* udev's persistent net rules: how many cards they name by their address. */
+uint32_t hf_net_rules_count(hf_str text);
 /* xorg.conf: Driver "vmware" and "vmmouse" become what every X server has. */
 bool hf_vmware_out_of_xorg(hf_str text, hf_buf *to);
 

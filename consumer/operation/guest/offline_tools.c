@@ -25,8 +25,13 @@ static hf_code edit_one(hf_guest_session *x, const char *path, edit *how, hf_err
 }
 
 static hf_code edit_lists(hf_guest_session *x, hf_err *reterr) {
-    edit *lines = hf_vmware_out_of_lines, *words = hf_vmware_out_of_words, *xorg = hf_vmware_out_of_xorg;
+    edit *aliases = hf_vmware_out_of_aliases, *lines = hf_vmware_out_of_lines, *words = hf_vmware_out_of_words,
+         *xorg = hf_vmware_out_of_xorg;
     hf_code rc = edit_one(x, "/etc/modules", lines, reterr);
+    if (rc == HF_OK)
+        rc = edit_one(x, "/etc/fstab", hf_vmware_out_of_fstab, reterr);
+    if (rc == HF_OK)
+        rc = hf_guest_each_file(x, "/etc/modprobe.d", ".conf", edit_file, &aliases, reterr);
     if (rc == HF_OK)
         rc = edit_one(x, "/etc/initramfs-tools/modules", lines, reterr);
     if (rc == HF_OK)
@@ -151,16 +156,29 @@ hf_code hf_offline_tools(hf_guest_session *x, hf_err *reterr) {
     return rc;
 }
 
+/* Where several cards have their names by address, those still hold if the new machine's cards keep the addresses: a person must say. */
+static hf_code remove_rules(hf_guest_session *x, const char *path, const hf_offline *o, hf_err *reterr) {
+    hf_str text;
+    hf_code rc = hf_guest_text(x, path, &text, reterr);
+    if (rc != HF_OK || !text.p)
+        return rc;
+    if (hf_net_rules_count(text) < 2 || json_object_size(o->macs) > 0)
+        return hf_guest_remove(x, path, false, reterr);
+    hf_guest_finding(x, "warning", "persistent-names",
+                     "Give the new machine's cards the same addresses, or say which is which in parameters.macs.",
+                     "%s names several cards by their addresses, and stays", path);
+    return HF_OK;
+}
+
 hf_code hf_offline_rules(hf_guest_session *x, hf_err *reterr) {
     static const char *const rules[] = {
-        "/etc/udev/rules.d/70-persistent-net.rules", "/etc/udev/rules.d/70-persistent-cd.rules",
-        "/etc/udev/rules.d/z25_persistent-net.rules", "/etc/udev/rules.d/99-vmware-scsi-udev.rules",
-        "/etc/udev/rules.d/60-net.rules.vmware"};
+        "/etc/udev/rules.d/70-persistent-net.rules", "/etc/udev/rules.d/z25_persistent-net.rules",
+        "/etc/udev/rules.d/70-persistent-cd.rules", "/etc/udev/rules.d/99-vmware-scsi-udev.rules"};
+    const hf_offline *o = *hf_guest_own(x, HF_GUEST_OFFLINE);
     bool linux_guest;
     hf_code rc = hf_offline_begin(x, &linux_guest, reterr);
     for (size_t i = 0; rc == HF_OK && linux_guest && i < HF_ARRAY_LEN(rules); i++)
-        if (hf_guest_exists(x, rules[i]))
-            rc = hf_guest_remove(x, rules[i], false, reterr);
+        rc = remove_rules(x, rules[i], o, reterr);
     return rc;
 }
 
@@ -228,6 +246,10 @@ static hf_code write_link(hf_guest_session *x, const char *name, const char *add
     hf_buf_init(&text, 1024);
     snprintf(path, sizeof path, "/etc/systemd/network/10-hyperfleet-%s.link", name);
     bool fine = hf_net_link(name, address, &text);
+    if (!hf_guest_dry(x) && guestfs_mkdir_p(hf_guest_handle(x), "/etc/systemd/network") != 0) {
+        hf_buf_done(&text);
+        return hf_guest_fail(x, reterr, "making /etc/systemd/network");
+    }
     return hf_guest_write_buf(x, path, fine, &text, reterr);
 }
 

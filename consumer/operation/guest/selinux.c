@@ -25,13 +25,14 @@ typedef struct state {
 static state *state_of(hf_guest_session *x) { return *hf_guest_own(x, HF_GUEST_SELINUX); }
 
 static hf_code prepare(hf_guest_session *x, const json_t *parameters, hf_err *reterr) {
-    const json_t *force = json_object_get(parameters, "force");
-    if (force && !json_is_boolean(force))
-        return hf_fail(reterr, HF_E_INVALID, "parameters.force must be true or false");
+    bool force;
+    hf_code rc = hf_guest_flag(parameters, "force", &force, reterr);
+    if (rc != HF_OK)
+        return rc;
     state *s = *hf_guest_own(x, HF_GUEST_SELINUX) = hf_alloc(sizeof *s);
     if (!s)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a guest operation");
-    s->force = json_is_true(force);
+    s->force = force;
     return HF_OK;
 }
 

@@ -56,8 +56,8 @@ static hf_code check_skip(const hf_guest_session *x, hf_err *reterr) {
     return HF_OK;
 }
 
-static hf_code flag(const hf_guest_session *x, const char *name, bool *ret, hf_err *reterr) {
-    const json_t *value = json_object_get(x->parameters, name);
+hf_code hf_guest_flag(const json_t *parameters, const char *name, bool *ret, hf_err *reterr) {
+    const json_t *value = json_object_get(parameters, name);
     if (value && !json_is_boolean(value))
         return hf_fail(reterr, HF_E_INVALID, "parameters.%s must be true or false", name);
     *ret = json_is_true(value);
@@ -71,9 +71,9 @@ static hf_code read_parameters(hf_guest_session *x, hf_err *reterr) {
     const json_t *seconds = json_object_get(x->parameters, "step_seconds"),
                  *root = json_object_get(x->parameters, "root");
     x->step_seconds = seconds ? (int)json_integer_value(seconds) : HF_GUEST_STEP_SECONDS;
-    hf_code rc = flag(x, "dry_run", &x->dry, reterr);
+    hf_code rc = hf_guest_flag(x->parameters, "dry_run", &x->dry, reterr);
     if (rc == HF_OK)
-        rc = flag(x, "in_place", &x->in_place, reterr);
+        rc = hf_guest_flag(x->parameters, "in_place", &x->in_place, reterr);
     if (rc == HF_OK && seconds &&
         (!json_is_integer(seconds) || json_integer_value(seconds) < 10 || json_integer_value(seconds) > 7200))
         rc = hf_fail(reterr, HF_E_INVALID, "parameters.step_seconds must be a whole number from 10 to 7200");

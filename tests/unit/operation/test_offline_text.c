@@ -42,6 +42,21 @@ static void modules_go_out_of_lists(void **state) {
           "  driver \"libinput\" # was\n#Driver \"vmware\"\n");
 }
 
+static void shares_and_aliases_go_out(void **state) {
+    (void)state;
+    check(
+        hf_vmware_out_of_fstab,
+        "UUID=1 / ext4 defaults 0 1\n.host:/ /mnt/hgfs fuse.vmhgfs-fuse defaults 0 0\n#.host:/ /a vmhgfs\n.host:/b\t/b\tvmhgfs",
+        "UUID=1 / ext4 defaults 0 1\n#.host:/ /mnt/hgfs fuse.vmhgfs-fuse defaults 0 0\n#.host:/ /a vmhgfs\n#.host:/b\t/b\tvmhgfs");
+    check(hf_vmware_out_of_aliases,
+          "alias eth0 vmxnet3\nalias eth1 e1000\n# alias eth0 vmxnet3\noptions vmxnet3 x=1\nalias\n",
+          "alias eth1 e1000\n# alias eth0 vmxnet3\noptions vmxnet3 x=1\nalias\n");
+    assert_int_equal(hf_net_rules_count(HF_STR("# one\nSUBSYSTEM==\"net\", ATTR{address}==\"00:50\", NAME=\"eth0\"\n"
+                                               "SUBSYSTEM==\"net\", ATTR{address}==\"00:51\", NAME=\"eth1\"\n"
+                                               "#SUBSYSTEM==\"net\", ATTR{address}==\"00:52\", NAME=\"eth2\"\n")),
+                     2);
+}
+
 static void names_are_cards(void **state) {
     (void)state;
     static const char *const cards[] = {"eth0", "ens192", "enp3s0",          "enp0s31f6",
@@ -121,11 +136,9 @@ static void no_room_is_told(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(modules_go_out_of_lists),
-        cmocka_unit_test(names_are_cards),
-        cmocka_unit_test(names_are_read_where_they_are_configured),
-        cmocka_unit_test(a_link_keeps_a_name),
-        cmocka_unit_test(no_room_is_told),
+        cmocka_unit_test(modules_go_out_of_lists), cmocka_unit_test(shares_and_aliases_go_out),
+        cmocka_unit_test(names_are_cards),         cmocka_unit_test(names_are_read_where_they_are_configured),
+        cmocka_unit_test(a_link_keeps_a_name),     cmocka_unit_test(no_room_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
