@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "consumer/notify/send.h"
+#include "schemas/base/mem.h"
 #include "schemas/webhook/address.h"
 #include "schemas/webhook/webhook_inside.h"
 
@@ -82,7 +83,7 @@ static void check_passed(const char *text) {
 static void check_shown(hf_str url) {
     hf_arena arena;
     bool masked = false;
-    char *text = strndup(url.p, url.len), *host = NULL, *path = NULL;
+    char *text = hf_strndup(url.p, url.len), *host = NULL, *path = NULL;
     CURLU *parsed = curl_url();
     hf_arena_init(&arena, 1 << 20);
     hf_str shown = hf_webhook_url_mask(url, 0, &arena, &masked);
@@ -111,7 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     MUST(open == HF_OK || closed == open); /* what is no URL is none either way */
     MUST(open == closed || closed == HF_E_PERMISSION);
     if (closed == HF_OK) {
-        char *text = strndup((const char *)data, size);
+        char *text = hf_strndup((const char *)data, size);
         MUST(text);
         check_passed(text);
         free(text);
