@@ -46,6 +46,8 @@ struct hf_follower {
 static const hf_setting soft[] = {
     {"queued.min.messages", "100000"}, /* a full queue makes a partition sleep for 1 s in librdkafka 2.0.2 */
     {"queued.max.messages.kbytes", "16384"},
+    {"fetch.wait.max.ms",
+     "100"}, /* 500 by default: partitions that miss the first fetch were deaf for up to 1 s at the start */
     {NULL, NULL},
 };
 static const hf_setting hard[] = {

@@ -46,6 +46,7 @@ struct hf_group {
 static const hf_setting soft[] = {
     {"queued.min.messages", "100000"},
     {"queued.max.messages.kbytes", "16384"},
+    {"fetch.wait.max.ms", "100"},     /* as a follower's */
     {"session.timeout.ms", "10000"},  /* 45 s by default: so long would a dead member's share stand still */
     {"heartbeat.interval.ms", "500"}, /* members learn of a rebalance with it: 3 s by default, twice for a take-over */
     {NULL, NULL},

@@ -46,20 +46,17 @@ const char *hf_time_format(int64_t wall_ms, char text[HF_RFC3339_BYTES]) {
     time_t t = (time_t)seconds;
     bool fits = gmtime_r(&t, &tm) != NULL;
     if (!fits || tm.tm_year > 8099 || tm.tm_year < -1900) { /* RFC 3339 has four digits for a year */
-        snprintf(text, HF_RFC3339_BYTES, seconds < 0 ? "0000-01-01T00:00:00Z" : "9999-12-31T23:59:59Z");
+        snprintf(text, HF_RFC3339_BYTES, seconds < 0 ? "0000-01-01T00:00:00.000Z" : "9999-12-31T23:59:59.999Z");
         return text;
     }
     const int parts[] = {tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec};
     char *at = text;
     for (int i = 0; i < 6; i++) {
         at = put_digits(at, parts[i], i == 0 ? 4 : 2);
-        *at++ = "--T::Z"[i];
+        *at++ = "--T::."[i];
     }
-    if (ms) {
-        at[-1] = '.';
-        at = put_digits(at, (int)ms, 3);
-        *at++ = 'Z';
-    }
+    at = put_digits(at, (int)ms, 3);
+    *at++ = 'Z';
     *at = 0;
     return text;
 }

@@ -22,7 +22,7 @@ static inline int64_t hf_mono_ms(const hf_clock *c) { return c->mono_ms(c->self)
 int64_t hf_mono_ns(void); /* for measuring only */
 
 #define HF_RFC3339_BYTES 32
-/* "2026-01-17T10:30:00.000Z" (the ".000" only when there are milliseconds) into text. */
+/* "2026-01-17T10:30:00.000Z" into text: always of that width, so that times sort as text. */
 const char *hf_time_format(int64_t wall_ms, char text[HF_RFC3339_BYTES]);
 /* RFC 3339 section 5.6, any offset, seconds fraction cut to milliseconds; false if it is not one. */
 bool hf_time_parse(hf_str text, int64_t *ret_wall_ms);

@@ -5,9 +5,19 @@ import json, os, time
 from fleet import Fleet, main, sleep_job, wait_for
 
 
-def give(f, target, action, reason="", expect=200):
+def heard(program):
+    """How many controls it says it heard of."""
+    with open(program.log_path) as f:
+        return sum(" event=control " in line or " event=intake " in line for line in f)
+
+
+def give(f, target, action, reason="", to=()):
+    """Returns when the programs it is for have heard of it: the answer says that the log has it, and topics have no common order."""
+    before = [heard(p) for p in to]
     status, answer = f.request("POST", "/api/v1/controls", {"target": target, "action": action, "reason": reason})
-    assert status == expect, (status, answer)
+    assert status == 200, (status, answer)
+    for p, count in zip(to, before):
+        wait_for("%s to hear of %s %s" % (p.name, action, target), lambda: heard(p) > count)
     return answer
 
 
@@ -34,19 +44,20 @@ def stays(f, id, state, seconds=1.5):
 
 def claims_wait_while_they_are_paused():
     with Fleet() as f:
-        f.journal(), f.dispatch(), f.worker()
+        f.journal(), f.dispatch()
+        w = f.worker()
         assert in_force(f) == {}
-        said = give(f, "claims", "pause", "storage maintenance")
+        said = give(f, "claims", "pause", "storage maintenance", to=[w])
         assert said["action"] == "pause" and said["reason"] == "storage maintenance" and said["by"] and said["at"], said
         assert in_force(f)["claims"]["reason"] == "storage maintenance"  # our own write is folded when the answer comes
         f.submit(sleep_job(0, "all"))
         stays(f, "all", "queued")
         late = f.worker("w2")  # what was said before it started counts for it
         stays(f, "all", "queued", 1)
-        give(f, "claims", "resume")
+        give(f, "claims", "resume", to=[w, late])
         f.wait_job("all")
         for target in ("operation/sleep", "provider/local"):
-            give(f, target, "pause")
+            give(f, target, "pause", to=[w, late])
             image = f.raw_image("disk.raw", mib=4)
             f.submit(sleep_job(0, "op-" + target[-1]),
                      {"job_id": "export-" + target[-1], "name": "e", "operation": "export", "vm_path": image, "format": "raw",
@@ -55,7 +66,7 @@ def claims_wait_while_they_are_paused():
             if runs:
                 f.wait_job(runs + target[-1])
             stays(f, waits + target[-1], "queued")
-            give(f, target, "resume")
+            give(f, target, "resume", to=[w, late])
             f.wait_job(waits + target[-1])
         assert in_force(f) == {}
         # an older record, its key the bare name, is of the same target
@@ -71,9 +82,9 @@ def claims_wait_while_they_are_paused():
 def nothing_is_taken_in_while_intake_is_paused():
     import confluent_kafka
     with Fleet() as f:
-        j = f.journal()
-        f.dispatch(), f.worker()
-        give(f, "intake", "pause", "moving the database")
+        j, d1 = f.journal(), f.dispatch()
+        f.worker()
+        give(f, "intake", "pause", "moving the database", to=[d1])
         for path in ("/jobs/submit", "/api/v1/jobs"):
             status, answer = f.request("POST", path, [sleep_job(0, "no")])
             assert status == 503, (status, answer)

@@ -28,7 +28,7 @@ def the_older_routes_answer_as_they_did():
         one = made["schedule"]
         assert one["id"] == "daily" and one["job_template"]["vm_path"] == "/images/web.raw" and one["job_template"]["output_path"] == "/exports"
         assert one["run_count"] == 0 and "last_run" not in one and one["tags"] == ["prod"] and one["enabled"] is True
-        assert one["next_run"].endswith("T02:30:00Z") and one["created_at"] == one["updated_at"], one
+        assert one["next_run"].endswith("T02:30:00.000Z") and one["created_at"] == one["updated_at"], one
         assert call("GET", "/schedules/daily") == (200, one)  # it is there at once
         assert call("POST", "/schedules", schedule("daily"))[0] == 409
 

@@ -82,7 +82,7 @@ def test_the_bodies_are_the_older_api_s():
     batch(every_event(receiver), "--allow-private")
     for r in receiver.requests:
         body = json.loads(r.body)
-        assert list(body) == ["event", "type", "timestamp", "data"] and body["timestamp"] == "2026-01-17T10:30:00Z"
+        assert list(body) == ["event", "type", "timestamp", "data"] and body["timestamp"] == "2026-01-17T10:30:00.000Z"
         assert list(body["data"]) == wanted.pop(body["event"])
         assert all(value == FACTS[name] for name, value in body["data"].items() if name in FACTS and name != "vms")
         assert r.headers["content-type"] == "application/json" and "webhook-signature" not in r.headers

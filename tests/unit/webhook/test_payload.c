@@ -85,8 +85,8 @@ static void the_older_body_with_type_beside_event(void **state) {
         char golden[2048];
         hf_webhook_facts facts = facts_of((hf_webhook_event)event);
         snprintf(golden, sizeof golden,
-                 "{\"event\":\"%s\",\"type\":\"%s\",\"timestamp\":\"2026-01-17T10:30:00Z\",\"data\":%s}", names[event],
-                 names[event], data[event]);
+                 "{\"event\":\"%s\",\"type\":\"%s\",\"timestamp\":\"2026-01-17T10:30:00.000Z\",\"data\":%s}",
+                 names[event], names[event], data[event]);
         expect(HF_PAYLOAD_STANDARD, &facts, golden);
     }
 }

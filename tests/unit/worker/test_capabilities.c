@@ -208,7 +208,7 @@ static void json_has_the_shape_of_worker_capabilities(void **state) {
     assert_int_equal(json_object_size(json), sizeof members / sizeof *members);
     for (size_t i = 0; i < 5; i++)
         assert_true(json_is_boolean(json_object_get(json_object_get(json, "capabilities"), can[i])));
-    assert_string_equal(json_string_value(json_object_get(json, "last_heartbeat")), "2026-01-17T10:30:00Z");
+    assert_string_equal(json_string_value(json_object_get(json, "last_heartbeat")), "2026-01-17T10:30:00.000Z");
     assert_int_equal(json_integer_value(json_object_get(json, "max_concurrent_jobs")), 3);
     assert_string_equal(json_string_value(json_array_get(json_object_get(json, "endpoints"), 0)), "lab");
     json_decref(json);
