@@ -69,7 +69,7 @@ static bool lock_private(int dir_fd, int flags, int *ret_fd) {
     if (fd < 0 || fcntl(fd, F_OFD_SETLK, &whole) != 0)
         return false;
     *ret_fd = fd;
-    fd = -1;
+    fd = -1; /* NOLINT(clang-analyzer-deadcode.DeadStores): the caller's now, not closed here */
     return true;
 }
 
@@ -93,7 +93,7 @@ static bool adopt(hf_stage *stage, int64_t attempt) {
     stage->dir_fd = dir_fd;
     stage->lock_fd = lock_fd;
     stage->adopted = (int32_t)attempt;
-    dir_fd = -1;
+    dir_fd = -1; /* NOLINT(clang-analyzer-deadcode.DeadStores): the stage's now, not closed here */
     return true;
 }
 

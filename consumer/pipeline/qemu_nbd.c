@@ -72,7 +72,7 @@ static hf_code listen_in(const char *dir, hf_qemu_nbd *q, int connections, int *
     unlink(at.sun_path);
     if (rc == HF_OK) {
         *ret_fd = fd;
-        fd = -1;
+        fd = -1; /* NOLINT(clang-analyzer-deadcode.DeadStores): the caller's now, not closed here */
     }
     return rc;
 }

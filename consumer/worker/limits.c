@@ -439,7 +439,8 @@ void hf_wlimits_done(hf_worker_core *core) {
         hf_wgrant *g, *after;
         DL_FOREACH_SAFE(l->grants, g, after)
         free(g);
-        HASH_DEL(core->limits.by_key, l);
+        HASH_DEL(core->limits.by_key,
+                 l); /* NOLINT(clang-analyzer-unix.Malloc): the table is freed with its last element */
         free(l->parked.items);
         free(l);
     }

@@ -137,6 +137,9 @@ void hf_shell_on_limit(void *ctx, const hf_limit_change *c) {
     if (code)
         hf_shell_fail(s, hf_fail(&s->err, code, "limit %.*s", HF_STR_ARG(c->event->key)));
     s->limits_new |= again;
+    if (s->caught_up && c->verdict == HF_LV_ACCEPTED && c->event->kind == HF_LIMIT_SET)
+        HF_LOG(INFO, "limit", {"limit", HF_V_STR(c->event->key)}, {"max", HF_V_INT(c->event->max)},
+               {"by", HF_V_STR(c->event->by)}, {"reason", HF_V_STR(c->event->reason)});
 }
 
 /* A stop is for the process that ran when it was given: one that was started since must be able to. */

@@ -234,7 +234,7 @@ static hf_code bind_to(hf_forward *f, const struct addrinfo *a, const char *list
 }
 
 static void name_address(hf_forward *f) {
-    struct sockaddr_storage a;
+    struct sockaddr_storage a = {0};
     socklen_t size = sizeof a;
     char host[INET6_ADDRSTRLEN] = "", port[8] = "";
     getsockname(f->listen_fd, (struct sockaddr *)&a, &size);

@@ -233,10 +233,12 @@ class Fleet:
         return self
 
     def __exit__(self, kind, value, trace):
-        if kind and kind is not SystemExit:
-            for p in self.programs:
+        failed = bool(kind) and kind is not SystemExit
+        try:
+            for p in self.programs if failed else ():
                 print("---- end of %s:\n%s" % (p.name, p.tail()))
-        self.close(keep=bool(kind) and kind is not SystemExit and bool(os.environ.get("HF_KEEP")))
+        finally:  # also where nobody reads what is printed any more
+            self.close(keep=failed and bool(os.environ.get("HF_KEEP")))
 
 
 def sleep_job(ms=0, id=None, **more):

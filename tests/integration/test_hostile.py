@@ -274,12 +274,12 @@ def who_never_reads_is_not_buffered_for():
 
 def who_does_not_read_is_cut_off():
     with Fleet(partitions=1) as f:
-        f.journal(http__idle_timeout="2s"), f.dispatch()
+        f.journal(http__idle_timeout="4s"), f.dispatch()
         for n in range(3):
             ids = f.submit(*[sleep_job(60000) for _ in range(500)])["job_ids"]
             f.request("POST", "/jobs/cancel", {"job_ids": ids, "reason": "r" * 1000})
         others_are_served(f)
-        time.sleep(3)  # what served them is closed
+        time.sleep(5)  # what served them is closed
         before, idle, path = memory(f), descriptors(f), "/api/v1/events?last_event_id=0--1"
         clients = [listen(f, path, 4096) for _ in range(40)] + [listen(f, "/api/v1/download/log.avro", 4096) for _ in range(20)]
         wait_for("them to be served", lambda: descriptors(f) >= idle + 60, 5)
@@ -287,7 +287,7 @@ def who_does_not_read_is_cut_off():
         while descriptors(f) > idle + 4:
             most = max(most, memory(f) - before)
             others_are_served(f)
-            assert time.monotonic() - begun < 15, "%d are still open after 15 s" % (descriptors(f) - idle)
+            assert time.monotonic() - begun < 40, "%d are still open after 40 s" % (descriptors(f) - idle)
         print("60 that did not read were closed after %.1f s; %d MiB more meanwhile" % (time.monotonic() - begun, most // MIB))
         assert most < 60 * MIB // 2, most
         for s in clients:  # what was in the sockets' buffers, and then the end
@@ -302,7 +302,7 @@ def who_does_not_read_is_cut_off():
             s.close()
         with listen(f, path) as s:  # one that reads stays on, though it is idle for longer: a stream is not an idle connection
             s.settimeout(1)
-            end, total = time.monotonic() + 6, 0
+            end, total = time.monotonic() + 8, 0
             while time.monotonic() < end:
                 try:
                     more = s.recv(1 << 20)
@@ -331,7 +331,13 @@ def until_closed(s, seconds, step):
             except TimeoutError:
                 pass
         except (ConnectionResetError, BrokenPipeError):
-            return time.monotonic() - begun, said
+            took = time.monotonic() - begun
+            try:  # what came before the reset
+                while more := s.recv(65536):
+                    said += more
+            except OSError:
+                pass
+            return took, said
         time.sleep(0.1)
     raise AssertionError("still open after %g s" % seconds)
 

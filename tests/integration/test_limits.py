@@ -117,10 +117,12 @@ def no_job_gets_past_an_endpoints_limit_by_naming_none():
 
 def a_limit_is_changed_while_it_works():
     with Fleet() as f:
-        f.journal(), f.dispatch(), f.worker("w1", worker__slots=4)
+        f.journal(), f.dispatch()
+        worker = f.worker("w1", worker__slots=4)
         f.submit(tagged(0, "before", "lab"))
         f.wait_job("before")
         put(f, "tag/lab", 0)
+        wait_for("the worker to hear of it", lambda: " event=limit limit=tag/lab max=0 " in worker.tail())  # topics have no common order
         f.submit(*[tagged(4000, "l%d" % i, "lab") for i in range(4)])
         time.sleep(1)
         assert all(f.job("l%d" % i)["state"] == "queued" for i in range(4))

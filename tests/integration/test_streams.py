@@ -1,5 +1,5 @@
 """Many who follow the fleet's stream at once: each sees each event once, whether it reads at once, late, or from the beginning."""
-import re, selectors, socket, time
+import re, selectors, socket, time, urllib.request
 
 from fleet import Fleet, main, sleep_job, wait_for
 
@@ -46,9 +46,13 @@ class Readers:
             reader["rest"] = text
 
     def until(self, what, predicate, seconds=30):
-        end = time.monotonic() + seconds
+        """Fails when nobody saw anything new for so long."""
+        total, since = -1, time.monotonic()
         while not predicate():
-            assert time.monotonic() < end, "timed out waiting for %s; seen: %s" % (what, [len(x["seen"]) for x in self.of.values()])
+            seen = [len(x["seen"]) for x in self.of.values()]
+            if sum(seen) != total:
+                total, since = sum(seen), time.monotonic()
+            assert time.monotonic() < since + seconds, "timed out waiting for %s; seen: %s" % (what, seen)
             self.step()
 
     def seen(self, s):
@@ -59,16 +63,22 @@ def offsets(fleet):
     return {p["partition"]: p["tree_size"] for p in fleet.request("GET", "/api/v1/audit/tree")[1]["items"]}
 
 
+def connected(fleet):
+    with urllib.request.urlopen(fleet.http + "/metrics", timeout=30) as answer:
+        return int(re.search(r"^hyperfleet_http_streams (\d+)", answer.read().decode(), re.M).group(1))
+
+
 def many_see_each_event_once_however_they_read():
     with Fleet() as f:
-        f.journal(), f.dispatch()
+        f.journal(http__idle_timeout="10m", http__answer_timeout="10m")  # those that read late are not to be cut off, however slow the machine
+        f.dispatch()
         f.submit(*[sleep_job(60000, "before-%d" % i) for i in range(50)])
         r, begin = Readers(f), offsets(f)
         live = r.add(40)
         late = r.add(5, reads=False, buffer=4096)
         whole = r.add(3, b"0--1")
         r.until("all that was before", lambda: all(len(r.seen(s)) >= sum(begin.values()) for s in whole))
-        time.sleep(0.5)  # the live ones are connected: nobody is told when
+        r.until("all to be connected", lambda: connected(f) == 48)
         begun = time.monotonic()
         for n in range(4):
             ids = f.submit(*[sleep_job(60000, "w%d-%d" % (n, i)) for i in range(250)])["job_ids"]

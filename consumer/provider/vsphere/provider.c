@@ -176,7 +176,7 @@ static hf_code open_vm(hf_vsphere_export *x, const hf_spec *spec, hf_vm *vm, hf_
         (code = find_vm(x, spec->vm_path, reterr)) != HF_OK)
         return code;
     /* what earlier attempts could not remove: before anything else of this one */
-    if ((code = hf_snapshots_remove(x->v, &x->vm->ref, x->job_id, x->opener.attempt, &removed, reterr)) != HF_OK)
+    if (hf_snapshots_remove(x->v, &x->vm->ref, x->job_id, x->opener.attempt, &removed, reterr) != HF_OK)
         return hf_context(reterr, "cleaning up after an earlier attempt");
     if (removed > 0)
         hf_vsphere_export_tell(x, "info", "%" PRIu32 " snapshots of earlier attempts were removed", removed);
