@@ -29,6 +29,7 @@ static struct {
     hf_code open_fails;
     int opened[DISKS]; /* how often */
     atomic_int open_now, open_most;
+    int gather; /* the first bytes come when so many were open at once */
     int released, ended_well, verified;
     hf_vm_received received[DISKS];
     hf_code verify;
@@ -53,6 +54,16 @@ static hf_code hang(const file_stream *s, hf_err *reterr) {
     }
 }
 
+static hf_code await_others(const file_stream *s, hf_err *reterr) {
+    hf_code rc = HF_OK;
+    for (int ms = 0; rc == HF_OK && atomic_load(&served.open_most) < served.gather; ms += 5) {
+        assert_true(ms < 30000);
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+        rc = hf_flow_check(s->flow, reterr);
+    }
+    return rc;
+}
+
 static hf_code file_read(hf_stream *stream, void *to, size_t cap, size_t *ret_len, hf_err *reterr) {
     file_stream *s = (file_stream *)stream;
     bool faulty = s->fault.after > 0;
@@ -66,7 +77,9 @@ static hf_code file_read(hf_stream *stream, void *to, size_t cap, size_t *ret_le
     }
     if (faulty && !s->fault.damage && (int64_t)cap > s->fault.after - s->at)
         cap = (size_t)(s->fault.after - s->at);
-    hf_code rc = hf_flow_charge(s->flow, (int64_t)cap, reterr);
+    hf_code rc = await_others(s, reterr);
+    if (rc == HF_OK)
+        rc = hf_flow_charge(s->flow, (int64_t)cap, reterr);
     if (rc != HF_OK)
         return rc;
     ssize_t n = pread(s->fd, to, cap, s->at);
@@ -387,7 +400,7 @@ static void disks_come_several_at_a_time(void **state) {
         rig r;
         begin(&r, 4);
         served.bytes_per_read = 64 * 1024;
-        r.limit = 60 << 20; /* slow enough that all begin before the first ends */
+        served.gather = cases[i].most;
         hf_spec spec = rig_spec(&r, "export", NULL, cases[i].format);
         spec.vm_path = HF_STR("/DC0/vm/web");
         spec.options.parallel_downloads = cases[i].asked;
@@ -407,7 +420,7 @@ static void one_that_fails_stops_the_others(void **state) {
     served.faults[2][0] = (fault){.after = 65536, .code = HF_E_PERMISSION};
     int64_t began = hf_mono_ns();
     assert_int_equal(export_as(&r, "ovf"), HF_E_PERMISSION);
-    assert_true(hf_mono_ns() - began < 2000000000);
+    assert_true(hf_mono_ns() - began < 20000000000); /* the others would say nothing for ever */
     nothing_left(&r);
     rig_close(&r);
 }
@@ -431,7 +444,7 @@ static void a_cancel_is_heard_while_nothing_comes(void **state) {
         assert_int_equal(pthread_create(&thread, NULL, cancel_soon, &r), 0);
         int64_t began = hf_mono_ns();
         assert_int_equal(export_as(&r, formats[f]), HF_E_CANCELLED);
-        assert_true(hf_mono_ns() - began < 1300000000);
+        assert_true(hf_mono_ns() - began < 20000000000); /* it would be waited for for ever */
         pthread_join(thread, NULL);
         nothing_left(&r);
         rig_close(&r);
