@@ -10,6 +10,7 @@ BIN = os.environ.get("HF_BIN_DIR", "build/dev/bin")
 SOURCE = os.environ.get("HF_SOURCE_DIR", os.getcwd())
 KAFKA = os.path.join(SOURCE, "tests/support/kafka")
 SKIP = 77
+PATIENCE = 60  # seconds a wait has at least: a bound ends a test that hangs, and how fast something is the benches say
 
 
 def skip(why):
@@ -19,6 +20,7 @@ def skip(why):
 
 def wait_for(what, predicate, seconds=30.0, every=0.05):
     """Polls until predicate() is true; its last value comes back. Fails by name when time is up."""
+    seconds = max(seconds, PATIENCE)
     end = time.monotonic() + seconds
     while True:
         value = predicate()

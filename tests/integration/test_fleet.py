@@ -70,8 +70,8 @@ def a_killed_worker_that_comes_back_does_not_wait_for_its_lease():
         w.kill()
         begun = time.monotonic()
         f.worker("w1", worker__lease="60s")
-        wait_for("a second attempt", lambda: (f.job(id) or {}).get("attempt") == 2, 30)
-        assert time.monotonic() - begun < 30
+        wait_for("a second attempt", lambda: (f.job(id) or {}).get("attempt") == 2)
+        assert time.monotonic() - begun < 50  # the lease has 60
 
 
 def a_dispatcher_killed_after_it_proposed_loses_nothing():

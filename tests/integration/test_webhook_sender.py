@@ -128,7 +128,7 @@ def test_receivers_that_hang_cost_their_time_out_and_hold_up_nobody():
     assert all(outcomes[i]["class"] == "delivered" and outcomes[i]["duration_ms"] < 1400 for i in range(7, 57))
     assert [o["tag"] for o in order[:50]] and all(7 <= o["tag"] < 57 for o in order[:50]), "the fast one's came first"
     assert (outcomes[57]["class"], outcomes[57]["status"]) == ("retry", 500)
-    assert order[-1]["longest_step_ms"] < 500
+    assert order[-1]["longest_step_ms"] < 1400  # no step waits for one that hangs
     receiver.close()
 
 
