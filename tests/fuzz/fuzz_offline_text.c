@@ -46,6 +46,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     names(hf_net_of_interfaces, text);
     names(hf_net_of_netplan, text);
     names(hf_net_of_keyfile, text);
+    hf_net_names none = {0};
+    hf_str card = hf_net_of_flow(text, &none);
+    MUST(card.len == 0 || hf_net_is_card(card));
     (void)hf_net_pins_address(text);
     (void)hf_net_kernel_names(text);
     hf_buf out;

@@ -14,7 +14,30 @@
 
 enum { DIFF_SECONDS = 10 };
 
-bool hf_guest_exists(hf_guest_session *x, const char *path) { return guestfs_exists(x->g, path) == 1; }
+/* ---- what a dry run would have written: the steps that come after see it, so that they report what a real one then does ---- */
+static const hf_guest_would *would_be(const hf_guest_session *x, const char *path) {
+    for (const hf_guest_would *w = x->dry ? x->would : NULL; w; w = w->next)
+        if (strcmp(w->path, path) == 0)
+            return w;
+    return NULL;
+}
+
+static hf_code would_write(hf_guest_session *x, const char *path, const char *text, size_t len, hf_err *reterr) {
+    hf_guest_would *w = hf_arena_alloc(&x->arena, sizeof *w);
+    char *copy = text ? hf_arena_alloc(&x->arena, len + 1) : NULL, *name = hf_arena_printf(&x->arena, "%s", path);
+    if (!w || !name || (text && !copy))
+        return hf_fail(reterr, HF_E_NO_MEMORY, "the guest's %s", path);
+    if (text)
+        memcpy(copy, text, len);
+    *w = (hf_guest_would){.next = x->would, .path = name, .text = copy, .len = len};
+    x->would = w;
+    return HF_OK;
+}
+
+bool hf_guest_exists(hf_guest_session *x, const char *path) {
+    const hf_guest_would *w = would_be(x, path);
+    return w ? w->text != NULL : guestfs_exists(x->g, path) == 1;
+}
 
 static bool is_plain_file(hf_guest_session *x, const char *path) {
     struct guestfs_is_file_opts_argv o = {.bitmask = GUESTFS_IS_FILE_OPTS_FOLLOWSYMLINKS_BITMASK, .followsymlinks = 1};
@@ -24,6 +47,13 @@ static bool is_plain_file(hf_guest_session *x, const char *path) {
 hf_code hf_guest_read(hf_guest_session *x, const char *path, char **ret, size_t *ret_len, hf_err *reterr) {
     *ret = NULL;
     *ret_len = 0;
+    const hf_guest_would *w = would_be(x, path);
+    if (w) {
+        *ret = w->text ? hf_arena_alloc(&x->arena, w->len + 1) : NULL;
+        if (*ret)
+            memcpy(*ret, w->text, *ret_len = w->len);
+        return *ret || !w->text ? HF_OK : hf_fail(reterr, HF_E_NO_MEMORY, "the guest's %s", path);
+    }
     if (!is_plain_file(x, path))
         return HF_OK;
     int64_t size = guestfs_filesize(x->g, path);
@@ -126,7 +156,8 @@ hf_code hf_guest_write(hf_guest_session *x, const char *path, const char *text, 
         return HF_OK;
     if (!before && hf_guest_exists(x, path))
         return hf_fail(reterr, HF_E_CONFLICT, "the guest's %s is no regular file: it is left as it is", path);
-    if (!x->dry && (rc = put(x, path, text, len, before != NULL, reterr)) != HF_OK)
+    rc = x->dry ? would_write(x, path, text, len, reterr) : put(x, path, text, len, before != NULL, reterr);
+    if (rc != HF_OK)
         return rc;
     hf_guest_change_text(x, path, before, before_len, text, len);
     return HF_OK;
@@ -142,6 +173,8 @@ hf_code hf_guest_remove(hf_guest_session *x, const char *path, bool tree, hf_err
         describe(before, len, words);
     if (!x->dry && (tree ? guestfs_rm_rf(x->g, path) : guestfs_rm(x->g, path)) != 0)
         return hf_guest_fail(x, reterr, "removing the guest's %s", path);
+    if (x->dry && would_write(x, path, NULL, 0, reterr) != HF_OK)
+        return HF_E_NO_MEMORY;
     hf_guest_change(x, tree ? "directory" : "file", path, words, "absent");
     return HF_OK;
 }

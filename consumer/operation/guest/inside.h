@@ -14,6 +14,13 @@ typedef struct hf_guest_disk {
     hf_format format; /* of work_fd */
 } hf_guest_disk;
 
+/* A file as a dry run would have written it. */
+typedef struct hf_guest_would {
+    struct hf_guest_would *next;
+    const char *path, *text; /* text NULL: removed */
+    size_t len;
+} hf_guest_would;
+
 struct hf_guest_session {
     hf_run *run;
     const hf_guest_plan *plan;
@@ -29,6 +36,7 @@ struct hf_guest_session {
     char aside[32];                     /* the private directory, "" none */
     int aside_fd, aside_lock;
     bool dry, in_place, mounted, looked;
+    hf_guest_would *would; /* the newest first; in the arena */
     uint32_t change_count;
     bool step_told; /* hf_guest_result was called */
     void *own[HF_GUEST_PARTS];

@@ -102,7 +102,7 @@ hf_code hf_offline_host_keys(hf_guest_session *x, hf_err *reterr) {
     if ((rc = hf_guest_each_file(x, "/etc/ssh", "_key", remove_key, NULL, reterr)) != HF_OK ||
         (rc = hf_guest_each_file(x, "/etc/ssh", "_key.pub", remove_key, NULL, reterr)) != HF_OK)
         return rc;
-    if (hf_guest_changes(x) == before || hf_guest_dry(x))
+    if (hf_guest_changes(x) == before)
         return HF_OK;
     if (!hf_guest_has_program(x, "ssh-keygen")) {
         hf_guest_finding(x, "warning", "no-host-keys", "Run ssh-keygen -A in the started guest.",
@@ -110,9 +110,17 @@ hf_code hf_offline_host_keys(hf_guest_session *x, hf_err *reterr) {
         return HF_OK;
     }
     const char *const argv[] = {"ssh-keygen", "-A", NULL};
-    rc = hf_guest_command(x, argv, NULL, reterr);
+    hf_err err = {0};
+    rc = hf_guest_dry(x) ? HF_OK : hf_guest_command(x, argv, NULL, &err);
+    if (rc == HF_E_TOOL_FAILED) {
+        hf_guest_finding(x, "error", "no-host-keys", "Run ssh-keygen -A in the started guest.",
+                         "the guest's SSH host keys are gone, and none were made: %s", err.detail);
+        return HF_OK;
+    }
     if (rc == HF_OK)
         hf_guest_change(x, "keys", "/etc/ssh", "the host keys it had", "new ones, made by ssh-keygen -A");
+    else if (reterr)
+        *reterr = err;
     return rc;
 }
 

@@ -186,12 +186,16 @@ bool hf_net_is_card(hf_str name) {
     return false;
 }
 
-void hf_net_add(hf_net_names *names, hf_str name) {
-    if (!hf_net_is_card(name))
-        return;
+static bool is_among(const hf_net_names *names, hf_str name) {
     for (uint32_t i = 0; i < names->count; i++)
         if (hf_str_eqz(name, names->all[i]))
-            return;
+            return true;
+    return false;
+}
+
+void hf_net_add(hf_net_names *names, hf_str name) {
+    if (!hf_net_is_card(name) || is_among(names, name))
+        return;
     if (names->count == HF_NET_NAMES_MAX) {
         names->more = true;
         return;
@@ -257,13 +261,73 @@ void hf_net_of_netplan(hf_str text, hf_net_names *names) {
         if (in == level) {
             if (card.p)
                 hf_net_add(names, card);
-            card = key;
+            card = memmem(line.p, line.len, "match", 5) ? HF_STR_NONE : key; /* its own value may be in flow style */
         } else if (hf_str_eqz(key, "match")) {
             card = HF_STR_NONE; /* then its key is a label */
         }
     }
     if (card.p)
         hf_net_add(names, card);
+}
+
+enum { FLOW_MAX = 16 }; /* as many mappings are looked at */
+
+/* Where the value of a key that ends there begins; 0: it is no key. */
+static uint32_t flow_value(hf_str text, uint32_t at) {
+    at += at < text.len && (text.p[at] == '"' || text.p[at] == '\'');
+    while (at < text.len && blank(text.p[at]))
+        at++;
+    if (at >= text.len || text.p[at] != ':')
+        return 0;
+    while (++at < text.len && blank(text.p[at]))
+        ;
+    return at;
+}
+
+/* The first such card behind the bracket that opens the mapping. */
+static hf_str flow_card(hf_str text, uint32_t at, const hf_net_names *names) {
+    hf_str card = HF_STR("");
+    for (uint32_t depth = 1; at < text.len && depth > 0;) {
+        char c = text.p[at++];
+        uint32_t from = at - 1;
+        if (is_letter(c)) {
+            while (at < text.len && is_letter(text.p[at]))
+                at++;
+            hf_str word = {text.p + from, at - from};
+            if (depth == 1 && flow_value(text, at))
+                card = word;
+            else if (depth == 2 && hf_str_eqz(word, "match"))
+                card = HF_STR(""); /* then its key is a label */
+            continue;
+        }
+        depth += c == '{' || c == '[';
+        depth -= c == '}' || c == ']';
+        if (depth == 0 || (depth == 1 && c == ',')) {
+            if (hf_net_is_card(card) && !is_among(names, card))
+                return card;
+            card = HF_STR("");
+        }
+    }
+    return HF_STR("");
+}
+
+hf_str hf_net_of_flow(hf_str text, const hf_net_names *names) {
+    static const char key[] = "ethernets";
+    const uint32_t key_len = sizeof key - 1;
+    hf_str card = HF_STR("");
+    uint32_t at = 0;
+    for (int i = 0; i < FLOW_MAX && card.len == 0 && at < text.len; i++) {
+        const char *found = memmem(text.p + at, text.len - at, key, key_len);
+        if (!found)
+            break;
+        at = (uint32_t)(found - text.p) + key_len;
+        const char *line = memrchr(text.p, '\n', (size_t)(found - text.p));
+        line = line ? line : text.p;
+        uint32_t value = flow_value(text, at);
+        if (value && value < text.len && text.p[value] == '{' && !memchr(line, '#', (size_t)(found - line)))
+            card = flow_card(text, value + 1, names);
+    }
+    return card;
 }
 
 static hf_str value_of(hf_str line, uint32_t from) {

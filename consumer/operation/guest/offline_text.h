@@ -34,6 +34,9 @@ void hf_net_add(hf_net_names *names, hf_str name); /* once, and only if it is a 
 /* Each adds what its file names. */
 void hf_net_of_interfaces(hf_str text, hf_net_names *names); /* ifupdown: auto, allow-…, iface */
 void hf_net_of_netplan(hf_str text, hf_net_names *names);    /* keys below ethernets: without match: */
+/* The first card that netplan's file configures in YAML's flow style (ethernets: {ens3: …}), which is not read, and that is not among the names;
+ * empty: none. */
+hf_str hf_net_of_flow(hf_str text, const hf_net_names *names);
 void hf_net_of_keyfile(
     hf_str text, hf_net_names *names); /* NetworkManager: interface-name=; systemd-networkd: Name= below [Match] */
 /* Whether the file binds a card's address: HWADDR=, hwaddress, macaddress:, mac-address=, MACAddress=. */

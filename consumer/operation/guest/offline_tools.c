@@ -126,6 +126,12 @@ static hf_code remove_archive(hf_guest_session *x, hf_err *reterr) {
     return HF_OK;
 }
 
+/* guestfs_exists says of a link that it is there, wherever it leads. */
+static bool leads_nowhere(hf_guest_session *x, const char *link) {
+    hf_auto_free char *real = guestfs_realpath(hf_guest_handle(x), link);
+    return !real;
+}
+
 /* Links by which systemd would start what is not there any more. */
 static hf_code remove_links(hf_guest_session *x, hf_err *reterr) {
     static const char *const links[] = {"/etc/systemd/system/multi-user.target.wants/open-vm-tools.service",
@@ -136,7 +142,7 @@ static hf_code remove_links(hf_guest_session *x, hf_err *reterr) {
                                         "/etc/systemd/system/vmtoolsd.service"};
     hf_code rc = HF_OK;
     for (size_t i = 0; rc == HF_OK && i < HF_ARRAY_LEN(links); i++)
-        if (guestfs_is_symlink(hf_guest_handle(x), links[i]) == 1 && !hf_guest_exists(x, links[i])) {
+        if (guestfs_is_symlink(hf_guest_handle(x), links[i]) == 1 && leads_nowhere(x, links[i])) {
             if (!hf_guest_dry(x) && guestfs_rm(hf_guest_handle(x), links[i]) != 0)
                 rc = hf_guest_fail(x, reterr, "removing %s", links[i]);
             else
@@ -186,7 +192,7 @@ hf_code hf_offline_rules(hf_guest_session *x, hf_err *reterr) {
 typedef struct network {
     hf_net_names names;
     void (*read)(hf_str text, hf_net_names *names);
-    bool pinned;
+    bool pinned, unread;
 } network;
 
 static hf_code read_one(hf_guest_session *x, const char *path, void *ctx, hf_err *reterr) {
@@ -197,6 +203,14 @@ static hf_code read_one(hf_guest_session *x, const char *path, void *ctx, hf_err
         return rc;
     if (n->read)
         n->read(text, &n->names);
+    hf_str flow = n->read == hf_net_of_netplan ? hf_net_of_flow(text, &n->names) : HF_STR("");
+    if (flow.len) {
+        n->unread = true;
+        hf_guest_finding(x, "warning", "netplan-flow-style",
+                         "Write it in block style (netplan get does), or name the card in the started guest.",
+                         "%s configures %.*s in YAML's flow style, which is not read: it may have another name on KVM",
+                         path, HF_STR_ARG(flow));
+    }
     if (hf_net_pins_address(text)) {
         n->pinned = true;
         hf_guest_finding(x, "info", "pinned-address",
@@ -262,7 +276,9 @@ hf_code hf_offline_names(hf_guest_session *x, hf_err *reterr) {
     if (rc != HF_OK || !linux_guest || (rc = read_network(x, &n, reterr)) != HF_OK)
         return rc;
     if (n.names.count == 0) {
-        hf_guest_result(x, "nothing to do", "no card is configured by name");
+        hf_guest_result(x, n.unread ? "not possible" : "nothing to do", "%s",
+                        n.unread ? "cards are configured in a style that is not read"
+                                 : "no card is configured by name");
         return HF_OK;
     }
     if ((rc = hf_guest_text(x, "/etc/default/grub", &defaults, reterr)) != HF_OK)

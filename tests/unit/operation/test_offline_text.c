@@ -78,6 +78,13 @@ static void found(void (*read)(hf_str, hf_net_names *), const char *text, const 
     assert_string_equal(all, expected);
 }
 
+static void flow(const char *text, const char *card) {
+    hf_net_names names = {.count = 1, .all = {"ens192"}};
+    hf_str got = hf_net_of_flow(hf_str_of(text), &names);
+    if (!hf_str_eqz(got, card))
+        fail_msg("%s: %.*s", text, HF_STR_ARG(got));
+}
+
 static void names_are_read_where_they_are_configured(void **state) {
     (void)state;
     found(
@@ -90,6 +97,15 @@ static void names_are_read_where_they_are_configured(void **state) {
         "macaddress: 00:50:56:00:00:01\n      set-name: ens5\n  bridges:\n    ens7:\n      interfaces: [ens160]\n",
         "ens160 ens192");
     found(hf_net_of_netplan, "network: {ethernets: {ens3: {}}}\n", ""); /* flow style: not read */
+    found(hf_net_of_netplan, "ethernets:\n  ens3: {dhcp4: true}\n  ens5: {match: {driver: x}}\n", "ens3");
+    found(hf_net_of_netplan, "ethernets:\n  ens5: {match: {driver: x}}\n", "");
+    flow("network: {ethernets: {ens3: {}}}\n", "ens3");
+    flow("{\"network\": {\"ethernets\" :\n {\"a\": {}, \"ens3\": {\"dhcp4\": true}}}}", "ens3");
+    flow("ethernets: {ens5: {match: {driver: x}, set-name: ens6}, ens192: null}", ""); /* is among the names */
+    flow("ethernets: {lo: {addresses: [ens1, ens2]}}, bridges: {ens7: {}}", "");
+    flow("ethernets: {}\n# ethernets: {ens3: {}}\nethernets:\n  ens3: {}\n", "");
+    flow("ethernets: {ens3: {", "");
+    flow("ethernets: {b: {}}\nethernets: {ens4: {}}", "ens4");
     found(hf_net_of_netplan, "  ethernets:\n    ens3:", "ens3");
     found(hf_net_of_keyfile,
           "[connection]\nid=a\ninterface-name=ens160\n[Match]\nName=ens192 en* eth0\n[Network]\nName=ens9\n",
