@@ -114,13 +114,34 @@ static void the_loader_finds_what_is_there(const json_t *report) {
     assert_false(said(report, "steps", "result", "not possible"));
 }
 
+/* A dry run reports what the real one then does, in its order: what is changed and, but for what a program of the guest's makes, how. */
+static void the_same_changes(const json_t *would, const json_t *did) {
+    const json_t *planned = json_object_get(would, "changes"), *made = json_object_get(did, "changes"), *o;
+    static const char *const members[] = {"step", "kind", "path", "before", "after", "diff"};
+    size_t i;
+    assert_int_equal(changed(would), changed(did));
+    assert_int_equal(json_array_size(planned), json_array_size(made));
+    json_array_foreach(made, i, o) {
+        bool by_program = strcmp(json_string_value(json_object_get(o, "path")), "/boot/grub/grub.cfg") == 0;
+        for (size_t m = 0; m < (by_program ? 3 : HF_ARRAY_LEN(members)); m++)
+            if (!json_equal(json_object_get(json_array_get(planned, i), members[m]), json_object_get(o, members[m])) &&
+                (json_object_get(json_array_get(planned, i), members[m]) || json_object_get(o, members[m])))
+                fail_msg("change %zu: %s is another one", i, members[m]);
+    }
+}
+
 static void a_system_is_made_to_boot_once(void **state) {
     (void)state;
     rig r;
     rig_open(&r);
     assert_int_equal(rig_sh(&r, "%s", make), 0);
     assert_int_equal(rig_sh(&r, "%s", make_loader), 0);
+    json_t *would = run_it(&r, "job-0", "disk.raw", false, "{\"dry_run\": true, \"nofail\": true}");
+    assert_int_equal(rig_sh(&r, "sha256sum --quiet -c before"), 0);
+    assert_true(rig_out_empty(&r));
     json_t *report = run_it(&r, "job-1", "disk.raw", true, "{\"nofail\": true}");
+    the_same_changes(would, report);
+    json_decref(would);
     names_that_change_become_lasting_ones(report);
     the_loader_finds_what_is_there(report);
     json_decref(report);
