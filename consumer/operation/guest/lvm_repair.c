@@ -48,38 +48,89 @@ static bool named_as_clone(hf_guest_session *x, const char *device) {
     return false;
 }
 
-/* vgimportclone gives a copy UUIDs and a name of its own. */
-static hf_code import_clone(hf_guest_session *x, const hf_lvm_device *d, hf_err *reterr) {
+/* The UUID of the group that has a physical volume of that UUID; NULL: none is known. */
+static const char *group_of(const hf_lvm *lvm, const char *label) {
+    for (uint32_t i = 0; i < lvm->copy_count; i++)
+        for (uint32_t k = 0; k < lvm->copies[i].vg.pv_count; k++)
+            if (strcmp(lvm->copies[i].vg.pvs[k].uuid, label) == 0)
+                return lvm->copies[i].vg.uuid;
+    return NULL;
+}
+
+/* Takes the first clone, and those of its group, each volume once: a group is imported whole. How many there are. */
+static uint32_t take_clones(hf_lvm *lvm, bool *clones, hf_lvm_device *ret[HF_LVM_PVS_MAX]) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < lvm->device_count && n < HF_LVM_PVS_MAX; i++) {
+        hf_lvm_device *d = &lvm->devices[i];
+        const char *group = clones[i] ? group_of(lvm, d->label) : NULL;
+        bool fits = clones[i] && (n == 0 || (group && group == group_of(lvm, ret[0]->label)));
+        for (uint32_t k = 0; fits && k < n; k++)
+            fits = strcmp(ret[k]->label, d->label) != 0;
+        if (fits) {
+            ret[n++] = d;
+            clones[i] = false;
+        }
+    }
+    return n;
+}
+
+/* vgimportclone gives copies UUIDs and a name of their own. */
+static hf_code import_clones(hf_guest_session *x, hf_lvm_device *const *list, uint32_t count, hf_err *reterr) {
+    const char *argv[HF_LVM_PVS_MAX + 3] = {"lvm", "vgimportclone"};
     int status = 0;
     char *out = (char[]){""};
+    for (uint32_t i = 0; i < count; i++)
+        argv[2 + i] = list[i]->name;
     if (!hf_guest_dry(x)) {
-        hf_code rc = hf_guest_tool(x, ARGV("lvm", "vgimportclone", d->name), &status, &out, reterr);
+        hf_code rc = hf_guest_tool(x, argv, &status, &out, reterr);
         if (rc != HF_OK)
             return rc;
     }
     if (status != 0)
-        hf_guest_finding(x, "error", "clone-not-imported", NULL, "%s: %.600s", d->name, out);
-    else
-        hf_guest_change(x, "physical volume", d->name, d->label, "a group of its own, with new UUIDs");
+        hf_guest_finding(x, "error", "clone-not-imported",
+                         "Name the copies of all of the group's volumes in parameters.clones.", "%s: %.600s",
+                         list[0]->name, out);
+    for (uint32_t i = 0; status == 0 && i < count; i++) {
+        hf_guest_change(x, "physical volume", list[i]->name, list[i]->label, "a group of its own, with new UUIDs");
+        if (!hf_guest_dry(x))
+            list[i]->label[0] = 0; /* it has another one by now */
+    }
     return HF_OK;
+}
+
+/* Whether volumes of the group are on two devices each, still: LVM then warns, whatever the state of its metadata. */
+static bool has_copies(const hf_lvm *lvm, const char *group) {
+    for (uint32_t i = 0; i < lvm->device_count; i++)
+        for (uint32_t k = i + 1; k < lvm->device_count; k++) {
+            const char *label = lvm->devices[i].label, *of = NULL;
+            if (label[0] && strcmp(label, lvm->devices[k].label) == 0)
+                of = group_of(lvm, label);
+            if (of && strcmp(of, group) == 0)
+                return true;
+        }
+    return false;
 }
 
 static hf_code duplicates(hf_guest_session *x, hf_err *reterr) {
     hf_lvm *lvm = lvm_of(x);
+    hf_lvm_device *list[HF_LVM_PVS_MAX];
+    bool clones[HF_LVM_DEVICES_MAX] = {false};
     hf_code rc = HF_OK;
-    for (uint32_t i = 0; rc == HF_OK && i < lvm->device_count; i++)
-        for (uint32_t k = i + 1; rc == HF_OK && k < lvm->device_count; k++) {
+    for (uint32_t i = 0; i < lvm->device_count; i++)
+        for (uint32_t k = i + 1; k < lvm->device_count; k++) {
             const hf_lvm_device *a = &lvm->devices[i], *b = &lvm->devices[k];
             if (!a->label[0] || strcmp(a->label, b->label) != 0)
                 continue;
             if (named_as_clone(x, a->name) || named_as_clone(x, b->name))
-                rc = import_clone(x, named_as_clone(x, b->name) ? b : a, reterr);
+                clones[named_as_clone(x, b->name) ? k : i] = true;
             else
                 hf_guest_finding(
                     x, "error", "duplicate-volume",
                     "Leave the disk that is a copy out of the job, or name it in parameters.clones: it is renamed then.",
                     "%s and %s are the same physical volume %s: one is a copy", a->name, b->name, a->label);
         }
+    for (uint32_t n; rc == HF_OK && (n = take_clones(lvm, clones, list)) > 0;)
+        rc = import_clones(x, list, n, reterr);
     return rc == HF_OK ? hf_lvm_list(x, lvm, reterr) : rc;
 }
 
@@ -245,7 +296,8 @@ static hf_code stale(hf_guest_session *x, hf_err *reterr) {
             hf_guest_change(x, "physical volume", pv->name, "marked as missing", "in use");
     }
     for (uint32_t i = 0; rc == HF_OK && i < lvm->vg_count; i++)
-        rc = check_group(x, &lvm->vgs[i], reterr);
+        if (!has_copies(lvm, lvm->vgs[i].uuid))
+            rc = check_group(x, &lvm->vgs[i], reterr);
     return rc == HF_OK ? hf_lvm_list(x, lvm, reterr) : rc;
 }
 
