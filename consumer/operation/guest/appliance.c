@@ -132,3 +132,59 @@ int hf_count_words(const char *text, const char *word) {
         n++;
     return n;
 }
+
+/* ---- file systems --------------------------------------------------------------------------------------------------------------- */
+static size_t count_of(char **list) {
+    size_t n = 0;
+    while (list && list[n])
+        n++;
+    return n;
+}
+
+static bool has_partition(char **partitions, const char *disk) {
+    size_t len = strlen(disk);
+    for (char **p = partitions; *p; p++)
+        if (strncmp(*p, disk, len) == 0 && ((*p)[len] == 'p' || ((*p)[len] >= '0' && (*p)[len] <= '9')))
+            return true;
+    return false;
+}
+
+/* What belongs to LVM, RAID or a Btrfs of several devices is none by itself. */
+static void add_system(hf_guest_session *x, const char *device, char **list, size_t *count) {
+    hf_auto_free char *type = guestfs_vfs_type(x->g, device);
+    const char *word = type && *type ? type : "unknown";
+    size_t len = strlen(word);
+    if (len > 7 && strcmp(word + len - 7, "_member") == 0)
+        return;
+    char *name = hf_strndup(device, strlen(device)), *copy = hf_strndup(word, len);
+    if (name && copy) {
+        list[(*count)++] = name;
+        list[(*count)++] = copy;
+        return;
+    }
+    free(name);
+    free(copy);
+}
+
+static char **one_by_one(hf_guest_session *x) {
+    char **partitions = guestfs_list_partitions(x->g), **disks = guestfs_list_devices(x->g),
+         **volumes = guestfs_lvs(x->g);
+    size_t n = 0, most = count_of(partitions) + count_of(disks) + count_of(volumes);
+    char **list = partitions && disks ? hf_alloc((2 * most + 1) * sizeof *list) : NULL;
+    for (char **d = disks; list && *d; d++)
+        if (!has_partition(partitions, *d))
+            add_system(x, *d, list, &n);
+    for (char **p = partitions; list && *p; p++)
+        add_system(x, *p, list, &n);
+    for (char **v = volumes; list && v && *v; v++)
+        add_system(x, *v, list, &n);
+    hf_guest_free_strings(partitions);
+    hf_guest_free_strings(disks);
+    hf_guest_free_strings(volumes);
+    return list;
+}
+
+char **hf_guest_file_systems(hf_guest_session *x) {
+    char **list = guestfs_list_filesystems(x->g);
+    return list ? list : one_by_one(x);
+}

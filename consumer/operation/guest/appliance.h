@@ -16,5 +16,8 @@ void hf_guest_device_name(hf_guest_session *guest, const char *printed, char *re
 json_t *hf_guest_tail(const char *text, size_t max);
 /* Strings as libguestfs gives them. */
 void hf_guest_free_strings(char **list);
+/* Device, type ("unknown": not known), device, type …, NULL, of all file systems; NULL: libguestfs said no. Where guestfs_list_filesystems gives none at all, for it
+ * mounts each Btrfs and one cannot be mounted, devices are asked one by one. */
+char **hf_guest_file_systems(hf_guest_session *guest);
 /* How often `word` is in text. */
 int hf_count_words(const char *text, const char *word);

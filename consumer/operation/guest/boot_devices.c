@@ -49,7 +49,7 @@ static const char *device_behind(hf_guest_session *x, const hf_boot *boot, const
 
 static hf_code look(hf_guest_session *x, hf_boot *boot, hf_err *reterr) {
     const hf_guest_os *os = hf_guest_os_of(x);
-    char **list = guestfs_list_filesystems(hf_guest_handle(x));
+    char **list = hf_guest_file_systems(x);
     if (!list)
         return hf_guest_fail(x, reterr, "looking for file systems");
     for (char **at = list; at[0] && at[1]; at += 2)

@@ -60,7 +60,7 @@ static hf_code add(hf_guest_session *x, const char *device, const char *type, hf
 }
 
 static hf_code look(hf_guest_session *x, hf_err *reterr) {
-    char **list = guestfs_list_filesystems(hf_guest_handle(x));
+    char **list = hf_guest_file_systems(x);
     if (!list)
         return hf_guest_fail(x, reterr, "looking for file systems");
     hf_code rc = HF_OK;
@@ -115,9 +115,9 @@ static hf_code repair(hf_guest_session *x, hf_err *reterr) {
         bool dirty = fs->log_dirty;
         if (!fs->damaged)
             continue;
-        if (hf_guest_dry(x)) {
-            if (fs->kind != HF_FS_BTRFS || json_is_true(json_object_get(hf_guest_parameters(x), "btrfs_repair")))
-                hf_guest_change(x, "file system", fs->device, dirty ? "not taken off" : "damaged", "repaired");
+        bool asked = fs->kind != HF_FS_BTRFS || json_is_true(json_object_get(hf_guest_parameters(x), "btrfs_repair"));
+        if (hf_guest_dry(x) && asked) { /* of what is not asked for is told the same in a dry run */
+            hf_guest_change(x, "file system", fs->device, dirty ? "not taken off" : "damaged", "repaired");
             continue;
         }
         rc = hf_fs_repair(x, fs, reterr);

@@ -113,7 +113,7 @@ static hf_code take_folder(hf_guest_session *x, hf_lvm *lvm, const char *device,
 
 static hf_code take_backups(hf_guest_session *x, hf_lvm *lvm, hf_err *reterr) {
     guestfs_h *g = hf_guest_handle(x);
-    char **list = guestfs_list_filesystems(g);
+    char **list = hf_guest_file_systems(x);
     hf_code rc = list ? HF_OK : hf_guest_fail(x, reterr, "looking for file systems");
     for (char **at = list; rc == HF_OK && at && at[0] && at[1]; at += 2) {
         if (strcmp(at[1], "unknown") == 0 || strcmp(at[1], "swap") == 0 || guestfs_mount_ro(g, at[0], "/") != 0)
