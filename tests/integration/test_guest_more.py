@@ -2,7 +2,7 @@
 # LABELS: guest-more
 # SECONDS: 1800
 """Guests broken in more ways, repaired as jobs by the fleet, and booted; jobs killed at any moment; guests that mean harm."""
-import gzip, hashlib, json, os, signal, subprocess, time
+import fcntl, glob, gzip, hashlib, json, os, signal, subprocess, time
 
 import guests
 from fleet import Fleet, main, skip, wait_for
@@ -154,14 +154,28 @@ def children(pid):
         return [int(p) for p in f.read().split()]
 
 
-def of_runner(pid):
-    """Processes that were started on a descriptor of that one: its appliance, and what makes overlays."""
+def machines(f):
+    """Appliances on overlays of this fleet's jobs, and what makes those: QEMU's programs that were started with a name below its output."""
     found = []
     for name in os.listdir("/proc"):
         try:
-            with open("/proc/%s/cmdline" % name, "rb") as f:
-                if name.isdigit() and b"/proc/%d/fd/" % pid in f.read():
-                    found.append(int(name))
+            with open("/proc/%s/cmdline" % name, "rb") as file:
+                words = file.read().split(b"\0") if name.isdigit() else [b""]
+        except OSError:
+            continue
+        if b"qemu" in os.path.basename(words[0]) and any(f.out.encode() in w for w in words):
+            found.append(int(name))
+    return found
+
+
+def left_aside():
+    """Private directories of sessions that are dead: their locks are free."""
+    found = set()
+    for lock in glob.glob("/var/tmp/hf-guest-*/.lock"):
+        try:
+            with open(lock, "r+") as file:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found.add(os.path.dirname(lock))
         except OSError:
             pass
     return found
@@ -176,6 +190,7 @@ def killed_at_five_moments_nothing_is_left_and_the_sixth_attempt_repairs():
         zero(source, SUPERBLOCK, 1024)
         before, out = sha256(source), os.path.join(f.out, "repaired")
         w = start(f)
+        aside, seen = left_aside(), 0
         id = submit(f, "fs_repair", source, "repaired", retries=5, options={"bandwidth_limit": 64 * MIB})
         for attempt, phase in enumerate(("appliance", "look", "check", "repair", "export"), 1):
             def is_there():
@@ -184,21 +199,23 @@ def killed_at_five_moments_nothing_is_left_and_the_sixth_attempt_repairs():
                 at = (job.get("progress") or {}).get("phase") or ""
                 return job["attempt"] == attempt and at in PHASES and PHASES.index(at) >= PHASES.index(phase)
             wait_for("attempt %d to be at %s" % (attempt, phase), is_there, PATIENCE, every=0.02)
-            runners = children(w.process.pid)
+            runners, seen = children(w.process.pid), seen + len(machines(f))
             assert runners
             if phase == "repair":
                 w.kill()
-                wait_for("the worker's runners to end", lambda: not any(os.path.exists("/proc/%d" % p) for p in runners), 60)
-            else:
-                for pid in runners:
+            for pid in runners:
+                if phase != "repair":
                     os.kill(pid, signal.SIGKILL)
-            wait_for("its appliance to end", lambda: not [p for r in runners for p in of_runner(r)], 60)
+            wait_for("the runners to end", lambda: not [p for p in runners if os.path.exists("/proc/%d" % p)], 60)
+            wait_for("their appliance to end", lambda: not machines(f) or f.job(id)["attempt"] > attempt, 60)
             if phase == "repair":
                 w = worker(f)
+        assert seen >= 3, "no appliance was seen before it was killed"
         f.wait_job(id, seconds=PATIENCE)
         accepted = f.accepted(id)
         assert accepted.count("Assigned") == 6, accepted
         assert len(os.listdir(out)) == 1, os.listdir(out)
+        assert not machines(f) and not left_aside() - aside, (machines(f), left_aside() - aside)
         repaired = result_of(f, "repaired")
         check = subprocess.run(["e2fsck", "-f", "-n", repaired + ROOT], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert check.returncode == 0, check.stdout
