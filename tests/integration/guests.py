@@ -8,7 +8,7 @@ FIRMWARE = ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/ovmf/OVMF.fd", "/usr/sha
 UP = re.compile(r"HF-GUEST-UP (\d+) failed units")
 # What a guest says that will not come up any more: no need to wait for the end of the time.
 DOWN = re.compile(r"Kernel panic|ALERT!.*does not exist|Entering emergency mode|You are in emergency mode|error: (no such device|unknown filesystem|file `[^']*' not found)|"
-                  r"grub rescue>|\(initramfs\)|No bootable (device|option)|Boot failed|UEFI Interactive Shell|Shell>|Give root password for maintenance")
+                  r"grub rescue> |grub> |\(initramfs\)|No bootable (device|option)|Boot failed|UEFI Interactive Shell|Shell>|Give root password for maintenance")
 
 
 def image(kind):
@@ -48,7 +48,8 @@ def shell(path, *commands, read_only=False):
 def boot(path, uefi=False, seconds=400):
     """Starts it with a virtio disk in front of a throw-away layer: whether it came up with no failed unit, and what its console said."""
     format = "qcow2" if path.endswith(".qcow2") else "raw"
-    command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "qemu64", "-smp", "2", "-m", "768", "-display", "none", "-nodefaults",
+    # graphics=off: the BIOS puts what it shows on the serial port, and so what GRUB says before it has a terminal.
+    command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35" if uefi else "q35,graphics=off", "-cpu", "qemu64", "-smp", "2", "-m", "768", "-display", "none", "-nodefaults",
                "-no-reboot", "-serial", "stdio", "-nic", "none", "-device", "virtio-rng-pci",
                "-drive", "file=%s,format=%s,if=virtio,snapshot=on" % (path, format)]
     if uefi:
