@@ -7,9 +7,9 @@ Each begins with a copy of the guest that does not boot and ends with a repaired
     start       the appliance alone: `guestfish run`, and what fs_repair's report says of its own
     fs_repair   the root's first superblock is gone: `hyperworker run-job`, and guestfish: e2fsck, which finds a copy by itself
     boot_repair names of another bus in fstab and on the kernel's command line: `hyperworker run-job`, and virt-customize --run-command 'sed'
-Prints the median wall seconds, and judges nothing. In emulation unless HF_GUEST_KVM=yes.
+Prints the median wall seconds, and those of the processor (the appliance's included), and judges nothing. In emulation unless HF_GUEST_KVM=yes.
 """
-import argparse, json, os, shutil, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, resource, shutil, statistics, subprocess, sys, tempfile, time
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--rounds", type=int, default=3)
@@ -40,11 +40,13 @@ figures = {}
 
 
 def measured(name, command, input=None):
-    begun = time.monotonic()
+    begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, input=input, text=True, capture_output=True, env=ENV)
     if done.returncode:
         raise SystemExit("%s ended with %d: %s" % (name, done.returncode, done.stdout[-2000:] + done.stderr[-2000:]))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     figures.setdefault(name, []).append(time.monotonic() - begun)
+    figures.setdefault(name + ": processor", []).append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return done.stdout
 
 

@@ -49,8 +49,8 @@ def boot(path, uefi=False, seconds=400):
     """Starts it with a virtio disk in front of a throw-away layer: whether it came up with no failed unit, and what its console said."""
     format = "qcow2" if path.endswith(".qcow2") else "raw"
     # graphics=off: the BIOS puts what it shows on the serial port, and so what GRUB says before it has a terminal.
-    command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35" if uefi else "q35,graphics=off", "-cpu", "qemu64", "-smp", "2", "-m", "768", "-display", "none", "-nodefaults",
-               "-no-reboot", "-serial", "stdio", "-nic", "none", "-device", "virtio-rng-pci",
+    command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35" if uefi else "q35,graphics=off",
+               "-cpu", "qemu64", "-smp", "2", "-m", "768", "-display", "none", "-nodefaults", "-no-reboot", "-serial", "stdio", "-nic", "none", "-device", "virtio-rng-pci",
                "-drive", "file=%s,format=%s,if=virtio,snapshot=on" % (path, format)]
     if uefi:
         firmware = next((f for f in FIRMWARE if os.path.exists(f)), None)

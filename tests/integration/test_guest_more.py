@@ -225,8 +225,8 @@ def killed_at_five_moments_nothing_is_left_and_the_sixth_attempt_repairs():
 
 # ---- guests that mean harm ----------------------------------------------------------------------------------------------------
 def link_out_of_the_root(image):
-    """fstab leads out of the root, and /boot/grub nowhere."""
-    debugfs(image, "rm /etc/fstab", "symlink /etc/fstab /../../../../etc/shadow", "ln /boot/grub /boot/grub.was", "unlink /boot/grub",
+    """fstab leads out of the root, and /boot/grub nowhere. (/etc/hosts: by which the system is known all the same.)"""
+    debugfs(image, "write /etc/hosts /etc/hosts", "rm /etc/fstab", "symlink /etc/fstab /../../../../etc/shadow", "ln /boot/grub /boot/grub.was", "unlink /boot/grub",
             "symlink /boot/grub /boot/grub2", "symlink /boot/grub2 /boot/grub", write=True)
 
 
@@ -278,8 +278,8 @@ def guests_that_mean_harm_end_in_their_time_and_change_nothing_outside():
         for name in ("links", "long", "circles"):
             id = submit(f, "boot_repair", os.path.join(f.images, name + ".raw"), name, retries=0, step_seconds=300)
             answer = f.wait_job(id, ("completed", "failed"), seconds=PATIENCE)
-            said[name] = json.dumps(report_of(answer)["findings"] if answer["state"] == "completed" else answer["error"])
-            print("%s: %s after %.0f s: %s" % (name, answer["state"], time.monotonic() - began, said[name][:1500]), flush=True)
+            said[name] = json.dumps(report_of(answer)["findings"] if answer["state"] == "completed" else answer["error"])[:1500]
+            print("%s: %s after %.0f s: %s" % (name, answer["state"], time.monotonic() - began, said[name]), flush=True)
             left = os.listdir(os.path.join(f.out, name)) if os.path.isdir(os.path.join(f.out, name)) else []
             assert len(left) == (answer["state"] == "completed"), left
         assert "/boot/grub" in said["links"] and "/etc/fstab" in said["long"] and "too-many-mounts" in said["circles"], said

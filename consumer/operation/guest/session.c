@@ -317,8 +317,10 @@ hf_code hf_guest_mount(hf_guest_session *x, hf_err *reterr) {
     if (x->mounted)
         return HF_OK;
     if (!x->os.root)
-        return hf_fail(reterr, HF_E_SOURCE_INVALID,
-                       "no operating system was found on the disks: nothing can be mounted");
+        return hf_fail(
+            reterr, HF_E_SOURCE_INVALID,
+            "no operating system was found on the disks: nothing can be mounted (a Linux root has /etc, /bin, and /etc/fstab or "
+            "/etc/hosts as a file). Where volumes or file systems are damaged, run lvm_repair or fs_repair first");
     x->mounted = true;
     for (char **m = x->os.mountpoints; *m; m += 2) {
         int bad = mount_one(x, m[0], m[1]);
