@@ -1,4 +1,5 @@
-/* hyperctl pause, resume, worker, controls, adjust: what is to rest and what is to go on. Each says at its end what is in force now. */
+/* hyperctl pause, resume, worker, controls, adjust: what is to rest and what is to go on. Those that change something say what was told, and
+ * what is in force then: an order to stop may be obeyed, and gone, by the time the list is asked for. */
 #include <string.h>
 
 #include "producer/ctl/ctl.h"
@@ -34,13 +35,26 @@ static hf_code print_table(hf_ctl *ctl, const json_t *items, hf_err *reterr) {
     return code;
 }
 
-hf_code hf_cmd_controls(hf_ctl *ctl, hf_err *reterr) {
+static void print_told(hf_ctl *ctl, const json_t *told) {
+    size_t i;
+    json_t *control;
+    json_array_foreach(told, i, control)
+        fprintf(ctl->out, "%s told to %s\n", json_string_value(json_object_get(control, "target")),
+                json_string_value(json_object_get(control, "action")));
+}
+
+/* What is in force now; told: the controls that this command gave, or NULL where it only asks. */
+static hf_code print_in_force(hf_ctl *ctl, json_t *told, hf_err *reterr) {
     hf_http *http;
     json_t *answer = NULL;
     hf_code code = hf_ctl_http(ctl, &http, reterr);
     if (!code)
         code = hf_http_call(http, "GET", "/api/v1/controls", NULL, &answer, reterr);
     const json_t *items = json_object_get(answer, "items");
+    if (!code && told && ctl->json && json_object_set(answer, "told", told) != 0)
+        code = hf_fail(reterr, HF_E_NO_MEMORY, "the list of controls");
+    if (!code && !ctl->json)
+        print_told(ctl, told);
     if (!code && ctl->json)
         code = hf_ctl_print_json(ctl, answer, reterr);
     else if (!code && json_array_size(items) == 0)
@@ -51,8 +65,10 @@ hf_code hf_cmd_controls(hf_ctl *ctl, hf_err *reterr) {
     return code;
 }
 
+hf_code hf_cmd_controls(hf_ctl *ctl, hf_err *reterr) { return print_in_force(ctl, NULL, reterr); }
+
 /* ---- saying it ------------------------------------------------------------------------------------------------------ */
-static hf_code give(hf_ctl *ctl, const char *target, const char *action, hf_err *reterr) {
+static hf_code give(hf_ctl *ctl, json_t *told, const char *target, const char *action, hf_err *reterr) {
     hf_http *http;
     json_t *answer = NULL;
     const char *reason = hf_args_get(&ctl->args, HF_OPT_REASON);
@@ -61,6 +77,8 @@ static hf_code give(hf_ctl *ctl, const char *target, const char *action, hf_err 
     if (!code)
         code = hf_http_call(http, "POST", "/api/v1/controls", request, &answer, reterr);
     json_decref(request);
+    if (!code && json_array_append(told, answer) != 0)
+        code = hf_fail(reterr, HF_E_NO_MEMORY, "the answer");
     json_decref(answer);
     return code;
 }
@@ -92,7 +110,7 @@ static hf_code check_words(const hf_ctl *ctl, hf_err *reterr) {
 }
 
 /* Everything that the command line names: at least one thing. */
-static hf_code give_all(hf_ctl *ctl, bool pause, hf_err *reterr) {
+static hf_code give_all(hf_ctl *ctl, bool pause, json_t *told, hf_err *reterr) {
     static const struct {
         hf_option_id option;
         const char *scope, *action;
@@ -110,7 +128,7 @@ static hf_code give_all(hf_ctl *ctl, bool pause, hf_err *reterr) {
     }
     for (int i = 0; !code && i < ctl->args.rest_count; i++)
         if (strcmp(ctl->args.rest[i], "claims") != 0 || !narrowed) {
-            code = give(ctl, ctl->args.rest[i], pause ? "pause" : "resume", reterr);
+            code = give(ctl, told, ctl->args.rest[i], pause ? "pause" : "resume", reterr);
             given++;
         }
     for (size_t n = 0; !code && n < sizeof named / sizeof *named; n++) {
@@ -119,17 +137,28 @@ static hf_code give_all(hf_ctl *ctl, bool pause, hf_err *reterr) {
         for (const char *name; !code && (name = hf_args_next(&ctl->args, named[n].option, &cursor)); given++) {
             code = name_target(named[n].scope, name, target, reterr);
             if (!code)
-                code = give(ctl, target, pause ? named[n].action : "resume", reterr);
+                code = give(ctl, told, target, pause ? named[n].action : "resume", reterr);
         }
     }
     if (!code && given == 0)
         return hf_fail(reterr, HF_E_USAGE,
                        "say what: intake, claims, --operation NAME, --provider NAME or --worker ID");
-    return code ? code : hf_cmd_controls(ctl, reterr);
+    return code ? code : print_in_force(ctl, told, reterr);
 }
 
-hf_code hf_cmd_pause(hf_ctl *ctl, hf_err *reterr) { return give_all(ctl, true, reterr); }
-hf_code hf_cmd_resume(hf_ctl *ctl, hf_err *reterr) { return give_all(ctl, false, reterr); }
+hf_code hf_cmd_pause(hf_ctl *ctl, hf_err *reterr) {
+    json_t *told = json_array();
+    hf_code code = give_all(ctl, true, told, reterr);
+    json_decref(told);
+    return code;
+}
+
+hf_code hf_cmd_resume(hf_ctl *ctl, hf_err *reterr) {
+    json_t *told = json_array();
+    hf_code code = give_all(ctl, false, told, reterr);
+    json_decref(told);
+    return code;
+}
 
 hf_code hf_cmd_worker(hf_ctl *ctl, hf_err *reterr) {
     static const char *const actions[] = {"quiet", "drain", "stop", "resume"};
@@ -143,12 +172,16 @@ hf_code hf_cmd_worker(hf_ctl *ctl, hf_err *reterr) {
     char target[TARGET_BYTES];
     for (int i = 1; !code && i < ctl->args.rest_count; i++)
         code = name_target("worker", ctl->args.rest[i], target, reterr);
+    json_t *told = json_array();
     for (int i = 1; !code && i < ctl->args.rest_count; i++) {
         code = name_target("worker", ctl->args.rest[i], target, reterr);
         if (!code)
-            code = give(ctl, target, action, reterr);
+            code = give(ctl, told, target, action, reterr);
     }
-    return code ? code : hf_cmd_controls(ctl, reterr);
+    if (!code)
+        code = print_in_force(ctl, told, reterr);
+    json_decref(told);
+    return code;
 }
 
 /* ---- jobs --------------------------------------------------------------------------------------------------------------- */

@@ -239,7 +239,8 @@ def the_command_line_tells_workers():
         wait_for("the worker to be known", lambda: state_of(f, "w1") == "active", 60)
         said(f, OK, "worker", "quiet", "w1", "--reason", "its disk", words=("worker/w1", "quiet", "its disk"))
         wait_for("it to be quiet", lambda: state_of(f, "w1") == "quiet", 60)
-        assert targets(said(f, OK, "worker", "drain", "w1", "-o", "json")) == {"worker/w1": "drain"}
+        drain = said(f, OK, "worker", "drain", "w1", "-o", "json")
+        assert targets(drain) == {"worker/w1": "drain"} and [c["action"] for c in json.loads(drain)["told"]] == ["drain"], drain
         said(f, OK, "worker", "resume", "w1", words="nothing is paused")
         said(f, USAGE, "worker", words="worker needs quiet|drain|stop|resume ID")
         said(f, USAGE, "worker", "quiet", words="worker needs")
@@ -247,7 +248,7 @@ def the_command_line_tells_workers():
         said(f, USAGE, "worker", "quiet", "w1", "no one", words="'no one' is no worker's id")
         said(f, NOT_FOUND, "worker", "stop", "nobody", words="nobody")
         assert in_force(f) == {}
-        said(f, OK, "worker", "stop", "w1", words="stop")
+        said(f, OK, "worker", "stop", "w1", words="worker/w1 told to stop\n")  # it may be obeyed and gone by now
         assert w.process.wait(60) == 0
         wait_for("it to have stopped", lambda: state_of(f, "w1") == "stopped", 60)
         said(f, CONFLICT, "worker", "stop", "w1", words="w1")

@@ -275,7 +275,7 @@ def who_never_reads_is_not_buffered_for():
 def who_does_not_read_is_cut_off():
     with Fleet(partitions=1) as f:
         f.journal(http__idle_timeout="4s"), f.dispatch()
-        for n in range(3):
+        for n in range(8):
             ids = f.submit(*[sleep_job(60000) for _ in range(500)])["job_ids"]
             f.request("POST", "/jobs/cancel", {"job_ids": ids, "reason": "r" * 1000})
         others_are_served(f)
@@ -289,7 +289,7 @@ def who_does_not_read_is_cut_off():
             others_are_served(f)
             assert time.monotonic() - begun < 40, "%d are still open after 40 s" % (descriptors(f) - idle)
         print("60 that did not read were closed after %.1f s; %d MiB more meanwhile" % (time.monotonic() - begun, most // MIB))
-        assert most < 60 * MIB // 2, most
+        assert most < 60 * MIB, most  # a quarter of what there is to keep for the 40 alone
         for s in clients:  # what was in the sockets' buffers, and then the end
             s.settimeout(5)
             total = 0
@@ -310,7 +310,7 @@ def who_does_not_read_is_cut_off():
                     total += len(more)
                 except TimeoutError:
                     pass
-            assert total > 2 * MIB, total
+            assert total > 6 * MIB, total
             f.submit(sleep_job(60000, "late"))
             s.settimeout(5)
             assert b"late" in s.recv(1 << 20)
