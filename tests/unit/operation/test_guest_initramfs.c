@@ -1,4 +1,4 @@
-/* labels: guest slow */
+/* labels: guest guest-more slow */
 /* initramfs_regenerate and selinux_prep on a guest made by hand, whose mkinitramfs is a script: what is made again and what is left alone, what
  * stays when it fails, and labels. One appliance for all of it: the operations' steps are played by a plan of the test's own. */
 #include "tests/unit/operation/rig.h"

@@ -1,4 +1,4 @@
-/* labels: guest slow */
+/* labels: guest guest-more slow */
 /* offline_fix on a guest made by hand that comes from VMware: what a dry run reports, what the real one then does, and that a second one finds
  * nothing to do; then, in one appliance, what its steps do where the guest's programs fail or its network is not plain. The package managers
  * are scripts, the shell is dash: busybox would run a dpkg of its own. */
