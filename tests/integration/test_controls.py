@@ -129,7 +129,7 @@ def a_worker_is_quiet_drains_stops_and_comes_back():
         assert f.request("POST", "/api/v1/workers/w1/resume")[0] == 200
         f.wait_job("waits")
         wait_for("it to work", lambda: state_of(f, "w1") == "active", 60)
-        f.submit(sleep_job(1500, "last"))
+        f.submit(sleep_job(6000, "last"))  # until the stop was looked at
         f.wait_job("last", ("running", "progressing"))
         assert f.request("POST", "/api/v1/workers/w1/stop", {"reason": "new kernel"})[0] == 200
         assert in_force(f)["worker/w1"]["action"] == "stop"

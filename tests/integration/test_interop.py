@@ -27,7 +27,7 @@ def frame(name, record):
     return out.getvalue()
 
 
-def read_all(f, suffix, seconds=20, until=None):
+def read_all(f, suffix, seconds=60, until=None):
     """Records of a topic, decoded by fastavro with our schema, until `until(records)` holds."""
     consumer = Consumer({"bootstrap.servers": f.bootstrap, "group.id": "interop-%f" % time.time(), "auto.offset.reset": "earliest"})
     consumer.assign([TopicPartition(f.topic(suffix), p, 0) for p in range(f.partitions)])

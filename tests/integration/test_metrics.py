@@ -49,6 +49,14 @@ def value(found, name, **labels):
     return found.get((name, tuple(sorted(labels.items()))), 0.0)
 
 
+def settled(f):
+    """What the metrics say of webhooks, once a second has changed nothing; else None."""
+    first = samples(scrape(f)[1])
+    time.sleep(1)
+    then = samples(scrape(f)[1])
+    return then if all(first.get(k) == v for k, v in then.items() if "webhook" in k[0]) else None
+
+
 def folded(found):
     """Records of job-events, as the partitions say; 0 while that is not what the counter says."""
     n = sum(v for (name, labels), v in found.items() if name == "hyperfleet_partition_next_offset" and ("topic", "job-events") in labels)
@@ -190,7 +198,7 @@ def webhooks_are_counted_by_state_and_the_first_hundred_by_name():
         sums = {o: sum(v for (n, l), v in found.items() if n == deliveries and ("outcome", o) in l) for o in ("delivered", "failed")}
         assert sums == {o: value(found, "hyperfleet_webhook_deliveries_total", outcome=o) for o in sums}, sums
         f.programs[-1].stop()
-        before = samples(scrape(f)[1])
+        before = wait_for("the journal to have read what it said last", lambda: settled(f))
         f.j.stop()
         f.journal(webhook__breaker_failures=2)
         after = samples(scrape(f)[1])

@@ -99,7 +99,7 @@ def produce(f, *values):
     assert producer.flush(10) == 0
 
 
-def read_until(f, suffix, enough, seconds=20):
+def read_until(f, suffix, enough, seconds=60):
     consumer = Consumer({"bootstrap.servers": f.bootstrap, "group.id": "registry-%f" % time.time(), "auto.offset.reset": "earliest"})
     consumer.assign([TopicPartition(f.topic(suffix), p, 0) for p in range(f.partitions)])
     messages, end = [], time.monotonic() + seconds

@@ -150,7 +150,7 @@ def the_bandwidth_limit_holds_for_all_disks_together():
 
 def a_slow_export_keeps_its_lease_alive():
     with VSphere(mib=8) as vs:
-        vs.fault(expire_lease_after=2, slow=os.path.getsize(vs.disks[0][1]) // 6)
+        vs.fault(expire_lease_after=5, slow=os.path.getsize(vs.disks[0][1]) // 12)
         check_export(vs, vs.run(vs.job(format="ova")), "ova", 1)
         stats = vs.clean()
         assert stats["leases_expired"] == 0 and stats["progress_calls"] >= 6 and stats["last_progress"] > 50, stats

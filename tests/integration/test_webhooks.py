@@ -162,8 +162,8 @@ def test_killed_and_taken_over():
         third = jobs(f, 10)
         hook(f, "b", hooks)
         wait_for("what came while none ran", lambda: all_told(r, third), 40)
-        before = len(r.got)
         b.stop()
+        before = len(r.got)
         hook(f, "fresh", hooks)
         time.sleep(2)
         assert len(r.got) == before, "an empty disk told old stories"
