@@ -69,8 +69,10 @@ def grants_of_a_killed_worker_come_back():
         f.journal(), f.dispatch()
         put(f, "tag/lab", 1)
         worker = f.worker("w1", worker__slots=2)
-        f.submit(tagged(60000, "long", "lab"), tagged(0, "short", "lab"))
-        wait_for("the job to run", lambda: (f.job("long") or {}).get("state") in ("running", "progressing"), 60)
+        f.submit(tagged(60000, "long", "lab"))
+        f.wait_job("long", ("running", "progressing"))
+        f.submit(tagged(0, "short", "lab"))  # not beside the other one: a worker may hear of it first
+        time.sleep(1)
         assert in_use(f, "tag/lab") == 1 and f.job("short")["state"] == "queued"
         worker.kill()
         f.ctl("cancel", "long")
