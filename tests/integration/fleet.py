@@ -253,6 +253,9 @@ def sleep_job(ms=0, id=None, **more):
 def main(*tests):
     """Runs the test functions named on the command line (all without any) and says how it went."""
     wanted = sys.argv[1:]
+    unknown = set(wanted) - {test.__name__ for test in tests}
+    if unknown:
+        sys.exit("no test of %s: %s" % (sys.argv[0], " ".join(sorted(unknown))))
     failed = 0
     for test in tests:
         if wanted and test.__name__ not in wanted:

@@ -12,7 +12,7 @@ DOWN = re.compile(r"Kernel panic|ALERT!.*does not exist|Entering emergency mode|
 
 
 def image(kind):
-    """The healthy guest of a kind: bios, uefi, lvm. Nobody writes to it."""
+    """The guest of a kind (tests/support/guests/make): bios, uefi, lvm … Nobody writes to it."""
     path = os.path.join(DIR, kind + ".img")
     if not os.path.exists(path):
         made = subprocess.run([os.path.join(SOURCE, "tests/support/guests/make"), DIR, kind], stdin=subprocess.DEVNULL)
@@ -45,13 +45,12 @@ def shell(path, *commands, read_only=False):
     return done.stdout
 
 
-def boot(path, uefi=False, seconds=400):
-    """Starts it with a virtio disk in front of a throw-away layer: whether it came up with no failed unit, and what its console said."""
-    format = "qcow2" if path.endswith(".qcow2") else "raw"
+def boot(path, uefi=False, seconds=400, others=()):
+    """Starts it with virtio disks in front of throw-away layers: whether it came up with no failed unit, and what its console said."""
     # graphics=off: the BIOS puts what it shows on the serial port, and so what GRUB says before it has a terminal.
     command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35" if uefi else "q35,graphics=off",
                "-cpu", "qemu64", "-smp", "2", "-m", "768", "-display", "none", "-nodefaults", "-no-reboot", "-serial", "stdio", "-nic", "none", "-device", "virtio-rng-pci",
-               "-drive", "file=%s,format=%s,if=virtio,snapshot=on" % (path, format)]
+               *[w for p in (path, *others) for w in ("-drive", "file=%s,format=%s,if=virtio,snapshot=on" % (p, "qcow2" if p.endswith(".qcow2") else "raw"))]]
     if uefi:
         firmware = next((f for f in FIRMWARE if os.path.exists(f)), None)
         if not firmware:

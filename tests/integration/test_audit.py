@@ -21,7 +21,7 @@ def pages(f, path, **more):
             return items, totals, {side: {k: v for k, v in s.items() if v} for side, s in states.items()}, count
 
 
-def now():
+def _now():
     time.sleep(0.05)
     text = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     time.sleep(0.05)
@@ -31,15 +31,15 @@ def now():
 def the_fleet_differs_between_two_points():
     with Fleet() as f:
         f.journal(), f.dispatch()
-        start = now()
+        start = _now()
         f.submit(*[sleep_job(60000, "old-%03d" % i) for i in range(120)])
-        first = now()
+        first = _now()
         f.submit(*[sleep_job(60000, "new-%03d" % i) for i in range(30)])
         ended = ["old-%03d" % i for i in range(10)] + ["new-000"]
         assert len(f.request("POST", "/jobs/cancel", {"job_ids": ended})[1]["cancelled"]) == 11
         wait_for("the cancelled ones to be so", lambda: f.request("GET", "/status")[1]["cancelled_jobs"] == 11)
         assert f.request("DELETE", "/api/v1/jobs/old-000")[0] == 200 and f.request("DELETE", "/api/v1/jobs/new-000")[0] == 200
-        second = now()
+        second = _now()
         f.submit(sleep_job(60000, "later"))
 
         items, totals, states, count = pages(f, "/api/v1/audit/changes?from=%s&to=%s" % (first, second), limit=7)
@@ -55,7 +55,7 @@ def the_fleet_differs_between_two_points():
         # Without `to` it is now; from before everything, all were created; from now to now, nothing.
         items, totals, states, count = pages(f, "/api/v1/audit/changes?from=" + start)
         assert totals["created"] == 151 and states == {"from": {}, "to": {"queued": 140, "cancelled": 9}}, (totals, states)
-        items, totals, states, count = pages(f, "/api/v1/audit/changes?from=" + now())
+        items, totals, states, count = pages(f, "/api/v1/audit/changes?from=" + _now())
         assert items == [] and sum(totals.values()) == 0 and states["from"] == states["to"], (items, totals)
         # The counts at the end are those that the journal keeps.
         kept = {k: v for k, v in f.request("GET", "/status")[1]["jobs_by_state"].items() if v}
@@ -68,7 +68,7 @@ def the_fleet_differs_between_two_points():
         items, totals, _, _ = pages(f, "/api/v1/audit/changes?from=0&to=1000000")
         assert totals["created"] == 147 and len(items) >= 147, totals  # the first of each of the four partitions was there
         # A job that goes on without ending is changed.
-        middle = now()
+        middle = _now()
         f.worker(worker__slots=2)
         wait_for("two to run", lambda: f.request("GET", "/status")[1]["running_jobs"] == 2)
         items, totals, states, _ = pages(f, "/api/v1/audit/changes?from=" + middle)

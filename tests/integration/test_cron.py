@@ -115,7 +115,7 @@ def answers(command, lines):
     return run.stdout.split("\n")[:-1]
 
 
-def build_theirs():
+def _build_theirs():
     run = subprocess.run([os.path.join(SOURCE, "tests/support/vsphere-sim/build"), os.path.join(SOURCE, "tests/integration/go_cron")],
                          stdout=subprocess.PIPE, text=True)
     if run.returncode == SKIP:
@@ -126,7 +126,7 @@ def build_theirs():
 
 def test_robfig():
     lines = questions(COUNT, SEED)
-    theirs, ours = answers([build_theirs()], lines), answers([OURS, "robfig"], lines)
+    theirs, ours = answers([_build_theirs()], lines), answers([OURS, "robfig"], lines)
     assert len(theirs) == len(ours) == COUNT, (len(theirs), len(ours))
     wrong = [(bytes.fromhex(q.split("\t")[0]), q.split("\t")[1:], t, o) for q, t, o in zip(lines, theirs, ours) if t != o]
     told = "%d differ; expression, zone and time, theirs, ours:\n" % len(wrong) + "\n".join(map(repr, wrong[:20]))

@@ -9,7 +9,7 @@ MIB = 1 << 20
 SIZE = 35 * MIB + 8192 * 5  # two grain tables, 18 VHD blocks, none ends where the disk does; the reader wants whole 8 KiB
 
 
-def disk_bytes():
+def _disk_bytes():
     """Text, noise, zeros and holes in pieces that end nowhere even."""
     noise, kinds, out = random.Random(4), random.Random(5), bytearray(SIZE)
     at = 0
@@ -48,7 +48,7 @@ def content(image, length):
 
 def another_reader_finds_the_same_disk_in_every_format():
     with tempfile.TemporaryDirectory(prefix="hf-test-") as dir:
-        data, source = disk_bytes(), os.path.join(dir, "disk.raw")
+        data, source = _disk_bytes(), os.path.join(dir, "disk.raw")
         with open(source, "wb") as f:
             f.write(data)
         for number, (wanted, suffix, reader) in enumerate(READERS):

@@ -78,6 +78,7 @@ def result_of(f, output):
 def must_boot(path, **more):
     up, said = guests.boot(path, **more)
     assert up, "it did not come up:\n" + said[-4000:]
+    return said
 
 
 def must_not_boot(path, **more):

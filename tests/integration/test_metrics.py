@@ -17,7 +17,7 @@ def table(path, macro):
     return rows
 
 
-def promised():
+def _promised():
     """Family -> (kind, label names) as metrics.def and counters.def say."""
     labels = {row[0]: row[5] for row in table("journal/replica/counters.def", "HF_COUNTER")}
     split = lambda names: frozenset(names.split(",")) - {""}
@@ -71,7 +71,7 @@ def family_of(name, families):
 
 
 def check_text(text):
-    families = promised()
+    families = _promised()
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
     assert types == {name: kind for name, (kind, _) in families.items()}, set(types) ^ set(families)
     for name, labels in samples(text):
@@ -84,7 +84,7 @@ def check_text(text):
 
 def check_open(text):
     from prometheus_client.openmetrics.parser import text_string_to_metric_families
-    families = promised()
+    families = _promised()
     bare = {name[:-len("_total")] if kind == "counter" else name: (kind, labels) for name, (kind, labels) in families.items()}
     read = {m.name: m for m in text_string_to_metric_families(text)}
     assert {n: m.type for n, m in read.items()} == {n: kind for n, (kind, _) in bare.items()}, set(read) ^ set(bare)

@@ -9,7 +9,7 @@ from fleet import BIN, SKIP, SOURCE, main, skip
 READER = os.path.join(SOURCE, "tests/integration/go_ovf")
 
 
-def build_reader():
+def _build_reader():
     run = subprocess.run([os.path.join(SOURCE, "tests/support/vsphere-sim/build"), READER], stdout=subprocess.PIPE, text=True)
     if run.returncode == SKIP:
         skip("go_ovf cannot be built here: see above")
@@ -116,7 +116,7 @@ def test_virt_v2v_understands_the_descriptor():
 
 def test_govmomi_understands_the_descriptor():
     with tempfile.TemporaryDirectory(prefix="hf-ovf-") as dir:
-        program = build_reader()
+        program = _build_reader()
         check_plain(dir, program)
         check_rich(dir, program)
         check_controllers(dir, program)

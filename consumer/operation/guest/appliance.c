@@ -188,3 +188,8 @@ char **hf_guest_file_systems(hf_guest_session *x) {
     char **list = guestfs_list_filesystems(x->g);
     return list ? list : one_by_one(x);
 }
+
+bool hf_guest_mount_to_look(hf_guest_session *x, const char *device, const char *type) {
+    bool ext = strcmp(type, "ext2") == 0 || strcmp(type, "ext3") == 0 || strcmp(type, "ext4") == 0;
+    return guestfs_mount_options(x->g, ext ? "ro,errors=continue" : "ro", device, "/") == 0;
+}

@@ -19,5 +19,8 @@ void hf_guest_free_strings(char **list);
 /* Device, type ("unknown": not known), device, type …, NULL, of all file systems; NULL: libguestfs said no. Where guestfs_list_filesystems gives none at all, for it
  * mounts each Btrfs and one cannot be mounted, devices are asked one by one. */
 char **hf_guest_file_systems(hf_guest_session *guest);
+/* Mounts a file system on "/" for a look: read-only, and going on past what is damaged, whatever its superblock says ("errors=panic" would stop
+ * the appliance). type: as hf_guest_file_systems has it. false: libguestfs said no. */
+bool hf_guest_mount_to_look(hf_guest_session *guest, const char *device, const char *type);
 /* How often `word` is in text. */
 int hf_count_words(const char *text, const char *word);

@@ -154,7 +154,7 @@ static json_t *describe(const hf_fs *fs, size_t kept, bool dry) {
 
 static hf_code verify_one(hf_guest_session *x, hf_fs *fs, hf_err *reterr) {
     guestfs_h *g = hf_guest_handle(x);
-    fs->mounts = guestfs_mount_ro(g, fs->device, "/") == 0;
+    fs->mounts = hf_guest_mount_to_look(x, fs->device, fs->type);
     if (!fs->mounts)
         hf_guest_finding(x, fs->damaged ? "warning" : "error", "not-mountable", NULL, "%s (%s) cannot be mounted: %s",
                          fs->device, fs->type, guestfs_last_error(g) ? guestfs_last_error(g) : "no reason given");

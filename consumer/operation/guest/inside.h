@@ -1,4 +1,4 @@
-/* Inside the guest operations: one job's state, shared by work.c (the job), session.c (the appliance), report.c, files.c,
+/* Inside the guest operations: one job's state, shared by work.c (the job), session.c (the appliance), console.c, report.c, files.c,
  * commands.c and aside.c. */
 #pragma once
 #include <pthread.h>
@@ -45,6 +45,9 @@ struct hf_guest_session {
     char own_names[HF_MAX_DISKS][32]; /* what the appliance itself calls the disks: "/dev/sdb"; "" not asked yet */
 
     guestfs_h *g;
+    bool launched;      /* g's appliance was started, and is to be there */
+    char console[8192]; /* the end of what its kernel and programs printed */
+    size_t console_len;
     hf_guest_os os; /* root NULL: none */
     /* the watch */
     pthread_t watch;
@@ -65,6 +68,16 @@ hf_code hf_guest_start(hf_guest_session *guest, hf_err *reterr);
 hf_code hf_guest_stop(hf_guest_session *guest, hf_err *reterr);
 void hf_guest_kill(hf_guest_session *guest);               /* whatever state it is in; also frees */
 void hf_guest_allow(hf_guest_session *guest, int seconds); /* what is under way may take so long */
+
+/* ---- console.c ---- */
+bool hf_guest_listen(
+    hf_guest_session *guest); /* to the console of the appliance that is to be started; false: libguestfs said no */
+/* The appliance that was started is not there any more: it was killed, or its kernel stopped. */
+bool hf_guest_gone(const hf_guest_session *guest);
+/* Nobody ended it: SOURCE_INVALID with the kernel's panic, or TOOL_FAILED where there was none. */
+hf_code hf_guest_fail_gone(hf_guest_session *guest, const char *what, hf_err *reterr);
+/* hf_guest_fail, with the last line of the console. */
+hf_code hf_guest_fail_launch(hf_guest_session *guest, const char *what, hf_err *reterr);
 
 /* ---- commands.c ---- */
 /* Appends a blank and the word as the shell's one word. */

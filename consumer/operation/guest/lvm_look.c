@@ -116,7 +116,7 @@ static hf_code take_backups(hf_guest_session *x, hf_lvm *lvm, hf_err *reterr) {
     char **list = hf_guest_file_systems(x);
     hf_code rc = list ? HF_OK : hf_guest_fail(x, reterr, "looking for file systems");
     for (char **at = list; rc == HF_OK && at && at[0] && at[1]; at += 2) {
-        if (strcmp(at[1], "unknown") == 0 || strcmp(at[1], "swap") == 0 || guestfs_mount_ro(g, at[0], "/") != 0)
+        if (strcmp(at[1], "unknown") == 0 || strcmp(at[1], "swap") == 0 || !hf_guest_mount_to_look(x, at[0], at[1]))
             continue;
         rc = take_folder(x, lvm, at[0], "/etc/lvm/backup", reterr);
         if (rc == HF_OK)

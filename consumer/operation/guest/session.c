@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -83,6 +84,8 @@ hf_code hf_guest_fail(hf_guest_session *x, hf_err *reterr, const char *format, .
         return hf_fail(reterr, HF_E_CANCELLED, "%s", what);
     if (atomic_load(&x->killed) == HF_E_TIMEOUT)
         return hf_fail(reterr, HF_E_TIMEOUT, "%s: not done in its time (parameters.step_seconds)", what);
+    if (hf_guest_gone(x))
+        return hf_guest_fail_gone(x, what, reterr);
     const char *words = x->g ? guestfs_last_error(x->g) : NULL;
     size_t len = words ? strcspn(words, "\n") : 0; /* what follows is advice on debugging libguestfs */
     if (x->g && guestfs_last_errno(x->g) == ENOSPC)
@@ -122,6 +125,8 @@ static hf_code make_handle(hf_guest_session *x, bool emulation, hf_err *reterr) 
     if (!x->g)
         return hf_fail(reterr, HF_E_NO_MEMORY, "a handle of libguestfs");
     guestfs_set_error_handler(x->g, NULL, NULL);
+    if (!hf_guest_listen(x))
+        return hf_guest_fail(x, reterr, "preparing the appliance");
     bool fine = guestfs_set_tmpdir(x->g, x->aside) == 0 && guestfs_set_backend(x->g, "direct") == 0 &&
                 guestfs_set_memsize(x->g, MEMORY_MB) == 0 &&
                 guestfs_set_smp(x->g, x->run->threads > 2   ? 2
@@ -144,7 +149,7 @@ hf_code hf_guest_start(hf_guest_session *x, hf_err *reterr) {
     int64_t began = hf_mono_ns();
     hf_code rc = make_handle(x, emulation, reterr);
     if (rc == HF_OK && guestfs_launch(x->g) != 0) {
-        rc = hf_guest_fail(x, reterr, "the appliance does not start");
+        rc = hf_guest_fail_launch(x, "the appliance does not start", reterr);
         if (!emulation && rc == HF_E_TOOL_FAILED) {
             hf_guest_say(
                 x, "warning",
@@ -153,7 +158,7 @@ hf_code hf_guest_start(hf_guest_session *x, hf_err *reterr) {
             emulation = true;
             rc = make_handle(x, true, reterr);
             if (rc == HF_OK && guestfs_launch(x->g) != 0)
-                rc = hf_guest_fail(x, reterr, "the appliance does not start, in emulation either");
+                rc = hf_guest_fail_launch(x, "the appliance does not start, in emulation either", reterr);
             if (rc == HF_OK)
                 atomic_store(&only_emulation, true);
         }
@@ -161,6 +166,7 @@ hf_code hf_guest_start(hf_guest_session *x, hf_err *reterr) {
     hf_guest_allow(x, 0);
     if (rc != HF_OK)
         return rc;
+    x->launched = true;
     hf_guest_note(x, "virtualisation", json_string(emulation ? "emulated" : "hardware"));
     hf_guest_note(x, "appliance_seconds", json_real((double)(hf_mono_ns() - began) * 1e-9));
     return HF_OK;
@@ -171,6 +177,7 @@ hf_code hf_guest_stop(hf_guest_session *x, hf_err *reterr) {
         return HF_OK;
     hf_guest_allow(x, LAUNCH_SECONDS);
     hf_code rc = hf_guest_unmount(x, reterr);
+    x->launched = false; /* from here its end is meant */
     if (rc == HF_OK && guestfs_shutdown(x->g) != 0)
         rc = hf_guest_fail(x, reterr, "ending the appliance");
     hf_guest_allow(x, 0);
@@ -185,6 +192,7 @@ void hf_guest_kill(hf_guest_session *x) {
         guestfs_close(x->g);
     }
     x->g = NULL;
+    x->launched = false;
     atomic_store(&x->done, true);
     if (x->watching)
         pthread_join(x->watch, NULL);
@@ -324,7 +332,7 @@ hf_code hf_guest_mount(hf_guest_session *x, hf_err *reterr) {
     x->mounted = true;
     for (char **m = x->os.mountpoints; *m; m += 2) {
         int bad = mount_one(x, m[0], m[1]);
-        if (bad && (strcmp(m[0], "/") == 0 || atomic_load(&x->killed) != HF_OK))
+        if (bad && (strcmp(m[0], "/") == 0 || hf_guest_gone(x)))
             return hf_guest_fail(x, reterr, "mounting %s on %s", m[1], m[0]);
         if (bad)
             hf_guest_finding(x, "warning", "not-mounted", "Run fs_repair on the image, or correct its fstab.",

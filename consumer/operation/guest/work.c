@@ -213,7 +213,7 @@ static hf_code take_step(hf_guest_session *x, const hf_guest_plan *plan, const h
     hf_guest_allow(x, x->step_seconds);
     hf_code rc = step->run(x, reterr);
     hf_guest_allow(x, 0);
-    if (rc == HF_OK && atomic_load(&x->killed) != HF_OK)
+    if (rc == HF_OK && hf_guest_gone(x))
         rc = hf_guest_fail(x, reterr, "the appliance was ended");
     double seconds = (double)(hf_mono_ns() - began) * 1e-9;
     hf_guest_step_end(x,
@@ -240,7 +240,7 @@ static hf_code in_time(hf_guest_session *x, hf_code (*what)(hf_guest_session *x,
     hf_guest_allow(x, x->step_seconds);
     hf_code rc = what(x, reterr);
     hf_guest_allow(x, 0);
-    if (rc == HF_OK && atomic_load(&x->killed) != HF_OK)
+    if (rc == HF_OK && hf_guest_gone(x))
         rc = hf_guest_fail(x, reterr, "the appliance was ended");
     return rc == HF_OK ? HF_OK : hf_context(reterr, "looking for the guest's system");
 }
