@@ -45,12 +45,12 @@ def shell(path, *commands, read_only=False):
     return done.stdout
 
 
-def boot(path, uefi=False, seconds=400, others=()):
-    """Starts it with virtio disks in front of throw-away layers: whether it came up with no failed unit, and what its console said."""
+def boot(path, uefi=False, seconds=400):
+    """Starts it with a virtio disk in front of a throw-away layer: whether it came up with no failed unit, and what its console said."""
     # graphics=off: the BIOS puts what it shows on the serial port, and so what GRUB says before it has a terminal.
     command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35" if uefi else "q35,graphics=off",
                "-cpu", "qemu64", "-smp", "2", "-m", "768", "-display", "none", "-nodefaults", "-no-reboot", "-serial", "stdio", "-nic", "none", "-device", "virtio-rng-pci",
-               *[w for p in (path, *others) for w in ("-drive", "file=%s,format=%s,if=virtio,snapshot=on" % (p, "qcow2" if p.endswith(".qcow2") else "raw"))]]
+               "-drive", "file=%s,format=%s,if=virtio,snapshot=on" % (path, "qcow2" if path.endswith(".qcow2") else "raw")]
     if uefi:
         firmware = next((f for f in FIRMWARE if os.path.exists(f)), None)
         if not firmware:

@@ -17,6 +17,7 @@ static bool any(hf_guest_session *x, const char *const *paths) {
 static loaders look(hf_guest_session *x) {
     static const char *const grub2[] = {"/boot/grub2/grub.cfg", "/boot/grub/grub.cfg", "/etc/default/grub",
                                         "/usr/lib/grub", NULL};
+    static const char *const grub2_installed[] = {"/boot/grub2", "/boot/grub", NULL};
     static const char *const grub1[] = {"/boot/grub/menu.lst", "/boot/grub/grub.conf", NULL};
     static const char *const systemd[] = {"/boot/loader/loader.conf",
                                           "/boot/efi/loader/loader.conf",
@@ -29,6 +30,8 @@ static loaders look(hf_guest_session *x) {
                                            "/extlinux.conf", NULL};
     loaders found = {
         .grub2 = any(x, grub2), .grub1 = any(x, grub1), .systemd = any(x, systemd), .syslinux = any(x, syslinux)};
+    if (found.systemd && !any(x, grub2_installed)) /* GRUB's packages alone start nothing */
+        found.grub2 = false;
     found.grub1 &= !found.grub2;
     return found;
 }
