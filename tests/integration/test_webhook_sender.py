@@ -408,7 +408,7 @@ def on_port(port, *addresses):
     return made
 
 
-def rebinding():
+def _rebinding():
     names = own_network({"rebind.test": [["8.8.4.4"], ["127.0.0.1"]], "inside.test": [["10.1.2.3"]], "both.test": [["10.1.2.3", "8.8.4.4"]],
                          "six.test": [["::ffff:127.0.0.1", "fd00::1"]], "good.test": [["8.8.4.4"]], "six-good.test": [["2606:4700::44"]],
                          "link.test": [["169.254.169.254"]]})
@@ -436,7 +436,7 @@ def rebinding():
     assert post("http://inside.test:8099/status/200", "--allow-private")["class"] == "delivered"
 
 
-def dead_names():
+def _dead_names():
     own_network({"good.test": [["8.8.4.4"]], "dead.test": [None]})
     on_port(8099, "8.8.4.4")
     lines = [dict(url="http://dead.test:8099/status/200", endpoint="dead%d" % i, timeout_ms=700) for i in range(5)]
@@ -450,15 +450,15 @@ def dead_names():
 
 
 def test_a_name_that_moves_inside_at_the_second_look_up_is_refused():
-    inside_own_network(rebinding)
+    inside_own_network(_rebinding)
 
 
 def test_a_name_server_that_says_nothing_holds_up_nobody():
-    inside_own_network(dead_names)
+    inside_own_network(_dead_names)
 
 
 if __name__ == "__main__":
     if os.environ.get("HF_OWN_NETWORK"):
-        {"rebinding": rebinding, "dead_names": dead_names}[os.environ["HF_OWN_NETWORK"]]()
+        {"_rebinding": _rebinding, "_dead_names": _dead_names}[os.environ["HF_OWN_NETWORK"]]()
     else:
         main(*[f for name, f in list(globals().items()) if name.startswith("test_")])

@@ -1,4 +1,4 @@
-/* labels: guest slow */
+/* labels: guest guest-more slow */
 /* boot_repair on a system made by hand, whose tables and boot loader name what is not there. */
 #include "tests/unit/operation/rig.h"
 
