@@ -6,7 +6,7 @@
 Each begins with a copy of the guest that does not boot and ends with a repaired image; by hand that is a copy of the source and a repair in it.
     start       the appliance alone: `guestfish run`, and what fs_repair's report says of its own
     fs_repair   the root's first superblock is gone: `hyperworker run-job`, and guestfish: e2fsck, which finds a copy by itself
-    boot_repair names of another bus in fstab and on the kernel's command line: `hyperworker run-job`, and virt-customize --run-command 'sed …; update-grub'
+    boot_repair names of another bus in fstab and on the kernel's command line: `hyperworker run-job`, and virt-customize --run-command 'sed'
 Prints the median wall seconds, and those of the processor (the appliance's included), and judges nothing. In emulation unless HF_GUEST_KVM=yes.
 """
 import argparse, json, os, resource, shutil, statistics, subprocess, sys, tempfile, time
@@ -33,7 +33,7 @@ uuid = debugfs(healthy, "cat /etc/fstab").split("UUID=")[1].split()[0]
 BY_HAND = {
     "fs_repair": lambda image: (["guestfish", "--rw", "--format=raw", "-a", image], "run\ne2fsck /dev/sda1 forceall:true\n"),
     "boot_repair": lambda image: (["virt-customize", "-q", "--format", "raw", "-a", image, "--no-network", "--no-logfile", "--run-command",
-                                   "sed -i s,^/dev/sda1,UUID=%s, /etc/fstab; update-grub" % uuid], None),
+                                   "sed -i s,^/dev/sda1,UUID=%s, /etc/fstab; sed -i s,root=/dev/sda1,root=UUID=%s, /boot/grub/grub.cfg" % (uuid, uuid)], None),
 }
 BREAK = {"fs_repair": lambda image: zero(image, SUPERBLOCK, 1024), "boot_repair": as_vmware_had_it}
 figures = {}
